@@ -1,0 +1,57 @@
+# Two commands do all the set-up: `make bench` (the main job) and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+BENCH_FLAGS ?=
+ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev bench bench-all test check perf report lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.bench ## Make .venv with everything that `make bench` needs
+setup-dev: $(BIN)/.dev
+
+bench: setup ## Run scenarios/quick.yaml on every store that this machine can run, with a report
+	$(BIN)/eslab run scenarios/quick.yaml --report $(BENCH_FLAGS)
+
+bench-all: setup ## Every variant of every store, more workers, longer
+	$(BIN)/eslab run scenarios/append-scaling.yaml scenarios/hot-streams.yaml --stores '$(ALL_STORES)' --report $(BENCH_FLAGS)
+
+report: setup ## Write report.html of the newest run again
+	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"
+
+test: setup-dev ## Run every test; the end lists what was not run and why
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: setup-dev ## Formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+perf: setup-dev ## Print the speed goals beside what this machine reaches
+	$(BIN)/python tests/perf
+
+lock: ## Pin the requirements again (needs uv)
+	requirements/lock.sh
+
+clean: ## Remove the environment and caches; results stay
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("eslab needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+$(BIN)/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
+	@echo "installing the lab into .venv (a minute the first time)"
+	$(PIP) --require-hashes -r requirements/bench.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/.dev: requirements/dev.txt $(BIN)/.bench
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
