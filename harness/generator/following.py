@@ -1,0 +1,86 @@
+"""Subscribers beside the load: what each was handed, when, and whether they have caught up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from harness.generator.client import Clock
+from harness.generator.journal import AppendLog
+from harness.generator.recording import Rows
+from harness.store import EventStore, RecordedEvent
+from harness.workload import Subscribing, Workload
+
+DELIVERY_COLUMNS = ("subscriber", "event", "stream", "version", "handled_ns")
+QUIET_S = 2.5
+"""Subscribers that got nothing for this long are taken to have got all they ever will."""
+_LOOK_S = 0.05
+
+
+class SubscriberDelivery:
+    """Where one subscriber reports what it has handled."""
+
+    def __init__(self, number: int, rows: Rows, appends: AppendLog, clock: Clock) -> None:
+        self.count = 0
+        self._number = number
+        self._rows = rows
+        self._appends = appends
+        self._clock = clock
+
+    def handled(self, event: RecordedEvent) -> None:
+        """Stamp the time and record the delivery."""
+        self.count += 1
+        sequence = event.id.int - self._appends.base
+        self._rows.add(
+            self._number,
+            sequence if 0 <= sequence < 1 << 62 else -1,
+            self._appends.numbers[event.stream],
+            event.version,
+            self._clock(),
+        )
+
+
+class Followers:
+    """The running subscribers of a trial; none for a workload that has none."""
+
+    def __init__(
+        self, workload: Workload, store: EventStore, rows: Rows, appends: AppendLog, clock: Clock
+    ) -> None:
+        self.deliveries: Sequence[SubscriberDelivery] = ()
+        self._tasks: list[asyncio.Task[None]] = []
+        if isinstance(workload, Subscribing):
+            self.deliveries = [
+                SubscriberDelivery(number, rows, appends, clock)
+                for number in range(workload.subscribers)
+            ]
+            self._tasks = [
+                asyncio.create_task(workload.follow(store, delivery))
+                for delivery in self.deliveries
+            ]
+
+    async def caught_up(self, wanted: int, *, within_s: float) -> None:
+        """Wait until every subscriber has `wanted` events, or nothing comes any more."""
+        waited_s = quiet_s = 0.0
+        seen = -1
+        while self._behind(wanted) and waited_s < within_s and quiet_s < QUIET_S:
+            self._raise_ended()
+            total = sum(delivery.count for delivery in self.deliveries)
+            quiet_s = quiet_s + _LOOK_S if total == seen else 0.0
+            seen = total
+            waited_s += _LOOK_S
+            await asyncio.sleep(_LOOK_S)
+
+    async def stop(self) -> None:
+        """Cancel the subscribers; a bug in one of them is raised here."""
+        self._raise_ended()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _behind(self, wanted: int) -> bool:
+        return any(delivery.count < wanted for delivery in self.deliveries)
+
+    def _raise_ended(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                task.result()

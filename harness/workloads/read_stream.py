@@ -1,0 +1,45 @@
+"""Read stream: load one prefilled stream, as an application does before each decision."""
+
+from __future__ import annotations
+
+from random import Random
+
+from pydantic import Field
+
+from harness.store import EventStore
+from harness.workload import Cycle, WorkloadKind, WorkloadParameters
+
+
+class ReadStreamParameters(WorkloadParameters):
+    """Parameters of `read_stream`."""
+
+    limit: int | None = Field(None, ge=1, description="events read at most; null reads all")
+    backwards: bool = Field(default=False, description="newest first")
+
+
+class ReadStream:
+    """Read a chosen stream from its start, or its newest events first."""
+
+    def __init__(self, parameters: ReadStreamParameters) -> None:
+        self._limit = parameters.limit
+        self._backwards = parameters.backwards
+
+    async def prepare(self, store: EventStore) -> None:
+        """Nothing to prepare."""
+
+    async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
+        """Read one stream."""
+        count = 0
+        stream = cycle.choose_stream(rng)
+        async for _ in store.read_stream(stream, limit=self._limit, backwards=self._backwards):
+            count += 1
+        cycle.count_events(count)
+
+
+WORKLOAD = WorkloadKind(
+    name="read_stream",
+    summary="read single prefilled streams",
+    parameters=ReadStreamParameters,
+    make=ReadStream,
+    reads_prefilled=True,
+)
