@@ -1,0 +1,195 @@
+"""What a scenario file may say: strict models, from which the JSON Schema is made, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+WORKERS_MAX = 10_000
+DURATION_MAX_S = 86_400.0
+STREAMS_MAX = 10_000_000
+DATA_MAX_BYTES = 16 * 1024 * 1024
+JSON_MIN_BYTES = 32
+"""Less does not hold a JSON object with an event's number in it."""
+
+
+class Model(BaseModel):
+    """Strict, frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def by_shape(**shapes: type) -> Discriminator:
+    """Tells the branches of a union apart by the Python type of what the file says."""
+
+    def tag(value: Any) -> str:
+        for name, kind in shapes.items():
+            if isinstance(value, kind):
+                return name
+        return next(iter(shapes))
+
+    return Discriminator(tag)
+
+
+class Closed(Model):
+    """Clients that wait for each answer."""
+
+    workers: int = Field(8, ge=1, le=WORKERS_MAX, description="clients, one operation each")
+
+
+class Open(Model):
+    """Operations at set times, whatever the store does."""
+
+    rate_per_s: float = Field(gt=0, le=10_000_000, description="operations a second")
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    in_flight_max: int = Field(256, ge=1, le=WORKERS_MAX, description="beyond it they queue")
+    deadline_s: float | None = Field(
+        None, gt=0, le=3600, description="an operation queued for longer is dropped, and counted"
+    )
+
+
+class Load(Model):
+    """`closed` or `open`."""
+
+    closed: Closed | None = None
+    open: Open | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Load:
+        if (self.closed is None) == (self.open is None):
+            raise ValueError("expected one of closed and open")
+        return self
+
+
+class Spread(Model):
+    """Log-normal sizes."""
+
+    median: int = Field(ge=1, le=DATA_MAX_BYTES)
+    sigma: float = Field(0.5, ge=0, le=5, description="of the sizes' logarithm")
+    min: int = Field(JSON_MIN_BYTES, ge=1, le=DATA_MAX_BYTES)
+    max: int = Field(1024 * 1024, ge=1, le=DATA_MAX_BYTES)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Spread:
+        if not self.min <= self.median <= self.max:
+            raise ValueError("expected min ≤ median ≤ max")
+        return self
+
+
+Bytes = Annotated[int, Field(ge=1, le=DATA_MAX_BYTES)]
+Size: TypeAlias = Annotated[
+    Annotated[Bytes, Tag("fixed")] | Annotated[Spread, Tag("spread")],
+    by_shape(spread=dict, fixed=object),
+]
+Weight = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class Events(Model):
+    """What events look like."""
+
+    types: dict[Annotated[str, Field(min_length=1, max_length=200)], Weight] = Field(
+        default={"OrderPlaced": 1.0}, min_length=1, max_length=1000,
+        description="names of event types and how often each comes, relative to the others",
+    )  # fmt: skip
+    size_bytes: Size = Field(256, description="of an event's data: fixed, or a distribution")
+    content: Literal["json", "random"] = Field("json", description="never zeros")
+
+    @model_validator(mode="after")
+    def _json_fits(self) -> Events:
+        least = self.size_bytes.min if isinstance(self.size_bytes, Spread) else self.size_bytes
+        if self.content == "json" and least < JSON_MIN_BYTES:
+            raise ValueError(f"JSON events take at least {JSON_MIN_BYTES} bytes; got {least}")
+        return self
+
+
+class Zipf(Model):
+    """Stream k is chosen in proportion to 1 / k ** zipf."""
+
+    zipf: float = Field(gt=0, le=10, description="the exponent")
+
+
+Choice: TypeAlias = Annotated[
+    Annotated[Literal["uniform", "latest"], Tag("word")] | Annotated[Zipf, Tag("zipf")],
+    by_shape(zipf=dict, word=object),
+]
+
+
+class Streams(Model):
+    """The streams that operations go to."""
+
+    count: int = Field(1000, ge=1, le=STREAMS_MAX)
+    category: str = Field("order", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
+    choice: Choice = "uniform"
+    prefill: int = Field(0, ge=0, le=1_000_000, description="events in each, before the load")
+    cache: Literal["warm", "cold"] = Field("warm", description="cold restarts the server first")
+
+
+class Verify(Model):
+    """How much is read back after a trial."""
+
+    streams_max: int = Field(1000, ge=1, le=STREAMS_MAX, description="streams read one by one")
+
+
+VerifyOrNot: TypeAlias = Annotated[
+    Annotated[bool, Tag("word")] | Annotated[Verify, Tag("verify")],
+    by_shape(verify=dict, word=object),
+]
+
+
+class StoreEntry(Model):
+    """A store with its options spelt out."""
+
+    store: str
+    options: dict[str, Any] = {}
+
+
+class WorkloadEntry(Model):
+    """A workload and its parameters, which are its own model's to check."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str
+
+
+Stores: TypeAlias = Annotated[
+    Annotated[str, Tag("name")] | Annotated[StoreEntry, Tag("entry")],
+    by_shape(entry=dict, name=object),
+]
+Workload: TypeAlias = Annotated[
+    Annotated[str, Tag("name")] | Annotated[WorkloadEntry, Tag("entry")],
+    by_shape(entry=dict, name=object),
+]
+Setting = str | int | float | bool
+Scalar = str | int | float | bool
+
+
+class ScenarioFile(Model):
+    """A declared experiment."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    description: str = Field("", max_length=2000, description="the question that it answers")
+    seed: int = Field(1, ge=0, le=2**63 - 1)
+    stores: list[Stores] = Field(min_length=1, max_length=1000)
+    servers: Mapping[str, dict[str, Setting]] = Field(
+        default={}, description="settings that a technology's server is started with"
+    )
+    workload: Workload
+    load: Load = Load(closed=Closed())
+    events: Events = Events()
+    streams: Streams = Streams()
+    warm_up_s: float = Field(1.0, ge=0, le=3600)
+    duration_s: float | None = Field(None, gt=0, le=DURATION_MAX_S)
+    operations: int | None = Field(None, ge=1, le=10**10)
+    drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
+    repetitions: int = Field(1, ge=1, le=1000)
+    verify: VerifyOrNot = True
+    vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(
+        default={}, description="dotted names and their values; each combination is a trial"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> ScenarioFile:
+        if self.duration_s is not None and self.operations is not None:
+            raise ValueError("expected one of duration_s and operations")
+        return self

@@ -1,0 +1,85 @@
+"""Stores and workloads by name: what a scenario or a flag says, checked against what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.catalogue import Catalogue
+from harness.errors import BadInput
+from harness.scenario.naming import StoreRef, parse_store_name
+from harness.scenario.problems import did_you_mean, said
+from harness.store import StoreKind
+
+
+def store_named(text: str, catalogue: Catalogue) -> StoreRef:
+    """`name[:variant][{key=value,…}]` as a store with valid options. Raises `BadInput`."""
+    technology, variant, options = parse_store_name(text)
+    kind = _kind(technology, variant, catalogue)
+    _refuse_unknown_options(kind, options)
+    try:
+        return _ref(kind, variant, kind.options.model_validate_strings(options).model_dump())
+    except ValidationError as error:
+        raise _option_wrong(kind, error) from None
+
+
+def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> StoreRef:
+    """A store named without options, and its options as YAML's own values."""
+    technology, variant, inline = parse_store_name(text)
+    if inline and options:
+        raise BadInput(f"{text!r} has options in its name and beside it; expected one of the two")
+    if not options:
+        return store_named(text, catalogue)
+    kind = _kind(technology, variant, catalogue)
+    _refuse_unknown_options(kind, options)
+    try:
+        return _ref(kind, variant, kind.options.model_validate(dict(options)).model_dump())
+    except ValidationError as error:
+        raise _option_wrong(kind, error) from None
+
+
+def unknown_workload(name: str, catalogue: Catalogue) -> str:
+    """The message for a workload that nobody knows."""
+    names = sorted(catalogue.workloads)
+    return f"unknown workload {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def _kind(technology: str, variant: str, catalogue: Catalogue) -> StoreKind:
+    kind = catalogue.stores.get(technology)
+    if kind is None:
+        names = sorted(catalogue.stores)
+        raise BadInput(
+            f"unknown store {technology!r}; allowed: {', '.join(names)}"
+            f"{did_you_mean(technology, names)}"
+        )
+    if variant not in kind.variants:
+        names = [name for name in kind.variants if name]
+        raise BadInput(
+            f"{technology} has no variant {variant!r}; allowed: {', '.join(names) or 'none'}"
+            f"{did_you_mean(variant, names)}"
+        )
+    return kind
+
+
+def _refuse_unknown_options(kind: StoreKind, options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in kind.options.model_fields:
+            names = sorted(kind.options.model_fields)
+            raise BadInput(
+                f"{kind.name} has no option {name!r}; allowed: {', '.join(names) or 'none'}"
+                f"{did_you_mean(name, names)}"
+            )
+
+
+def _ref(kind: StoreKind, variant: str, values: Mapping[str, Any]) -> StoreRef:
+    defaults = kind.options().model_dump()
+    explicit = {name: value for name, value in values.items() if value != defaults[name]}
+    return StoreRef(kind.name, variant, MappingProxyType(explicit), kind.options(**values))
+
+
+def _option_wrong(kind: StoreKind, error: ValidationError) -> BadInput:
+    found = error.errors(include_url=False)[0]
+    return BadInput(f"{kind.name}: option {found['loc'][0]}: {said(found)}")

@@ -1,0 +1,138 @@
+"""Pydantic's findings as one line in the lab's words, with their place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import BadInput
+from harness.scenario.text import Document, Path_
+
+_EXPECTED: Mapping[str, str] = {
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "list_type": "expected a list",
+    "dict_type": "expected a mapping (key: value)",
+    "mapping_type": "expected a mapping (key: value)",
+    "model_type": "expected a mapping (key: value)",
+    "model_attributes_type": "expected a mapping (key: value)",
+    "greater_than": "expected more than {gt:g}",
+    "greater_than_equal": "expected at least {ge:g}",
+    "less_than": "expected less than {lt:g}",
+    "less_than_equal": "expected at most {le:g}",
+    "too_short": "expected at least {min_length}",
+    "too_long": "expected at most {max_length}",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected text that matches {pattern}",
+    "literal_error": "expected {expected}",
+}
+_SHOWN_CHARACTERS = 60
+
+
+def translate(
+    error: ValidationError, document: Document, model: type[BaseModel], under: Path_ = ()
+) -> BadInput:
+    """The first finding of a validation of what stands at `under` in the document."""
+    found = error.errors(include_url=False)[0]
+    path = (*under, *_in_content(_at(document.content, under), found["loc"]))
+    name = ".".join(map(str, path))
+    if found["type"] == "extra_forbidden":
+        return unknown(document, path, "key", allowed_keys(model, found["loc"][:-1]))
+    if found["type"] == "missing":
+        where = f" in {name.rpartition('.')[0]}" if "." in name else ""
+        return document.wrong(f"{str(found['loc'][-1])!r} is missing{where}", path[:-1])
+    return document.wrong(f"{name or 'the file'}: {said(found)}", path)
+
+
+def said(found: Any) -> str:
+    """What was expected and what stands there."""
+    if found["type"] == "value_error":
+        return str(found["ctx"]["error"])
+    template = _EXPECTED.get(found["type"])
+    expected = template.format(**found.get("ctx", {})) if template else _lower(found["msg"])
+    hint = ""
+    if found["type"] == "literal_error" and isinstance(found["input"], str):
+        hint = did_you_mean(found["input"], found["ctx"]["expected"].replace("'", "").split())
+    return f"{expected}, got {_shown(found['input'])}{hint}"
+
+
+def unknown(document: Document, path: Path_, what: str, allowed: Iterable[str]) -> BadInput:
+    """A name that nobody knows, at its key."""
+    names = sorted(allowed)
+    message = (
+        f"unknown {what} {str(path[-1])!r}; allowed: {', '.join(names) or 'none'}"
+        f"{did_you_mean(str(path[-1]), names)}"
+    )
+    return document.wrong(message, path, at_key=True)
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing where nothing is near."""
+    close = get_close_matches(word, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand where a finding points."""
+    models: list[type[BaseModel]] = [model]
+    for step in loc:
+        fields = [each.model_fields[step] for each in models if step in each.model_fields]
+        if fields:
+            models = [found for field in fields for found in _models(field.annotation)]
+    return [name for each in models for name in each.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
+
+
+def _in_content(content: Any, loc: tuple[int | str, ...]) -> Path_:
+    """A finding's place without the names of union branches, which no file contains."""
+    path: list[str | int] = []
+    for number, step in enumerate(loc):
+        if isinstance(content, list) and isinstance(step, int):
+            content = content[step] if step < len(content) else None
+        elif isinstance(content, dict) and (step in content or number == len(loc) - 1):
+            content = content.get(step)
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _at(content: Any, path: Path_) -> Any:
+    for step in path:
+        content = content[step]
+    return content
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            text = "nothing"
+        case bool():
+            text = str(value).lower()
+        case dict():
+            text = "a mapping"
+        case list():
+            text = "a list" if value else "an empty list"
+        case _:
+            text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,210 @@
+"""YAML text as plain values, with the line and column of each; refuses what no scenario needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    ScalarEvent,
+)
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from harness.errors import BadInput
+
+BYTES_MAX = 256 * 1024
+DEPTH_MAX = 20
+DIGITS_MAX = 30
+
+Path_: TypeAlias = tuple[str | int, ...]
+"""From the top of the file: keys and places in lists."""
+Place: TypeAlias = tuple[int, int]
+"""Line and column, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's content. `places` has each value's place, `keys` each key's.
+
+    `flags` has, by dotted name, what the command line set in the place of the file.
+    """
+
+    file: str
+    text: str
+    content: Any
+    places: Mapping[Path_, Place] = field(default_factory=dict)
+    keys: Mapping[Path_, Place] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    def wrong(self, message: str, path: Path_ = (), *, at_key: bool = False) -> BadInput:
+        """An error at a value or at its key, or as near to it as the file goes."""
+        flag = self._flag(path)
+        if flag:
+            return BadInput(f"{flag}: {message}")
+        place = self.keys.get(path) if at_key else None
+        while place is None:
+            place = self.places.get(path, (1, 1) if not path else None)
+            path = path[:-1]
+        return BadInput(message, file=self.file, line=place[0], column=place[1])
+
+    def _flag(self, path: Path_) -> str:
+        name = ".".join(map(str, path))
+        for flagged, flag in self.flags.items():
+            if name == flagged or flagged.startswith(f"{name}.") or name.startswith(f"{flagged}."):
+                return flag if name else ""
+        return ""
+
+
+def read(path: Path) -> Document:
+    """Read a file. Raises `BadInput` with its place for anything that is not plain YAML."""
+    return parse(_text(path), str(path))
+
+
+def parse(text: str, file: str) -> Document:
+    """Take YAML text apart."""
+    try:
+        _refuse_the_unusual(text, file)
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        told = " ".join(str(error.problem or error.context or "unreadable").split())
+        raise _bad(file, mark, f"not YAML: {told}") from None
+    except ReaderError as error:
+        line, column = _place_of(text, error.position)
+        told = f"character {error.character!r} is not allowed in YAML"
+        raise BadInput(told, file=file, line=line, column=column) from None
+    if node is None:
+        raise BadInput("the file is empty; expected a scenario", file=file, line=1, column=1)
+    builder = _Builder(file)
+    content = builder.value(node, ())
+    return Document(file, text, content, builder.places, builder.keys)
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise BadInput("a directory; expected a scenario file", file=str(path))
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    if len(raw) > BYTES_MAX:
+        raise BadInput(f"{len(raw):,} bytes; expected at most {BYTES_MAX:,}", file=str(path))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8")
+        line, column = _place_of(before, len(before))
+        message = f"byte 0x{raw[error.start]:02x} is not UTF-8; expected a UTF-8 file"
+        raise BadInput(message, file=str(path), line=line, column=column) from None
+
+
+def _refuse_the_unusual(text: str, file: str) -> None:
+    """Aliases, anchors, tags, several documents, deep nesting: before anything is built of them."""
+    depth = documents = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        match event:
+            case DocumentStartEvent():
+                documents += 1
+                if documents > 1:
+                    raise _bad(file, event.start_mark, "a second document; expected one scenario")
+            case AliasEvent():
+                raise _bad(file, event.start_mark, "an alias; scenarios take plain values only")
+            case CollectionEndEvent():
+                depth -= 1
+            case CollectionStartEvent() | ScalarEvent():
+                _refuse_decoration(event, file)
+                depth += isinstance(event, CollectionStartEvent)
+                if depth > DEPTH_MAX:
+                    raise _bad(file, event.start_mark, f"nested deeper than {DEPTH_MAX} levels")
+
+
+def _refuse_decoration(event: Any, file: str) -> None:
+    if event.anchor is not None:
+        raise _bad(file, event.start_mark, "an anchor; scenarios take plain values only")
+    if event.ctag is not None and str(event.ctag) not in ("", "None"):
+        raise _bad(file, event.start_mark, f"the tag {event.ctag}; expected a plain value")
+
+
+class _Builder:
+    """Nodes into values."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.places: dict[Path_, Place] = {}
+        self.keys: dict[Path_, Place] = {}
+
+    def value(self, node: Node, path: Path_) -> Any:
+        self.places[path] = _place(node.start_mark)
+        match node:
+            case MappingNode():
+                return self._mapping(node, path)
+            case SequenceNode():
+                return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        assert isinstance(node, ScalarNode), "YAML has three kinds of nodes"
+        return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key_node, ScalarNode) or not isinstance(key, str):
+                raise _bad(self.file, key_node.start_mark, "a key that is not a word")
+            if key in found:
+                first = self.keys[(*path, key)][0]
+                message = f"the key {key!r} is here twice; it was first given in line {first}"
+                raise _bad(self.file, key_node.start_mark, message)
+            self.keys[(*path, key)] = _place(key_node.start_mark)
+            found[key] = self.value(value_node, (*path, key))
+        return found
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        kind = str(node.tag).rsplit(":", 1)[-1]
+        convert = _SCALARS.get(kind, str)
+        try:
+            return convert(node.value)
+        except (ValueError, OverflowError):
+            raise _bad(self.file, node.start_mark, f"{node.value[:40]!r} is no {kind}") from None
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(text)
+    return int(text.replace("_", ""), 0 if re.match(r"[-+]?0[xob]", text) else 10)
+
+
+def _decimal(text: str) -> float:
+    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf")
+                 .replace(".INF", "inf").replace(".nan", "nan").replace(".NaN", "nan")
+                 .replace(".NAN", "nan"))  # fmt: skip
+
+
+_SCALARS: Mapping[str, Callable[[str], Any]] = {
+    "int": _whole,
+    "float": _decimal,
+    "bool": lambda text: text.lower() == "true",
+    "null": lambda _: None,
+}
+
+
+def _place(mark: Any) -> Place:
+    return mark.line + 1, mark.column + 1
+
+
+def _place_of(text: str, offset: int) -> Place:
+    before = text[:offset]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _bad(file: str, mark: Any, message: str) -> BadInput:
+    line, column = _place(mark) if mark else (1, 1)
+    return BadInput(message, file=file, line=line, column=column)

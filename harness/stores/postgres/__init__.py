@@ -1,0 +1,26 @@
+"""PostgreSQL as an event store: one good design, its rivals, and the tutorials' template."""
+
+from __future__ import annotations
+
+from harness.store import StoreKind
+from harness.stores.postgres.coalesced import Coalesced
+from harness.stores.postgres.options import PostgresOptions
+from harness.stores.postgres.template import Template
+from harness.stores.postgres.variants import Counter, GlobalLock, StreamLock, StreamRow, TableLock
+
+STORE = StoreKind(
+    name="postgres",
+    summary="PostgreSQL: a table of events, one function call an append",
+    variants={
+        "": StreamLock,
+        "row": StreamRow,
+        "global-lock": GlobalLock,
+        "table-lock": TableLock,
+        "counter": Counter,
+        "coalesced": Coalesced,
+        "template": Template,
+    },
+    options=PostgresOptions,
+    server="postgres",
+    extra="postgres",
+)

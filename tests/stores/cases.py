@@ -1,0 +1,62 @@
+"""Every store variant and option set that the contract suite runs on, found by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from harness.scenario.naming import StoreRef
+from harness.store import Adapter, Guarantees, StoreKind, StoreOptions
+from harness.stores import kinds
+
+OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
+    "sqlite": [{"synchronous": "normal"}, {"synchronous": "off"}],
+    "postgres": [
+        {"payload": "jsonb"},
+        {"synchronous_commit": "off"},
+        {"notify": True},
+        {"unlogged": True},
+    ],
+}
+"""Option sets worth a run of their own, on a technology's default design."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One store variant under one option set."""
+
+    kind: StoreKind
+    ref: StoreRef
+
+    @property
+    def adapter(self) -> type[Adapter]:
+        """The class of the variant."""
+        return self.kind.variants[self.ref.variant]
+
+    @property
+    def options(self) -> StoreOptions:
+        """The validated options."""
+        return self.kind.options(**self.ref.explicit)
+
+    @property
+    def declared(self) -> Guarantees:
+        """What the variant declares under its options."""
+        return self.adapter.declares(self.options)
+
+    def __str__(self) -> str:
+        return self.ref.key
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """All of them, defaults first."""
+    return tuple(case for kind in kinds().values() for case in _of(kind))
+
+
+def _of(kind: StoreKind) -> Iterator[Case]:
+    for variant in kind.variants:
+        yield Case(kind, StoreRef(kind.name, variant))
+    for explicit in OPTION_SETS.get(kind.name, []):
+        yield Case(kind, StoreRef(kind.name, "", explicit))

@@ -1,0 +1,117 @@
+"""Fixtures of the contract suite, parametrised with every store that was found.
+
+`subject` is a store that can be read, `blind` one that cannot, `served` one with a server
+that the test may stop, pause and kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.servers import Server
+from harness.store import Endpoint
+
+from .cases import Case, cases
+from .subject import Subject, fresh, opened
+
+SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
+    "subject": lambda case: case.declared.readable,
+    "blind": lambda case: not case.declared.readable,
+    "served": lambda case: case.kind.server is not None,
+}
+
+Opening = Callable[[Case], AbstractContextManager[Subject]]
+
+
+NOBODY = None
+"""Stands for the store of a test that no store's declaration asks for; never run."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the suite's marker."""
+    config.addinivalue_line(
+        "markers", "declares(guarantee=(…)): only for stores that declare one of these values"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test the stores that it is about."""
+    declarations = [mark.kwargs for mark in metafunc.definition.iter_markers("declares")]
+    for fixture, wanted in SELECTIONS.items():
+        if fixture in metafunc.fixturenames:
+            chosen = [c for c in cases() if wanted(c) and _declares(c, declarations)]
+            metafunc.parametrize(fixture, chosen or [NOBODY], ids=str, indirect=True)
+
+
+def _declares(case: Case, declarations: list[Mapping[str, tuple[object, ...]]]) -> bool:
+    return all(
+        getattr(case.declared, guarantee) in allowed
+        for declaration in declarations
+        for guarantee, allowed in declaration.items()
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Drop the tests that no store's declaration asks for."""
+    items[:] = [item for item in items if not _is_for_nobody(item)]
+
+
+def _is_for_nobody(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and any(
+        callspec.params.get(fixture, item) is NOBODY for fixture in SELECTIONS
+    )
+
+
+@pytest.fixture
+def opening(runner: asyncio.Runner, servers: Callable[[str], Server], tmp_path: Path) -> Opening:
+    """Opens a case on a fresh namespace."""
+
+    @contextmanager
+    def open_case(case: Case) -> Iterator[Subject]:
+        server = servers(case.kind.server) if case.kind.server else None
+        endpoint = fresh(server.endpoint if server else Endpoint(address=str(tmp_path)))
+        subject = opened(case.adapter, case.options, endpoint, server)
+        yield runner.run(subject.__aenter__())
+        runner.run(subject.__aexit__(None, None, None))
+
+    return open_case
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
+    """A store that can be read, open on a fresh namespace."""
+    with opening(request.param) as subject:
+        yield subject
+
+
+@pytest.fixture
+def blind(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
+    """A store that cannot be read, open on a fresh namespace."""
+    with opening(request.param) as subject:
+        yield subject
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
+    """A store with a server that the test may hurt; a skip where it is not the lab's own."""
+    with opening(request.param) as subject:
+        if not subject.server.controllable:
+            pytest.skip(f"{request.param}: an external server is not the suite's to stop")
+        yield subject
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A local time that no UTC time can be mistaken for."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -1,0 +1,140 @@
+"""Appending: what an append may expect, what it returns, and that it is all or nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from harness.errors import BatchTooLarge, EmptyAppend, EventIdReused, EventTooLarge, NotWritten
+
+from ..subject import Subject
+from .support import (
+    ANY,
+    EXISTS,
+    NO_STREAM,
+    append,
+    assert_conflict,
+    event,
+    events,
+    ids,
+    only,
+    read,
+    read_log,
+    versions,
+)
+
+HOLDS = [(0, ANY), (0, NO_STREAM), (2, ANY), (2, EXISTS), (2, 1)]
+FAILS = [(0, EXISTS), (0, 0), (0, 7), (2, NO_STREAM), (2, 0), (2, 2), (2, 7)]
+"""Events in the stream before, and what the append expects of it."""
+
+
+async def test_an_append_is_written_where_the_stream_is_as_expected(subject: Subject):
+    for number, (existing, expected) in enumerate(HOLDS):
+        if subject.declared.occ == "none" and expected is not ANY:
+            continue
+        stream = f"order-{number}"
+        before = events(existing)
+        if before:
+            await append(subject.store, stream, before)
+        added = events(2)
+        result = await append(subject.store, stream, added, expected=expected)
+        assert result.version == existing + 1
+        assert ids(await read(subject.store, stream)) == ids(before + added)
+
+
+async def test_a_stale_append_is_refused_and_writes_nothing(subject: Subject):
+    for number, (existing, expected) in enumerate(FAILS):
+        stream = f"order-{number}"
+        if existing:
+            await append(subject.store, stream, events(existing))
+        actual = existing - 1 if existing else None
+        await assert_conflict(subject, stream, events(2), expected=expected, actual=actual)
+
+
+async def test_a_negative_number_never_stands_for_a_state(subject: Subject):
+    await append(subject.store, "order-1")
+    for stream in ("order-1", "order-2"):
+        before = await read(subject.store, stream)
+        for number in (-1, -2, -3):
+            with pytest.raises((NotWritten, ValueError)):
+                await append(subject.store, stream, expected=number)
+        assert await read(subject.store, stream) == before
+
+
+async def test_versions_of_a_stream_count_from_zero_without_gaps(subject: Subject):
+    results = [await append(subject.store, "order-1", events(size)) for size in (1, 3, 1, 2)]
+    await append(subject.store, "order-2")
+    assert [result.version for result in results] == [0, 3, 4, 6]
+    assert versions(await read(subject.store, "order-1")) == list(range(7))
+
+
+async def test_the_result_is_the_place_of_the_last_event(subject: Subject):
+    for _ in range(3):
+        result = await append(subject.store, "order-1", events(2))
+        last = (await read(subject.store, "order-1"))[-1]
+        assert result.version == last.version
+        assert result.position in (last.position, None)
+
+
+async def test_a_hundred_events_are_written_in_their_order(subject: Subject):
+    batch = events(min(100, subject.declared.batch_limit or 100))
+    result = await append(subject.store, "order-1", batch)
+    assert result.version == len(batch) - 1
+    assert ids(await read(subject.store, "order-1")) == ids(batch)
+    assert ids(await read_log(subject.store)) == ids(batch)
+
+
+async def test_a_batch_over_the_declared_limit_is_refused_by_its_own_error(subject: Subject):
+    limit = subject.declared.batch_limit
+    if limit is None:
+        await append(subject.store, "order-1", events(1000))
+        assert len(await read(subject.store, "order-1")) == 1000
+    else:
+        with pytest.raises(BatchTooLarge):
+            await append(subject.store, "order-1", events(limit + 1))
+        assert await read(subject.store, "order-1") == []
+
+
+async def test_an_append_of_nothing_is_refused(subject: Subject):
+    await append(subject.store, "order-1")
+    for stream in ("order-1", "order-2"):
+        for expected in (ANY, NO_STREAM, EXISTS, 0):
+            with pytest.raises(EmptyAppend):
+                await append(subject.store, stream, [], expected=expected)
+    assert len(await read_log(subject.store)) == 1
+
+
+async def test_a_refused_batch_leaves_nothing_behind(subject: Subject):
+    """The event in the middle was written before."""
+    first = event()
+    await append(subject.store, "order-1", [first])
+    batch = [event(), first, event()]
+    refused = pytest.raises(EventIdReused)
+    with suppress(NotWritten) if subject.declared.idempotency == "none" else refused:
+        await append(subject.store, "order-1", batch)
+    written = set(ids(await read_log(subject.store)))
+    if subject.declared.atomic_append:
+        assert written in ({first.id}, set(ids(batch)))
+    assert first.id in written
+
+
+async def test_a_failed_append_leaves_the_callers_events_alone(subject: Subject):
+    await append(subject.store, "order-1", events(3))
+    batch = events(3)
+    copy = list(batch)
+    await assert_conflict(subject, "order-1", batch, expected=9, actual=2)
+    assert batch == copy
+
+
+async def test_a_megabyte_comes_back_or_is_refused_by_its_own_error(subject: Subject):
+    data = b'{"note": "' + b"0123456789abcdef" * 65536 + b'"}'
+    limit = subject.declared.event_limit_bytes
+    if limit is not None and limit < len(data):
+        with pytest.raises(EventTooLarge):
+            await append(subject.store, "order-1", [event(data)])
+        assert await read(subject.store, "order-1") == []
+    else:
+        await append(subject.store, "order-1", [event(data)])
+        recorded = only(await read(subject.store, "order-1"))
+        assert len(recorded.data) >= 2**20

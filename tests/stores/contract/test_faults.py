@@ -1,0 +1,165 @@
+"""Trouble with the server: what an append may say, and that saying it was right.
+
+A caller must be able to trust each answer afterwards: acknowledged is there as far as
+the declared durability goes, `NotWritten` is not there, `OutcomeUnknown` is resolved by reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from harness.errors import (
+    NotWritten,
+    OutcomeUnknown,
+    ReadFailed,
+    StoreError,
+    StoreUnavailable,
+)
+from harness.store import Adapter, Durability, NewEvent, RecordedEvent
+
+from ..subject import Subject
+from .support import append, event, events, following, ids, read, read_log
+
+WRITERS = 8
+LOAD_S = 0.2
+BACK_WITHIN_S = 15.0
+SURVIVES_A_KILL = (Durability.PROCESS_CRASH, Durability.POWER_LOSS)
+
+
+@dataclass(slots=True)
+class Told:
+    """What one writer was told of its batches until the first trouble."""
+
+    acknowledged: list[NewEvent] = field(default_factory=list)
+    not_written: list[NewEvent] = field(default_factory=list)
+    unknown: list[NewEvent] = field(default_factory=list)
+
+
+async def _write_until_trouble(store: Adapter, stream: str) -> Told:
+    told = Told()
+    while True:
+        batch = events(2)
+        try:
+            await append(store, stream, batch)
+        except OutcomeUnknown:
+            told.unknown += batch
+            return told
+        except NotWritten:
+            told.not_written += batch
+            return told
+        told.acknowledged += batch
+
+
+async def _until_back(store: Adapter, stream: str = "back-1") -> None:
+    """Retry one append until the store has recovered; the connection object is the same."""
+    batch = events(1)
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while True:
+            try:
+                await append(store, stream, batch)
+            except StoreError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def _count(log: Sequence, batch: Sequence[NewEvent]) -> list[int]:
+    found = ids(log)
+    return [found.count(one.id) for one in batch]
+
+
+async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served: Subject):
+    store = served.store
+    writing = [
+        asyncio.create_task(_write_until_trouble(store, f"order-{number}"))
+        for number in range(WRITERS)
+    ]
+    await asyncio.sleep(LOAD_S)
+    await served.server.kill()
+    try:
+        everything = await asyncio.gather(*writing)
+        await _assert_unavailable(served)
+    finally:
+        await served.server.restart()
+    await _until_back(store)
+    log = await read_log(store)
+    for told in everything:
+        assert told.acknowledged
+        if served.declared.durability in SURVIVES_A_KILL:
+            assert set(_count(log, told.acknowledged)) == {1}
+        assert set(_count(log, told.not_written)) <= {0}
+        assert _count(log, told.unknown) in ([], [0, 0], [1, 1])
+    await _assert_unknowns_can_be_retried(served, everything)
+
+
+async def _assert_unavailable(served: Subject) -> None:
+    """A connection may have to find out; then nobody answers, and nothing was sent."""
+    for _ in range(2):
+        with pytest.raises((StoreUnavailable, OutcomeUnknown)):
+            await append(served.store, "down-1")
+    with pytest.raises(StoreUnavailable):
+        await append(served.store, "down-1")
+    with pytest.raises((ReadFailed, StoreUnavailable)):
+        await read_log(served.store)
+    with pytest.raises(StoreUnavailable):
+        await served.adapter.connect(served.endpoint, served.options)
+
+
+async def _assert_unknowns_can_be_retried(served: Subject, everything: Sequence[Told]) -> None:
+    if served.declared.idempotency != "durable":
+        return
+    for number, told in enumerate(everything):
+        if told.unknown:
+            await append(served.store, f"order-{number}", told.unknown)
+    log = await read_log(served.store)
+    for told in everything:
+        assert set(_count(log, told.unknown)) <= {1}
+
+
+async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(served: Subject):
+    store = await served.connect(deadline_s=0.5)
+    await append(store, "order-1")
+    batch = events(2)
+    await served.server.pause()
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await append(store, "order-1", batch)
+        with pytest.raises((ReadFailed, StoreUnavailable)):
+            await read(store, "order-1")
+    finally:
+        await served.server.resume()
+    await _until_back(store, "order-1")
+    written = _count(await read_log(store), batch)
+    assert written in ([0, 0], [1, 1])
+    if served.declared.idempotency == "durable":
+        await append(store, "order-1", batch)
+        assert _count(await read_log(store), batch) == [1, 1]
+
+
+async def test_after_a_restart_everything_goes_on(served: Subject):
+    store = served.store
+    batch = [event(), event()]
+    first = await append(store, "order-1", batch)
+    seen = await _follow_through_a_restart(served, len(batch))
+    if served.declared.idempotency == "durable":
+        assert await append(store, "order-1", batch) == first
+    assert ids(await read(store, "order-1")) == ids(batch)
+    async with following(store, after=seen[-1].position) as resumed:
+        log = await read_log(store)
+        await resumed.until(len(log) - len(seen))
+    assert seen + resumed.events == log
+
+
+async def _follow_through_a_restart(served: Subject, past: int) -> list[RecordedEvent]:
+    """What a subscriber saw, which may end with its connection or go on, but not go wrong."""
+    with suppress(ReadFailed, StoreUnavailable):
+        async with following(served.store) as follower:
+            await follower.until(past)
+            await served.server.restart()
+            await _until_back(served.store)
+    return follower.events
