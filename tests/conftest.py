@@ -1,0 +1,98 @@
+"""Fixtures and hooks for every test: one event loop, real servers, and no silent skips."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from harness.errors import NoServer
+from harness.servers import Server, serving
+
+TEST_LIMIT_S = 60.0
+NO_SKIPS = "ESLAB_NO_SKIPS"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runner() -> Iterator[asyncio.Runner]:
+    """The event loop of all `async def` tests; servers and their connections outlive a test."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test on the session's loop; one that hangs fails."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    coroutine = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    pyfuncitem.funcargs["runner"].run(_limited(coroutine))
+    return True
+
+
+async def _limited(coroutine) -> None:
+    async with asyncio.timeout(TEST_LIMIT_S):
+        await coroutine
+
+
+@pytest.fixture(scope="session")
+def servers(
+    runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Server]]:
+    """`servers(technology)`: started at the first call, shared by the session, else a skip."""
+    stack = AsyncExitStack()
+    started: dict[str, Server | NoServer] = {}
+
+    async def start(technology: str) -> Server | NoServer:
+        scratch = tmp_path_factory.mktemp(technology)
+        try:
+            return await stack.enter_async_context(serving(technology, scratch=scratch))
+        except NoServer as error:
+            return error
+
+    def server(technology: str) -> Server:
+        if technology not in started:
+            started[technology] = runner.run(start(technology))
+        match started[technology]:
+            case NoServer() as error:
+                pytest.skip(str(error))
+            case running:
+                return running
+
+    yield server
+    runner.run(stack.aclose())
+
+
+@pytest.fixture
+def postgres_server(servers: Callable[[str], Server]) -> Server:
+    """A real PostgreSQL, shared by the session."""
+    return servers("postgres")
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return reporter.stats.get("skipped", []) if reporter else []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was not run and why, one line a reason."""
+    reasons = Counter(str(report.longrepr[2]) for report in _skipped(config))
+    if reasons:
+        terminalreporter.section("not run")
+    for reason, count in sorted(reasons.items()):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.line(f"not run: {tests}: {reason.removeprefix('Skipped: ')}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must be there, a skip is a failure."""
+    if os.environ.get(NO_SKIPS) == "1" and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
