@@ -1,0 +1,19 @@
+"""Every technology that needs a server, and the ways to get one that are built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from harness.servers import postgres, postgres_dsn
+from harness.servers.external import External
+from harness.servers.protocol import Way
+
+TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
+    {
+        "postgres": {
+            "external": External("postgres", "ESLAB_POSTGRES_DSN", postgres_dsn.parse),
+            "native": postgres.NATIVE,
+        },
+    }
+)

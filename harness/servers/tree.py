@@ -1,0 +1,119 @@
+"""A server's whole process tree: signals to it, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.005
+_KILL_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a tree: CPU since its root started, memory now."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
+def members(root: psutil.Process) -> list[psutil.Process]:
+    """The root, then all its descendants; empty when the root has gone."""
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def pause(root: psutil.Process) -> list[psutil.Process]:
+    """SIGSTOP the whole tree, until a look at it finds nobody new; returns its members."""
+    stopped: list[psutil.Process] = []
+    while fresh := [process for process in members(root) if process not in stopped]:
+        send(fresh, signal.SIGSTOP)
+        stopped += fresh
+    return stopped
+
+
+def resume(root: psutil.Process) -> None:
+    """SIGCONT the whole tree."""
+    send(members(root), signal.SIGCONT)
+
+
+async def kill(root: psutil.Process) -> None:
+    """SIGKILL the whole tree and wait until every member has gone.
+
+    It is stopped first: a root that dies earlier than its children lets them get away.
+    """
+    family = pause(root)
+    send(family, signal.SIGKILL)
+    if not await gone(family, limit_s=_KILL_LIMIT_S):
+        _LOG.warning("a killed process is still there: the system has not let go of %d", root.pid)
+
+
+async def gone(family: list[psutil.Process], *, limit_s: float) -> bool:
+    """Wait until all of them have ended; False if some still run after `limit_s`.
+
+    One that only waits to be reaped has ended.
+    """
+    deadline = time.monotonic() + limit_s
+    while any(_alive(process) for process in family):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+def usage(root: psutil.Process) -> Usage | None:
+    """CPU and memory of the tree; `None` when its root has gone. Takes about 10 ms.
+
+    A parent's times hold those of the children that it has reaped, so nothing is lost when a
+    child ends. Memory that members share is counted once, by the largest share: summed RSS
+    counts PostgreSQL's buffers once a connection.
+    """
+    family = members(root)
+    cpu_s, private_bytes, shared_bytes = 0.0, 0, 0
+    for process in family:
+        try:
+            times, memory = process.cpu_times(), process.memory_info()
+        except psutil.Error:
+            continue
+        own_s = max(times.user + times.system, _precise_cpu_s(process.pid))
+        cpu_s += own_s + times.children_user + times.children_system
+        shared = getattr(memory, "shared", 0)
+        private_bytes += memory.rss - shared
+        shared_bytes = max(shared_bytes, shared)
+    return Usage(cpu_s, private_bytes + shared_bytes) if family else None
+
+
+def send(family: list[psutil.Process], number: signal.Signals) -> None:
+    """Signal each of them; one that has gone in the meantime is as it should be."""
+    for process in family:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _precise_cpu_s(pid: int) -> float:
+    """Of the main thread, in nanoseconds where Linux tells, else 0.
+
+    Ordinary times are cut to 10 ms: 32 fresh backends would hide 0.3 s between them.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

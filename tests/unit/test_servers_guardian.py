@@ -1,0 +1,211 @@
+"""The guardian on real processes: what ends, in what order, and what it leaves alone."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.servers import guardian
+
+FAMILY = "trap 'kill $a $b; exit' TERM; sleep 300 & a=$!; sleep 300 & b=$!; wait"
+STUBBORN = "trap '' TERM; sleep 300 & sleep 300 & wait"
+FORKING_ON = "trap '' TERM; while :; do sleep 300 & sleep 0.1; done"
+CARELESS = "sleep 300 & sleep 300 & wait"
+
+
+@pytest.fixture
+def family():
+    """A root with two children; whatever of it is left is ended after the test."""
+    made = []
+
+    def make(script=FAMILY, size=3):
+        root = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+        made.append(root)
+        deadline = time.monotonic() + 5
+        while len(members := tree(root.pid)) < size:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        made.extend(members)
+        return root, members
+
+    yield make
+    for process in made:
+        if isinstance(process, subprocess.Popen):
+            process.kill()
+            process.wait()
+        elif running(process):
+            process.kill()
+
+
+@pytest.fixture
+def watcher():
+    """The script as the lab runs it."""
+    command = [sys.executable, "-I", "-S", guardian.__file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        yield process
+
+
+def tree(pid):
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def running(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def tell(watcher, **fact):
+    watcher.stdin.write(json.dumps(fact).encode() + b"\n")
+    watcher.stdin.flush()
+
+
+def test_when_the_pipe_closes_the_tree_ends_and_the_folders_go(watcher, family, tmp_path):
+    root, members = family()
+    folder = tmp_path / "home"
+    (folder / "data").mkdir(parents=True)
+    tell(watcher, folders=[str(folder)])
+    tell(watcher, process=root.pid, signal=signal.SIGTERM)
+    watcher.stdin.close()
+    assert watcher.wait(10) == 0
+    assert not any(map(running, members))
+    assert not folder.exists()
+    assert tmp_path.exists()
+
+
+def test_it_finishes_on_a_word_while_the_pipe_stays_open(watcher, tmp_path):
+    tell(watcher, folders=[str(tmp_path / "absent")])
+    tell(watcher, finish=True)
+    assert watcher.wait(10) == 0
+
+
+def test_ctrl_c_and_terminate_do_not_reach_it(watcher, tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    tell(watcher, folders=[str(folder)])
+    time.sleep(0.2)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        watcher.send_signal(number)
+    time.sleep(0.1)
+    assert watcher.poll() is None
+    assert folder.exists()
+    watcher.stdin.close()
+    assert watcher.wait(10) == 0
+    assert not folder.exists()
+
+
+def test_the_newest_process_is_the_one_that_ends(watcher, family):
+    old, old_members = family()
+    new, new_members = family()
+    tell(watcher, process=old.pid, signal=signal.SIGTERM)
+    tell(watcher, process=new.pid, signal=signal.SIGTERM)
+    watcher.stdin.close()
+    assert watcher.wait(10) == 0
+    assert not any(map(running, new_members))
+    assert all(map(running, old_members))
+
+
+def test_a_line_cut_off_by_the_labs_death_does_not_stop_it(watcher, tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    tell(watcher, folders=[str(folder)])
+    watcher.stdin.write(b'{"process": 12')
+    watcher.stdin.close()
+    assert watcher.wait(10) == 0
+    assert not folder.exists()
+
+
+def test_tidying_runs_after_the_end_and_before_the_folders_go(watcher, family, tmp_path):
+    root, _ = family()
+    folder, seen = tmp_path / "home", tmp_path / "seen"
+    folder.mkdir()
+    script = f"test -d {folder} && ! kill -0 {root.pid} || exit; touch {seen}"
+    tell(watcher, folders=[str(folder)])
+    tell(watcher, process=root.pid, signal=signal.SIGTERM)
+    tell(watcher, tidy=["sh", "-c", script], uid=None, gid=None)
+    watcher.stdin.close()
+    root.wait()
+    assert watcher.wait(10) == 0
+    assert seen.exists()
+    assert not folder.exists()
+
+
+def test_tidying_that_fails_does_not_keep_the_folders(watcher, tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    tell(watcher, folders=[str(folder)])
+    tell(watcher, tidy=[str(tmp_path / "absent")], uid=None, gid=None)
+    watcher.stdin.close()
+    assert watcher.wait(10) == 0
+    assert not folder.exists()
+
+
+def test_a_tree_that_ignores_its_signal_is_killed_after_a_grace(family, monkeypatch):
+    monkeypatch.setattr(guardian, "GRACE_S", 0.2)
+    root, members = family(STUBBORN)
+    began = time.monotonic()
+    guardian.end(root.pid, guardian.born(root.pid), signal.SIGTERM)
+    assert time.monotonic() - began > 0.2
+    assert not any(map(running, members))
+
+
+def test_children_that_come_after_the_signal_are_found_too(family, monkeypatch):
+    monkeypatch.setattr(guardian, "GRACE_S", 0.4)
+    root, members = family(FORKING_ON, size=2)
+    seen = set(members)
+    watching = threading.Thread(target=watch, args=(root.pid, seen))
+    watching.start()
+    guardian.end(root.pid, guardian.born(root.pid), signal.SIGTERM)
+    watching.join()
+    assert len(seen) > len(members)
+    assert not any(map(running, seen))
+
+
+def watch(pid, seen):
+    for _ in range(30):
+        with contextlib.suppress(psutil.Error):
+            seen.update(tree(pid))
+        time.sleep(0.01)
+
+
+def test_a_paused_tree_is_woken_to_hear_its_signal(family):
+    root, members = family()
+    for process in members:
+        process.suspend()
+    began = time.monotonic()
+    guardian.end(root.pid, guardian.born(root.pid), signal.SIGTERM)
+    assert time.monotonic() - began < guardian.GRACE_S / 2
+    assert not any(map(running, members))
+
+
+def test_children_that_outlive_their_root_have_the_same_grace(family, monkeypatch):
+    monkeypatch.setattr(guardian, "GRACE_S", 0.3)
+    root, members = family(CARELESS)
+    began = time.monotonic()
+    guardian.end(root.pid, guardian.born(root.pid), signal.SIGTERM)
+    assert 0.3 < time.monotonic() - began < 2
+    assert not any(map(running, members))
+
+
+def test_a_process_that_was_given_a_dead_ones_pid_is_left_alone(family):
+    root, members = family()
+    guardian.end(root.pid, "long ago", signal.SIGKILL)
+    time.sleep(0.1)
+    assert all(map(running, members))
+
+
+def test_processes_are_told_alike_by_proc_and_by_ps():
+    here = os.getpid()
+    stats = [Path(f"/proc/{pid}/stat") for pid in (here, os.getppid())]
+    if not stats[0].exists():
+        pytest.skip("no /proc on this system: only ps is used here")
+    assert guardian.from_proc(stats)[here].parent == os.getppid()
+    assert guardian.from_ps()[here].parent == os.getppid()
+    assert guardian.from_ps()[here].born == guardian.from_ps()[here].born
