@@ -1,0 +1,1 @@
+"""Correct histories made at random, and every way to break one."""
