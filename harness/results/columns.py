@@ -1,0 +1,203 @@
+"""Every column of a run folder: its type, its unit and what it means. The one place for all three.
+
+A number that is missing is empty (null in Parquet, NaN or `<NA>` in pandas), never zero.
+Text is never missing: it is empty. Times within a trial are ns on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+FORMAT_VERSION = 1
+
+Kind = Literal["int", "float", "bool", "text", "json", "time"]
+
+_ARROW = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "json": pa.string(),
+    "time": pa.timestamp("ms", tz="UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `required` columns have a value in every row."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    required: bool = False
+
+    @property
+    def field(self) -> pa.Field:
+        """The column as Arrow knows it, its unit and meaning in the metadata."""
+        about = {"unit": self.unit, "meaning": self.meaning}
+        nullable = not self.required and self.kind not in {"text", "json"}
+        return pa.field(self.name, _ARROW[self.kind], nullable=nullable, metadata=about)
+
+
+def schema(columns: Sequence[Column]) -> pa.Schema:
+    """The Arrow schema of a table with these columns."""
+    return pa.schema([column.field for column in columns])
+
+
+def _key(name: str, kind: Kind, meaning: str, unit: str = "") -> Column:
+    return Column(name, kind, unit, meaning, required=True)
+
+
+def _count(name: str, meaning: str) -> Column:
+    return Column(name, "int", "count", meaning)
+
+
+def _ns(name: str, meaning: str) -> Column:
+    return Column(name, "float", "ns", meaning)
+
+
+def _spread(name: str, meaning: str) -> tuple[Column, ...]:
+    """Count, percentiles and maximum; a percentile needs 100 values beyond it to be given."""
+    percentiles = {"p50": "50th", "p90": "90th", "p95": "95th", "p99": "99th", "p999": "99.9th"}
+    return (
+        _count(f"{name}_count", f"values of {meaning}"),
+        *(
+            _ns(f"{name}_{label}_ns", f"{words} percentile of {meaning}")
+            for label, words in percentiles.items()
+        ),
+        _ns(f"{name}_max_ns", f"largest value of {meaning}"),
+    )
+
+
+def _delay(name: str, meaning: str) -> tuple[Column, ...]:
+    return (
+        _ns(f"{name}_delay_p50_ns", f"50th percentile: {meaning}; open runs only"),
+        _ns(f"{name}_delay_p99_ns", f"99th percentile: {meaning}; open runs only"),
+    )
+
+
+_IDENTITY = (
+    _key("run", "text", "name of the run folder"),
+    _key("scenario", "text", "name of the scenario"),
+    _key("scenario_hash", "text", "SHA-256 of the scenario's canonical content"),
+    _key("trial", "int", "place in the order of the run, from 1"),
+    _key("trial_id", "text", "name of the trial's files"),
+    _key("store", "text", "technology"),
+    _key("variant", "text", "design variant; empty for the default"),
+    _key("options", "text", "options that differ from their defaults, key=value,…"),
+    _key("key", "text", "canonical key of store, variant and options"),
+    _key("workload", "text", "name of the workload"),
+    _key("load", "text", "closed or open"),
+    _key("load_label", "text", "the load in words"),
+    Column("workers", "int", "count", "clients in a closed run; most in flight in an open one"),
+    Column("rate_per_s", "float", "1/s", "offered rate; open runs only"),
+    _key("point", "json", "the varied names and their values here, canonical JSON"),
+    _key("point_label", "text", "the point in words; empty where nothing varies"),
+    _key("repetition", "int", "from 1"),
+    _key("seed", "text", "the same for every store of a point and repetition"),
+)
+
+_COUNTS = (
+    Column("started_at", "time", "UTC", "when the trial began"),
+    Column("measured_s", "float", "s", "length of the measured window"),
+    _count("scheduled", "operations that were to run"),
+    _count("ok", "operations that ended well"),
+    _count("conflict", "operations given up after a conflict"),
+    _count("refused", "operations that the store or its driver refused"),
+    _count("timeout", "reads that timed out, appends that expired before they were sent"),
+    _count("unknown", "appends that were sent and never answered"),
+    _count("dropped", "operations past their deadline before they could start"),
+    _count("unfinished", "operations still running when the drain ended"),
+    Column("balanced", "bool", "", "scheduled is the sum of the seven outcomes"),
+    Column("throughput_per_s", "float", "1/s", "operations that ended well, a second"),
+    _count("events", "events appended or read by operations that ended well"),
+    Column("events_per_s", "float", "1/s", "events a second"),
+    _count("attempts", "appends sent, retries included"),
+    _count("retries", "attempts after the first of their operation"),
+    _count("conflicts", "attempts that ended in a conflict"),
+    Column("refusals", "json", "", "refusals counted by class name"),
+)
+
+_TIMES = (
+    *_spread("service", "service time (done − sent) of operations that ended well"),
+    *_spread("response", "response time (done − intended); open runs only"),
+    *_delay("dispatch", "dispatched − intended, the generator's own lateness"),
+    *_delay("queue", "sent − dispatched, waiting for a free place in flight"),
+    *_spread("delivery", "acknowledged append to subscriber's handler"),
+)
+
+_VERDICTS = (
+    Column("durability", "text", "", "durability class as configured; rankings stay inside one"),
+    Column("guarantees", "json", "", "what the variant declares"),
+    _key("verified", "text", "ok, findings, invalid, failed, impossible or off"),
+    _count("violations", "violations that verification found"),
+    _count("declared_violations", "those of them that break a declared guarantee"),
+    Column("first_violation", "text", "", "stream, version and event id of the first one"),
+    Column("violation_list", "json", "", "the first few, in words"),
+    _key("valid", "bool", "done, balanced, and no declared guarantee broken"),
+    _count("unknown_written", "appends of unknown outcome that were written after all"),
+    _count("unknown_lost", "appends of unknown outcome that were not written"),
+    _key("flags", "json", "what is to be said beside the numbers, a list of plain words"),
+)
+
+_SURROUNDINGS = (
+    Column("provider", "text", "", "where the server came from: none, native, docker, external"),
+    Column("server_version", "text", "", "the server's own version"),
+    Column("settings", "json", "", "durability settings read back from the server"),
+    Column("emulator", "text", "", "a sentence to show where the store stands in for a service"),
+    Column("generator_cpu_s", "float", "s", "CPU time of the load generator while measuring"),
+    Column("server_cpu_s", "float", "s", "CPU time of the server's processes while measuring"),
+    Column("pacer", "text", "", "what timed the intended starts"),
+    Column("loop", "text", "", "event loop: asyncio or uvloop"),
+)
+
+TRIALS: tuple[Column, ...] = (
+    *_IDENTITY,
+    _key("status", "text", "done, aborted, failed, unsupported or no-server"),
+    Column("message", "text", "", "why it is not done, in one line"),
+    *_COUNTS,
+    *_TIMES,
+    *_VERDICTS,
+    *_SURROUNDINGS,
+)
+
+SAMPLES: tuple[Column, ...] = (
+    _key("op", "int", "number of the operation from 0; −1 prefill, −2 warm-up"),
+    _key("worker", "int", "client that ran it, from 0"),
+    _key("intended_ns", "int", "when it was to start", "ns"),
+    _key("dispatched_ns", "int", "when the generator handed it to a client", "ns"),
+    _key("sent_ns", "int", "when the client began", "ns"),
+    _key("done_ns", "int", "when it ended", "ns"),
+    _key("outcome", "int", "code of harness.outcome.Outcome"),
+    _key("attempts", "int", "appends sent", "count"),
+    _key("events", "int", "events appended or read", "count"),
+    _key("stream", "int", "number of its last acknowledged append's stream; −1 without one"),
+    _key("first", "int", "sequence number of that append's first event; −1 without one"),
+    _key("count", "int", "events in that append", "count"),
+    _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
+    _key("version", "int", "version of its last event; −1 without an acknowledged append"),
+)
+
+APPENDS: tuple[Column, ...] = (
+    _key("op", "int", "operation that it belongs to; −1 prefill, −2 warm-up"),
+    _key("stream", "int", "number of the stream"),
+    _key("first", "int", "sequence number of its first event"),
+    _key("count", "int", "events in the append", "count"),
+    _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
+    _key("version", "int", "version of its last event; −1 if not acknowledged"),
+    _key("outcome", "int", "code of harness.outcome.Outcome"),
+    _key("ended_ns", "int", "when the answer came", "ns"),
+)
+
+DELIVERIES: tuple[Column, ...] = (
+    _key("subscriber", "int", "number of the subscriber, from 0"),
+    _key("event", "int", "sequence number of the event; −1 for one that is not of this trial"),
+    _key("stream", "int", "number of the event's stream"),
+    _key("version", "int", "version of the event"),
+    _key("handled_ns", "int", "when the handler had it", "ns"),
+)

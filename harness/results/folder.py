@@ -1,0 +1,89 @@
+"""The run folder as it is written: trial by trial, each on disk before the next begins."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.results.columns import FORMAT_VERSION, TRIALS, Column, schema
+from harness.results.disk import write_atomically, writing
+
+Table = Literal["samples", "appends", "deliveries"]
+
+PARTIAL = ".partial-"
+MANIFEST = "manifest.json"
+TRIALS_FILE = "trials.parquet"
+_SCHEMA = schema(TRIALS)
+_EMPTY: Mapping[str, object] = {"text": "", "json": ""}
+
+
+class RunFolder:
+    """One run on disk, `.partial-<name>` until `finish` gives it its name."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        """Where it is now."""
+        self.name = name
+        """`<yyyymmdd-hhmmss>-<scenario>-<id>`, what it will be called."""
+        self._trials = _SCHEMA.empty_table()
+
+    @classmethod
+    def create(cls, out: Path, name: str) -> RunFolder:
+        """A new folder inside `out`, stamped in UTC. Raises `LabError` if it cannot be made."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        final = f"{stamp}-{name}-{secrets.token_hex(2)}"
+        path = out / (PARTIAL + final)
+        with writing(path):
+            path.mkdir(parents=True)
+        return cls(path, final)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace the manifest; the format version is added."""
+        content = {"format_version": FORMAT_VERSION, **manifest}
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.path / MANIFEST, text.encode())
+
+    def add_trial(self, row: Mapping[str, object]) -> None:
+        """Add one row to trials.parquet; on disk before this returns.
+
+        Raises `ValueError` for a column that is not documented or lacks its required value.
+        """
+        unknown = row.keys() - {column.name for column in TRIALS}
+        if unknown:
+            raise ValueError(f"not columns of trials.parquet: {', '.join(sorted(unknown))}")
+        cells = {column.name: [_cell(column, row.get(column.name))] for column in TRIALS}
+        trials = pa.concat_tables([self._trials, pa.table(cells, schema=_SCHEMA)])
+        buffer = pa.BufferOutputStream()
+        pq.write_table(trials, buffer, compression="zstd")
+        write_atomically(self.path / TRIALS_FILE, buffer.getvalue())
+        self._trials = trials
+
+    def table_path(self, table: Table, trial_id: str) -> Path:
+        """Where the rows of one trial go."""
+        return self.path / table / f"{trial_id}.parquet"
+
+    def finish(self) -> Path:
+        """Give the folder its name; the path that it has from now on."""
+        final = self.path.with_name(self.name)
+        with writing(final):
+            self.path.rename(final)
+        self.path = final
+        return final
+
+
+def _cell(column: Column, value: object) -> object:
+    """The value as Arrow wants it; what is not a number is empty."""
+    if value is None or value != value or (column.kind == "time" and value == ""):  # noqa: PLR0124
+        value = _EMPTY.get(column.kind)
+    if value is None and column.required:
+        raise ValueError(f"{column.name} is missing: every row of trials.parquet has it")
+    if column.kind == "time" and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value

@@ -1,0 +1,142 @@
+"""A run folder as pandas frames. pandas is imported when a run is loaded, not before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import BadInput, MissingExtra
+from harness.results.columns import DELIVERIES, FORMAT_VERSION, TRIALS, Column, schema
+from harness.results.folder import MANIFEST, TRIALS_FILE, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run read back. Columns, units and meanings are in `harness.results.columns`."""
+
+    path: Path
+    manifest: dict[str, Any]
+    trials: pd.DataFrame
+    """A row a trial, in the order of the run: Int64, float64, boolean, string, UTC times."""
+
+    def samples(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """A row an operation, warm-up included (`op` below 0); int64. Raises `BadInput`."""
+        return self._table("samples", trial_id, columns)
+
+    def appends(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """A row an append that is not in an operation's own row; int64. Raises `BadInput`."""
+        return self._table("appends", trial_id, columns)
+
+    def deliveries(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """A row a delivery to a subscriber; int64. Empty for a trial without subscribers."""
+        return self._table("deliveries", trial_id, columns)
+
+    def has_samples(self, trial_id: str) -> bool:
+        """Whether the raw columns of this trial were kept."""
+        return (self.path / "samples" / f"{trial_id}.parquet").is_file()
+
+    def _table(self, table: Table, trial_id: str, columns: Sequence[str] | None) -> pd.DataFrame:
+        if trial_id not in set(self.trials["trial_id"]):
+            raise BadInput(f"{self.path}: no trial {trial_id!r}; see the trials' trial_id")
+        path = self.path / table / f"{trial_id}.parquet"
+        if path.is_file():
+            return _plain(_read(path, columns))
+        if table == "deliveries":
+            return _plain(_empty(DELIVERIES, columns))
+        raise BadInput(f"{self.path}: {table} of trial {trial_id} were not kept (--no-samples)")
+
+
+def load(path: str | Path) -> Run:
+    """Open a run folder, a `.partial-` one too. Raises `BadInput` in one line."""
+    folder = Path(path)
+    _require_pandas()
+    manifest = _manifest(folder)
+    trials = folder / TRIALS_FILE
+    table = _read(trials, None) if trials.exists() else schema(TRIALS).empty_table()
+    return Run(folder, manifest, _frame(_checked(table, trials)))
+
+
+def newest(results: str | Path | None = None) -> Path:
+    """The newest finished run in a results folder, by default ./results or ../results."""
+    places = [Path(results)] if results else [Path("results"), Path("../results")]
+    for place in places:
+        runs = [run for run in place.glob("2*") if _RUN_NAME.fullmatch(run.name) and _is_run(run)]
+        if runs:
+            return max(runs, key=lambda run: run.name)
+    raise BadInput(f"no run in {' or '.join(map(str, places))}; `make bench` makes one")
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _require_pandas() -> None:
+    try:
+        import pandas as pd  # noqa: F401, PLC0415
+    except ImportError as error:
+        message = "pandas is not installed; pip install 'eventstore-lab[notebooks]'"
+        raise MissingExtra(message) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    if not _is_run(folder):
+        raise BadInput(f"{folder}: not a run folder; it has no {MANIFEST}")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder / MANIFEST}: cut off or not JSON") from error
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if not isinstance(version, int):
+        raise BadInput(f"{folder / MANIFEST}: not the manifest of a run; no format_version")
+    if version > FORMAT_VERSION:
+        known = f"this lab reads up to {FORMAT_VERSION}; update the lab"
+        raise BadInput(f"{folder}: written in format version {version}; {known}")
+    return dict(manifest)
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=list(columns) if columns else None)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path}: cut off or not Parquet") from error
+
+
+def _checked(table: pa.Table, path: Path) -> pa.Table:
+    wanted = schema(TRIALS)
+    missing = [name for name in wanted.names if name not in table.column_names]
+    if missing:
+        raise BadInput(f"{path}: not the trials of a run; no column {', '.join(missing[:3])}")
+    return table.select(wanted.names).cast(wanted)
+
+
+def _empty(table: Sequence[Column], names: Sequence[str] | None) -> pa.Table:
+    return schema([column for column in table if not names or column.name in names]).empty_table()
+
+
+def _plain(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415
+
+    dtypes = {
+        pa.int64(): pd.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(),
+    }
+    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    return frame

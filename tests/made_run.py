@@ -1,0 +1,213 @@
+"""Run folders of made-up numbers, written through the lab's own writing side: TEST DATA only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from harness.generator.following import DELIVERY_COLUMNS
+from harness.generator.journal import APPEND_COLUMNS
+from harness.generator.samples import SAMPLE_COLUMNS
+from harness.percentiles import percentiles
+from harness.results import RunFolder, TableWriter
+from harness.store import Durability
+
+LABELS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+
+
+@dataclass(frozen=True)
+class MadeStore:
+    """A store that exists in numbers only. `service_us` is its median service time."""
+
+    key: str
+    durability: str = Durability.POWER_LOSS
+    service_us: float = 200.0
+    conflicts: float = 0.0
+    """Conflicts per operation with one stream; fewer with more streams."""
+    row: Mapping[str, object] = field(default_factory=dict)
+    """Cells that replace the made ones."""
+
+
+MEMORY = MadeStore("memory", Durability.MEMORY, 4.0, 0.4)
+SQLITE = MadeStore("sqlite", service_us=700.0, conflicts=0.1)
+POSTGRES = MadeStore("postgres", service_us=180.0, conflicts=0.9)
+TEMPLATE = MadeStore(
+    "postgres:template",
+    service_us=390.0,
+    conflicts=0.05,
+    row={
+        "verified": "findings",
+        "violations": 41,
+        "first_violation": "expected-version-ignored: stream 'order-1' version 3 event unknown: x",
+        "flags": json.dumps(["41 findings in what it kept"]),
+    },
+)
+OPTIONS = MadeStore(
+    "postgres{notify=true,synchronous_commit=off}", Durability.BOUNDED_LOSS, 150.0, 0.8
+)
+STORES = (MEMORY, SQLITE, POSTGRES, TEMPLATE, OPTIONS)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What to make a run of."""
+
+    stores: Sequence[MadeStore] = STORES
+    points: Sequence[Mapping[str, object]] = ({},)
+    repetitions: int = 3
+    load: str = "closed"
+    workload: str = "append"
+    operations: int = 20_000
+    subscribers: bool = False
+    keep_samples: bool = True
+    manifest: Mapping[str, object] = field(default_factory=dict)
+
+
+def made_run(out: Path, made: Made | None = None) -> Path:
+    """A finished run folder of made-up numbers."""
+    made = made or Made()
+    folder = RunFolder.create(out, "made")
+    folder.write_manifest({"run": folder.name, **_manifest(), **made.manifest})
+    number = 0
+    for repetition in range(1, made.repetitions + 1):
+        for point in made.points:
+            for store in made.stores:
+                number += 1
+                folder.add_trial(_trial(folder, made, store, point, repetition, number))
+    return folder.finish()
+
+
+def identity(number: int = 1, key: str = "memory") -> dict[str, object]:
+    """The cells that every row has, whatever became of its trial."""
+    name, _, rest = key.partition("{")
+    technology, _, variant = name.partition(":")
+    return {
+        "run": "made", "scenario": "made-up", "scenario_hash": "0" * 64, "trial": number,
+        "trial_id": f"{number:03d}-{technology}" + (f"-{variant}" if variant else ""),
+        "store": technology, "variant": variant, "options": rest.rstrip("}"), "key": key,
+        "workload": "append", "load": "closed", "load_label": "closed, 8 workers", "point": "{}",
+        "point_label": "", "repetition": 1, "seed": "1/1", "status": "done", "verified": "ok",
+        "valid": True, "flags": "[]",
+    }  # fmt: skip
+
+
+def _manifest() -> dict[str, object]:
+    return {
+        "status": "done",
+        "started_at": "2026-01-02T03:04:05+00:00",
+        "finished_at": "2026-01-02T03:05:05+00:00",
+        "command": "eslab run scenarios/made-up.yaml",
+        "scenario": {
+            "name": "made-up",
+            "description": "TEST DATA: numbers made up by a test, measured nowhere",
+            "file": "made-up.yaml",
+            "hash": "0" * 64,
+            "seed": 1,
+            "repetitions": 3,
+            "text": "name: made-up\nseed: 1\n",
+        },
+        "commit": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
+        "environment": {
+            "cpu": {"model": "Made-up CPU 9000 @ 2.40GHz", "cores": 2, "affinity": [0, 1]},
+            "memory_bytes": 8 << 30,
+            "kernel": "6.1.0",
+            "system": "Made-up Linux 12",
+            "filesystem": "ext4",
+            "python": "3.11.2",
+            "versions": {"numpy": "2.4.6", "asyncpg": "0.31.0"},
+        },
+        "flags": ["3 repetitions, fewer than 5"],
+        "left_out": {"kafka": "kafka: no server; needs Java"},
+        "servers": {"postgres": {"provider": "native", "version": "18.1", "image": ""}},
+    }
+
+
+def _trial(
+    folder: RunFolder,
+    made: Made,
+    store: MadeStore,
+    point: Mapping[str, object],
+    repetition: int,
+    number: int,
+) -> dict[str, object]:
+    rng = np.random.default_rng(number)
+    row = identity(number, store.key) | _load(made, point, repetition)
+    samples = _samples(rng, made, store)
+    conflicts = int(made.operations * store.conflicts / float(point.get("streams.count", 1)))
+    row |= _numbers(made, samples, conflicts) | {"durability": str(store.durability)}
+    row |= {"settings": json.dumps({"fsync": "on"} if store.key.startswith("postgres") else {})}
+    row |= {"provider": "native" if store.key.startswith("postgres") else "none"}
+    if made.keep_samples:
+        _write(folder, row, samples)
+    if made.subscribers:
+        row |= _spread("delivery", np.abs(rng.normal(900_000, 300_000, 20_000)).astype(np.int64))
+    return row | dict(store.row)
+
+
+def _load(made: Made, point: Mapping[str, object], repetition: int) -> dict[str, object]:
+    closed = made.load == "closed"
+    label = "closed, 8 workers" if closed else "open, 500/s poisson, ≤ 64 in flight"
+    return {
+        "workload": made.workload,
+        "load": made.load,
+        "load_label": label,
+        "workers": 8,
+        "rate_per_s": None if closed else 500.0,
+        "point": json.dumps(dict(sorted(point.items()))),
+        "point_label": ", ".join(f"{name.split('.')[-1]}={value}" for name, value in point.items()),
+        "repetition": repetition,
+    }
+
+
+def _samples(rng: np.random.Generator, made: Made, store: MadeStore) -> np.ndarray:
+    """Rows in the order of SAMPLE_COLUMNS; the first hundred are warm-up and absurdly slow."""
+    count = made.operations + 100
+    service_ns = (rng.lognormal(0, 0.5, count) * store.service_us * 1_000).astype(np.int64)
+    service_ns[:100] += 10**12
+    intended_ns = np.arange(count) * int(store.service_us * 125)
+    sent_ns = intended_ns + rng.integers(20_000, 90_000, count)
+    columns = np.zeros((count, len(SAMPLE_COLUMNS)), np.int64)
+    columns[:, 0] = np.arange(count) - 100
+    columns[:100, 0] = -2
+    columns[:, 2], columns[:, 3] = intended_ns, intended_ns + 10_000
+    columns[:, 4], columns[:, 5] = sent_ns, sent_ns + service_ns
+    columns[:, 7] = columns[:, 8] = 1
+    return columns
+
+
+def _numbers(made: Made, samples: np.ndarray, conflicts: int) -> dict[str, object]:
+    measured = samples[samples[:, 0] >= 0]
+    intended, dispatched, sent, done = (measured[:, place] for place in (2, 3, 4, 5))
+    seconds = float(done.max() - intended.min()) / 1e9
+    row: dict[str, object] = {
+        "measured_s": seconds, "scheduled": len(measured), "ok": len(measured), "conflict": 0,
+        "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "balanced": True,
+        "throughput_per_s": len(measured) / seconds, "events": len(measured),
+        "events_per_s": len(measured) / seconds, "attempts": len(measured) + conflicts,
+        "retries": conflicts, "conflicts": conflicts, "generator_cpu_s": seconds / 3,
+    }  # fmt: skip
+    row |= _spread("service", done - sent)
+    if made.load == "open":
+        row |= _spread("response", done - intended)
+        row |= {"dispatch_delay_p50_ns": float(np.median(dispatched - intended))}
+    return row
+
+
+def _spread(name: str, values_ns: np.ndarray) -> dict[str, object]:
+    found = percentiles(values_ns, list(LABELS.values()))
+    row: dict[str, object] = {f"{name}_count": len(values_ns), f"{name}_max_ns": values_ns.max()}
+    return row | {f"{name}_{label}_ns": ns for label, ns in zip(LABELS, found, strict=True)}
+
+
+def _write(folder: RunFolder, row: Mapping[str, object], samples: np.ndarray) -> None:
+    trial_id = str(row["trial_id"])
+    tables = {"samples": SAMPLE_COLUMNS, "appends": APPEND_COLUMNS, "deliveries": DELIVERY_COLUMNS}
+    for table, columns in list(tables.items())[:2]:
+        writer = TableWriter(folder.table_path(table, trial_id), columns)
+        if table == "samples":
+            writer.write(samples)
+        writer.close()
