@@ -1,0 +1,86 @@
+"""Verification of a trial: what the store gives back against what it acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from harness import history
+from harness.outcome import Outcome
+from harness.runner.tables import Columns, read_columns
+from harness.scenario.types import Trial
+from harness.store import EventStore, Guarantees
+
+_APPEND = ("op", "stream", "first", "count", "expected", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFiles:
+    """Where the rows of one trial are."""
+
+    samples: Path
+    appends: Path
+    deliveries: Path
+
+
+def all_appends(files: TrialFiles) -> history.Appends:
+    """Every append of the trial: those in the operations' own rows, and the others."""
+    own = read_columns(files.samples, _APPEND)
+    written = own["version"] >= 0
+    others = read_columns(files.appends, (*_APPEND, "outcome"))
+    columns = {name: np.concatenate((own[name][written], others[name])) for name in _APPEND}
+    acknowledged = np.full(int(written.sum()), int(Outcome.OK))
+    return history.Appends(**columns, outcome=np.concatenate((acknowledged, others["outcome"])))
+
+
+def all_deliveries(files: TrialFiles) -> history.Deliveries | None:
+    """What subscribers were handed, in the order of handling; `None` without subscribers."""
+    if not files.deliveries.exists():
+        return None
+    columns = ("subscriber", "event", "stream", "version")
+    return history.Deliveries(**read_columns(files.deliveries, columns))
+
+
+async def verify(
+    trial: Trial,
+    store: EventStore,
+    guarantees: Guarantees,
+    files: TrialFiles,
+    *,
+    streams: Sequence[str],
+    base: int,
+    data_of: Callable[[int], bytes],
+) -> history.Verification:
+    """Read everything back and check it. Raises `StoreError` if the store cannot be read."""
+    return await history.verify(
+        store,
+        appends=all_appends(files),
+        deliveries=all_deliveries(files),
+        streams=streams,
+        base=base,
+        data_of=data_of,
+        guarantees=guarantees,
+        streams_max=trial.verify.streams_max,
+        rng=Random(f"{trial.seed}/verify"),
+    )
+
+
+def delivery_latencies_ns(samples: Columns, deliveries: Columns) -> np.ndarray:
+    """From an append's acknowledgement to the handler, for each delivery of a measured append.
+
+    Negative where the subscriber was faster than the answer to the writer.
+    """
+    measured = (samples["op"] >= 0) & (samples["version"] >= 0)
+    first = samples["first"][measured]
+    order = np.argsort(first)
+    first, count = first[order], samples["count"][measured][order]
+    done_ns = samples["done_ns"][measured][order]
+    if not len(first):
+        return np.empty(0, np.int64)
+    place = np.searchsorted(first, deliveries["event"], side="right") - 1
+    known = (place >= 0) & (deliveries["event"] < (first + count)[place])
+    return np.asarray(deliveries["handled_ns"][known] - done_ns[place[known]])

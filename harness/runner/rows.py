@@ -1,0 +1,170 @@
+"""The row of a trial: counts, rates, percentiles, verdicts, from its files and its manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.generator.pacing import NS_A_SECOND
+from harness.generator.worker import Measured
+from harness.history import Verification, declared
+from harness.outcome import Outcome
+from harness.percentiles import percentiles
+from harness.runner.checking import TrialFiles, delivery_latencies_ns
+from harness.runner.tables import Columns, read_columns
+from harness.scenario.types import ClosedLoop, Scenario, Trial, point_key, point_label
+from harness.store import Durability, Guarantees
+
+_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+_SAMPLES = (
+    "op", "intended_ns", "dispatched_ns", "sent_ns", "done_ns",
+    "outcome", "attempts", "events", "first", "count", "version",
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Finding:
+    """What became known of a trial, piece by piece; whatever is missing stays empty."""
+
+    status: str = "done"
+    message: str = ""
+    started_at: str = ""
+    guarantees: Guarantees | None = None
+    durability: Durability | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
+    verification: Verification | None = None
+    verified: str = "off"
+
+
+def identity(scenario: Scenario, trial: Trial, run: str) -> Row:
+    """The keys of a trial: what was run, where it stands, how it was loaded."""
+    load = trial.load
+    closed = isinstance(load, ClosedLoop)
+    return {
+        "run": run,
+        "scenario": scenario.name,
+        "scenario_hash": scenario.hash,
+        "trial": trial.number,
+        "trial_id": trial.id,
+        "store": trial.store.technology,
+        "variant": trial.store.variant,
+        "options": trial.store.options_text,
+        "key": trial.store.key,
+        "workload": trial.workload,
+        "load": "closed" if closed else "open",
+        "load_label": str(load),
+        "workers": load.workers if isinstance(load, ClosedLoop) else load.in_flight_max,
+        "rate_per_s": None if isinstance(load, ClosedLoop) else load.rate_per_s,
+        "point": point_key(trial.point),
+        "point_label": point_label(trial.point),
+        "repetition": trial.repetition,
+        "seed": trial.seed,
+    }
+
+
+def verdict(finding: Finding) -> Row:
+    """Status, declarations, and what verification found."""
+    guarantees = finding.guarantees
+    row: Row = {
+        "status": finding.status,
+        "message": finding.message,
+        "started_at": finding.started_at,
+        "durability": str(finding.durability) if finding.durability else "",
+        "guarantees": json.dumps(asdict(guarantees)) if guarantees else "{}",
+        "emulator": guarantees.emulator if guarantees else "",
+        "settings": json.dumps(finding.settings),
+        "verified": finding.verified,
+    }
+    if finding.verification is not None and guarantees is not None:
+        row |= _violations(finding.verification, guarantees)
+    return row
+
+
+def _violations(verification: Verification, guarantees: Guarantees) -> Row:
+    counts = verification.counts
+    promised = {kind: count for kind, count in counts.items() if declared(kind, guarantees)}
+    return {
+        "violations": sum(counts.values()),
+        "declared_violations": sum(promised.values()),
+        "first_violation": str(verification.violations[0]) if verification.violations else "",
+        "violation_list": json.dumps([str(each) for each in verification.violations[:20]]),
+        "unknown_written": verification.unknown_written,
+        "unknown_lost": verification.unknown_lost,
+    }
+
+
+def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
+    """Counts, rates and percentiles of the measured operations."""
+    samples = read_columns(files.samples, _SAMPLES)
+    operations = {name: column[samples["op"] >= 0] for name, column in samples.items()}
+    seconds = (measured.window.ended_ns - measured.window.started_ns) / NS_A_SECOND
+    row: Row = {
+        "measured_s": seconds,
+        "generator_cpu_s": measured.generator_cpu_s,
+        "server_cpu_s": measured.server_cpu_s,
+        "pacer": measured.pacer if trial.load.__class__ is not ClosedLoop else "none (closed loop)",
+        "refusals": json.dumps(measured.refusals),
+    }
+    row |= _counts(operations, measured.window.scheduled)
+    row["throughput_per_s"] = row["ok"] / seconds
+    row["events_per_s"] = row["events"] / seconds
+    row |= _attempts(operations, files)
+    row |= _times(operations, open_loop=not isinstance(trial.load, ClosedLoop))
+    return row | _deliveries(samples, files)
+
+
+def _counts(operations: Columns, scheduled: int) -> Row:
+    ended = np.bincount(operations["outcome"], minlength=len(Outcome))
+    counts: Row = {outcome.name.lower(): int(ended[outcome]) for outcome in Outcome}
+    finished_ok = operations["outcome"] == Outcome.OK
+    return counts | {
+        "scheduled": scheduled,
+        "balanced": scheduled == int(ended.sum()),
+        "events": int(operations["events"][finished_ok].sum()),
+    }
+
+
+def _attempts(operations: Columns, files: TrialFiles) -> Row:
+    others = read_columns(files.appends, ("op", "outcome"))
+    conflicts = (others["op"] >= 0) & (others["outcome"] == Outcome.CONFLICT)
+    attempts = int(operations["attempts"].sum())
+    return {
+        "attempts": attempts,
+        "retries": int(np.maximum(operations["attempts"] - 1, 0).sum()),
+        "conflicts": int(conflicts.sum()),
+    }
+
+
+def _times(operations: Columns, *, open_loop: bool) -> Row:
+    ok = operations["outcome"] == Outcome.OK
+    sent, done = operations["sent_ns"][ok], operations["done_ns"][ok]
+    row = _spread("service", done - sent)
+    if not open_loop:
+        return row
+    intended, dispatched = operations["intended_ns"][ok], operations["dispatched_ns"][ok]
+    row |= _spread("response", done - intended)
+    for name, delay in (("dispatch", dispatched - intended), ("queue", sent - dispatched)):
+        p50, p99 = percentiles(delay, (50, 99))
+        row |= {f"{name}_delay_p50_ns": p50, f"{name}_delay_p99_ns": p99}
+    return row
+
+
+def _spread(name: str, values_ns: np.ndarray) -> Row:
+    found = percentiles(values_ns, list(_PERCENTILES.values()))
+    row: Row = {f"{name}_count": len(values_ns)}
+    row |= {f"{name}_{label}_ns": value for label, value in zip(_PERCENTILES, found, strict=True)}
+    row[f"{name}_max_ns"] = float(values_ns.max()) if len(values_ns) else None
+    return row
+
+
+def _deliveries(samples: Columns, files: TrialFiles) -> Row:
+    if not files.deliveries.exists():
+        return {}
+    deliveries = read_columns(files.deliveries, ("event", "handled_ns"))
+    return _spread("delivery", delivery_latencies_ns(samples, deliveries))

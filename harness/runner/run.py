@@ -1,0 +1,185 @@
+"""A whole run: the trials in their order, each on disk before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.catalogue import Catalogue
+from harness.errors import NoServer
+from harness.results import RunFolder
+from harness.runner import manifest, rows, verdicts
+from harness.runner.observing import Observer
+from harness.runner.opening import opening
+from harness.runner.rows import Finding, Row
+from harness.runner.trial import TrialRun
+from harness.scenario.types import Scenario, Trial
+from harness.servers import Server, choose_way, serving
+from harness.store import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for."""
+
+    scenario: Scenario
+    catalogue: Catalogue
+    out: Path
+    way: str = "auto"
+    keep_samples: bool = True
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Where the run is, its rows, and what the command line returns."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    exit_code: int
+
+
+async def run(request: Request, observer: Observer) -> Result:
+    """Run every trial whose server can be had. Raises `NoServer` if there is none at all.
+
+    When cancelled, the trial in progress is marked `aborted` and the folder is finished.
+    """
+    run_ = _Run(request, observer)
+    async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, run_.scratch, ignore_errors=True)
+        return await run_.carry_out(stack)
+
+
+class _Run:
+    def __init__(self, request: Request, observer: Observer) -> None:
+        self._request = request
+        self._observer = observer
+        self._id = secrets.token_hex(4)
+        self.scratch = request.out.resolve() / f".scratch-{self._id}"
+        self._servers: dict[str, Server] = {}
+        self._missing: dict[str, str] = {}
+        self._ways: dict[str, str] = {}
+        self._rows: list[Row] = []
+        self._manifest: manifest.Manifest = {}
+
+    async def carry_out(self, stack: AsyncExitStack) -> Result:
+        scenario = self._request.scenario
+        self._choose_ways()
+        self._require_something()
+        self._request.out.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder.create(self._request.out, scenario.name)
+        self._manifest = manifest.opening(
+            folder.name, scenario, command=self._request.command, data_folder=self._request.out
+        )
+        folder.write_manifest(self._manifest)
+        status = "failed"
+        try:
+            for trial in scenario.trials:
+                await self._one(trial, folder, stack)
+            status = "done"
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            status = "aborted"
+            raise
+        finally:
+            path = self._finish(folder, status)
+        self._require_something()
+        return Result(path, tuple(self._rows), self._exit_code())
+
+    def _choose_ways(self) -> None:
+        catalogue = self._request.catalogue
+        technologies = {
+            trial.store.technology: catalogue.stores[trial.store.technology].server
+            for trial in self._request.scenario.trials
+        }
+        choice = choose_way([name for name in technologies.values() if name], self._request.way)
+        self._ways = dict(choice.ways)
+        for technology, server in technologies.items():
+            if server and server not in choice.ways:
+                reasons = [line for line in choice.reasons if line.startswith(f"{server}:")]
+                self._leave_out(technology, "; ".join(reasons) or f"{server}: no server")
+
+    def _leave_out(self, technology: str, reason: str) -> None:
+        self._missing[technology] = reason
+        self._observer.note(f"left out: {reason}")
+
+    def _require_something(self) -> None:
+        wanted = {trial.store.technology for trial in self._request.scenario.trials}
+        if wanted <= set(self._missing):
+            raise NoServer("no server could be had: " + "; ".join(self._missing.values()))
+
+    async def _one(self, trial: Trial, folder: RunFolder, stack: AsyncExitStack) -> None:
+        if trial.store.technology in self._missing:
+            return
+        try:
+            endpoint, server = await self._endpoint(trial, stack)
+        except NoServer as error:
+            self._leave_out(trial.store.technology, str(error))
+            return
+        self._observer.began(trial)
+        trial_run = TrialRun(
+            trial=trial,
+            how=opening(trial.store, self._request.catalogue, endpoint),
+            catalogue=self._request.catalogue,
+            folder=folder,
+            server=server,
+            watcher=lambda snapshot: self._observer.ticked(trial, snapshot),
+        )
+        try:
+            finding = await trial_run.run()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self._write(trial_run, Finding(status="aborted", message="interrupted"), endpoint)
+            raise
+        self._write(trial_run, finding, endpoint)
+
+    async def _endpoint(
+        self, trial: Trial, stack: AsyncExitStack
+    ) -> tuple[Endpoint, Server | None]:
+        namespace = f"eslab_{self._id}_{trial.number}"
+        technology = self._request.catalogue.stores[trial.store.technology].server
+        if technology is None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            return Endpoint(address=str(self.scratch), namespace=namespace), None
+        if technology not in self._servers:
+            self._observer.note(f"starting {technology} ({self._ways[technology]})")
+            self._servers[technology] = await stack.enter_async_context(
+                serving(
+                    technology,
+                    way=self._ways[technology],
+                    scratch=self.scratch,
+                    settings=trial.server_settings,
+                )
+            )
+        server = self._servers[technology]
+        return replace(server.endpoint, namespace=namespace), server
+
+    def _write(self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint) -> None:
+        trial = trial_run.trial
+        row = rows.identity(self._request.scenario, trial, str(self._manifest["run"]))
+        row |= rows.verdict(finding)
+        row |= {"provider": endpoint.provider, "server_version": endpoint.version}
+        row["loop"] = type(asyncio.get_event_loop()).__module__.split(".")[0]
+        if finding.measured is not None:
+            row |= rows.measurement(trial, finding.measured, trial_run.files)
+        row["valid"] = verdicts.is_valid(row)
+        row["flags"] = json.dumps(verdicts.flags(trial, row))
+        row["verified"] = verdicts.verified(row)
+        trial_run.folder.add_trial(row)
+        if not self._request.keep_samples:
+            files = trial_run.files
+            for path in (files.samples, files.appends, files.deliveries):
+                path.unlink(missing_ok=True)
+        self._rows.append(row)
+        self._observer.ended(trial, row)
+
+    def _finish(self, folder: RunFolder, status: str) -> Path:
+        self._manifest |= manifest.closing(status, self._missing, self._servers)
+        folder.write_manifest(self._manifest)
+        return folder.finish()
+
+    def _exit_code(self) -> int:
+        return 0 if all(row["valid"] or row["status"] == "unsupported" for row in self._rows) else 1

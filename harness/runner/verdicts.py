@@ -1,0 +1,81 @@
+"""What is to be said beside a trial's numbers, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.runner.rows import Row
+from harness.scenario.types import OpenLoop, Trial
+
+BUSY_SHARE = 0.8
+ACHIEVED_MIN = 0.99
+ERRORS_MAX = 0.001
+REPETITIONS_MIN = 5
+PRESSURE_MAX = 10.0
+"""Percent of the last ten seconds in which something waited for a CPU."""
+_ERRORS = ("refused", "timeout", "unknown", "dropped", "unfinished")
+
+
+def is_valid(row: Row) -> bool:
+    """Finished, balanced, and nothing found that the variant promises not to do."""
+    return bool(
+        row["status"] == "done"
+        and row.get("balanced")
+        and row["verified"] != "failed"
+        and not row.get("declared_violations")
+    )
+
+
+def verified(row: Row) -> str:
+    """`invalid` where a declared guarantee failed, else what verification itself said."""
+    return "invalid" if row.get("declared_violations") else str(row["verified"])
+
+
+def flags(trial: Trial, row: Row) -> list[str]:
+    """Verdict flags of one trial."""
+    if "scheduled" not in row:
+        return []
+    found = [
+        (not row["balanced"], "accounting does not balance"),
+        (_share(row["generator_cpu_s"], row["measured_s"]) > BUSY_SHARE, _busy(row)),
+        (_errors(row) > ERRORS_MAX, f"{_errors(row):.1%} of operations failed"),
+        (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
+        (bool(row.get("declared_violations")), "broke a declared guarantee"),
+        (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
+    ]
+    return [text for holds, text in found if holds]
+
+
+def run_flags(repetitions: int, environment: Row, commit: Row) -> list[str]:
+    """Verdict flags of a whole run."""
+    pressure = environment.get("pressure", {})
+    found: Sequence[tuple[bool, str]] = [
+        (repetitions < REPETITIONS_MIN, f"{repetitions} repetitions, fewer than 5"),
+        (bool(commit.get("dirty")), "uncommitted changes in the lab's own tree"),
+        (bool(environment.get("swap_used_bytes")), "the machine was swapping"),
+        (pressure.get("cpu", 0.0) > PRESSURE_MAX, "the machine was busy with something else"),
+    ]
+    return [text for holds, text in found if holds]
+
+
+def _busy(row: Row) -> str:
+    """An in-process store's own work cannot be told from the generator's."""
+    in_process = row["provider"] == "none"
+    return "a whole core for store and generator" if in_process else "generator-bound"
+
+
+def _errors(row: Row) -> float:
+    return _share(sum(row[name] for name in _ERRORS), row["scheduled"])
+
+
+def _short_of_target(trial: Trial, row: Row) -> bool:
+    if not isinstance(trial.load, OpenLoop) or trial.duration_s is None:
+        return False
+    finished = row["scheduled"] - row["dropped"] - row["unfinished"]
+    return _share(finished, row["measured_s"]) < ACHIEVED_MIN * _share(
+        row["scheduled"], trial.duration_s
+    )
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
