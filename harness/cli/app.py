@@ -1,0 +1,111 @@
+"""The commands of `eslab` and their options; the work is done in the modules beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="eslab",
+    help="Measure which event store keeps which promises, at what speed and what cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")]
+Run = Annotated[Path, typer.Argument(help="A run folder, results/<run>.")]
+Files = Annotated[list[Path], typer.Argument(help="Scenario files.", metavar="FILE…")]
+
+
+@app.command()
+def run(
+    files: Files,
+    stores: Annotated[
+        str, typer.Option(help="Only these stores, e.g. postgres,postgres:row{notify=true},sqlite.")
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a value: load.closed.workers=8 (repeatable)."),
+    ] = None,
+    repeat: Annotated[int | None, typer.Option(help="Repetitions of every trial.")] = None,
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("results"),
+    servers: Annotated[
+        str, typer.Option(help="Where servers come from: auto, external, docker, native, mixed.")
+    ] = "auto",
+    samples: Annotated[
+        bool, typer.Option("--samples/--no-samples", help="Keep or drop the raw columns.")
+    ] = True,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials, run none.")] = False,
+    json: Json = False,
+) -> None:
+    """Run scenarios: each trial on a real server, verified, written to a run folder."""
+    from harness.cli import running
+
+    wanted = running.Wanted(
+        files=tuple(files),
+        stores=stores,
+        settings=tuple(set_ or ()),
+        repeat=repeat,
+        out=out,
+        way=servers,
+        keep_samples=samples,
+        report=report,
+        json=json,
+    )
+    raise typer.Exit(running.dry_run(wanted) if dry_run else running.run(wanted))
+
+
+@app.command()
+def show(folder: Run, json: Json = False) -> None:
+    """Show a run: the ranking inside each durability class, and every trial's verdicts."""
+    from harness.cli import showing
+
+    showing.show(folder, json=json)
+
+
+@app.command()
+def report(folder: Run, json: Json = False) -> None:
+    """Execute the notebooks on a run and write its self-contained report.html."""
+    from harness.cli import showing
+
+    showing.report(folder, json=json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="stores, workloads or scenarios; all if empty.")] = "",
+    json: Json = False,
+) -> None:
+    """List the stores with their variants and options, the workloads, the shipped scenarios."""
+    from harness.cli import listing
+
+    listing.list_(what, json=json)
+
+
+@app.command()
+def validate(files: Files, json: Json = False) -> None:
+    """Check scenario files without running them."""
+    from harness.cli import listing
+
+    listing.validate(tuple(files), json=json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files."""
+    from harness.cli import listing
+
+    listing.schema()
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show each store, each way to get its server, and what would make it ready."""
+    from harness.cli import doctoring
+
+    doctoring.doctor(json=json)

@@ -1,0 +1,145 @@
+"""`eslab run`: load, show what would run, or run it and print the ranking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from harness import words
+from harness.cli.catalogue import catalogue
+from harness.cli.display import LiveLines, LogLines
+from harness.runner import run as runner
+from harness.scenario import Overrides, load
+from harness.scenario.types import Scenario, Trial, point_label
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options of `eslab run`."""
+
+    files: tuple[Path, ...]
+    stores: str
+    settings: tuple[str, ...]
+    repeat: int | None
+    out: Path
+    way: str
+    keep_samples: bool
+    report: bool
+    json: bool
+
+
+def dry_run(wanted: Wanted) -> int:
+    """Print the trials in the order in which they would run; start nothing."""
+    scenarios = _load(wanted)
+    if wanted.json:
+        print(json.dumps([_planned(scenario) for scenario in scenarios], indent=2))
+        return 0
+    for scenario in scenarios:
+        print(f"{scenario.name}: {len(scenario.trials)} trials")
+        for trial in scenario.trials:
+            print(f"{trial.number:>5}  {_planned_line(trial)}")
+        expected_s = sum(trial.expected_s for trial in scenario.trials)
+        print(f"expected to take about {words.clock(expected_s)} and the start of the servers")
+    return 0
+
+
+def run(wanted: Wanted) -> int:
+    """Run every scenario; the highest exit code of them."""
+    scenarios = _load(wanted)
+    results = [_run_one(scenario, wanted) for scenario in scenarios]
+    if wanted.json:
+        print(json.dumps([_told(result) for result in results], indent=2))
+    return max(result.exit_code for result in results)
+
+
+def _load(wanted: Wanted) -> list[Scenario]:
+    overrides = Overrides(
+        stores=wanted.stores or None, settings=wanted.settings, repeat=wanted.repeat
+    )
+    known = catalogue()
+    return [load(path, known, overrides=overrides) for path in wanted.files]
+
+
+def _run_one(scenario: Scenario, wanted: Wanted) -> runner.Result:
+    console = Console(stderr=wanted.json, highlight=False)
+    lines = LiveLines if console.is_terminal else LogLines
+    console.print(Text(f"{scenario.name}: {len(scenario.trials)} trials", style="bold"))
+    request = runner.Request(
+        scenario=scenario,
+        catalogue=catalogue(),
+        out=wanted.out,
+        way=wanted.way,
+        keep_samples=wanted.keep_samples,
+        command=shlex.join(["eslab", *sys.argv[1:]]),
+    )
+    with lines(console, scenario.trials) as observer, asyncio.Runner(loop_factory=_loop()) as loop:
+        result = loop.run(runner.run(request, observer))
+    _conclude(result, wanted, console)
+    return result
+
+
+def _loop() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+def _conclude(result: runner.Result, wanted: Wanted, console: Console) -> None:
+    from harness.cli.showing import print_ranking
+
+    print_ranking(result.folder, console)
+    console.print(Text(f"results: {result.folder}"), soft_wrap=True)
+    if wanted.report:
+        from harness.report import write_report
+
+        with console.status("writing the report"):
+            page = write_report(result.folder)
+        console.print(Text(f"report:  {page}"), soft_wrap=True)
+
+
+def _told(result: runner.Result) -> dict[str, object]:
+    return {
+        "run": result.folder.name,
+        "folder": str(result.folder),
+        "exit_code": result.exit_code,
+        "trials": list(result.rows),
+    }
+
+
+def _planned(scenario: Scenario) -> dict[str, object]:
+    return {
+        "scenario": scenario.name,
+        "hash": scenario.hash,
+        "expected_s": sum(trial.expected_s for trial in scenario.trials),
+        "trials": [
+            {
+                "trial": trial.number,
+                "key": trial.store.key,
+                "workload": trial.workload,
+                "load": str(trial.load),
+                "point": dict(trial.point),
+                "repetition": trial.repetition,
+                "seed": trial.seed,
+                "expected_s": trial.expected_s,
+            }
+            for trial in scenario.trials
+        ],
+    }
+
+
+def _planned_line(trial: Trial) -> str:
+    point = f"  {point_label(trial.point)}" if trial.point else ""
+    length = f"{trial.duration_s:g} s" if trial.duration_s else f"{trial.operations} operations"
+    return (
+        f"{trial.store.key:<28} {trial.workload}, {trial.load}, {length}"
+        f" after {trial.warm_up_s:g} s, repetition {trial.repetition}{point}"
+    )

@@ -1,0 +1,114 @@
+"""`eslab show` and `report`: a finished run as tables on the terminal, or as its page."""
+
+from __future__ import annotations
+
+import importlib.util
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness import results, words
+from harness.errors import MissingExtra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NUMBERS = ("ops/s", "spread", "of best", "p50", "p99")
+_STORE_WIDTH = 28
+
+
+def show(folder: Path, *, json: bool) -> None:
+    """Print the ranking and the verdicts of a run."""
+    _require_notebooks()
+    run = results.load(folder)
+    if json:
+        trials = json_.loads(run.trials.to_json(orient="records", date_format="iso"))
+        print(json_.dumps({"manifest": run.manifest, "trials": trials}, indent=2))
+        return
+    console = Console(highlight=False)
+    _print_heading(run.manifest, console)
+    print_ranking(folder, console)
+
+
+def report(folder: Path, *, json: bool) -> None:
+    """Write the run's page and say where it is."""
+    _require_notebooks()
+    from harness.report import write_report
+
+    console = Console(stderr=True)
+    with console.status("executing the notebooks"):
+        page = write_report(folder)
+    print(json_.dumps({"report": str(page)}) if json else page)
+
+
+def print_ranking(folder: Path, console: Console) -> None:
+    """A table a scenario point and durability class, best first, flags in plain words."""
+    _require_notebooks()
+    from harness import summary
+
+    ranked = summary.ranking(results.load(folder).trials)
+    for names, group in ranked.groupby(["load_label", "point_label", "durability"], sort=False):
+        load, point, durability = map(str, names)
+        title = ", ".join(
+            filter(None, (durability, load, point, f"{group['times'].iloc[0]} times"))
+        )
+        console.print()
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        console.print(_ranking_table(group))
+        for _, row in group.iterrows():
+            _print_remarks(row, console)
+
+
+def _ranking_table(group: pd.DataFrame) -> Table:
+    """At most 80 columns wide; what is to be said beside the numbers stands under it."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("store", max_width=_STORE_WIDTH, overflow="fold")
+    for name in _NUMBERS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for _, row in group.iterrows():
+        table.add_row(*_ranking_cells(row))
+    return table
+
+
+def _ranking_cells(row: pd.Series) -> list[str]:
+    spread = row["throughput_max_per_s"] - row["throughput_min_per_s"]
+    return [
+        str(row["rank"]) if row["reason"] == "" else words.MISSING,
+        str(row["key"]),
+        words.number(row["throughput_per_s"]),
+        words.percent(spread / row["throughput_per_s"]),
+        words.ratio(row["relative_to_best"]),
+        words.duration(row["p50_ns"]),
+        words.duration(row["p99_ns"]),
+    ]
+
+
+def _print_remarks(row: pd.Series, console: Console) -> None:
+    remarks = "; ".join(filter(None, [row["reason"], *row["flags"], row["emulator"]]))
+    if remarks:
+        console.print(Text(f"! {row['key']}: {remarks}", style="yellow"), soft_wrap=True)
+
+
+def _print_heading(manifest: dict[str, Any], console: Console) -> None:
+    scenario, environment = manifest["scenario"], manifest["environment"]
+    cpu = environment.get("cpu", {})
+    console.print(Text(f"{manifest['run']} ({manifest['status']})", style="bold"))
+    console.print(Text(scenario["description"].strip()), soft_wrap=True)
+    console.print(
+        Text(
+            f"{cpu.get('model')}, {cpu.get('cores')} cores, commit"
+            f" {manifest['commit'].get('commit', 'none')[:12]}, seed {scenario['seed']}"
+        )
+    )
+    for flag in manifest.get("flags", []):
+        console.print(Text(f"! {flag}", style="yellow"))
+
+
+def _require_notebooks() -> None:
+    if importlib.util.find_spec("pandas") is None:
+        raise MissingExtra("tables need pandas; pip install 'eventstore-lab[notebooks]'")

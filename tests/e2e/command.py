@@ -1,0 +1,31 @@
+"""Running the real command line in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ESLAB = [sys.executable, "-m", "harness"]
+QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.5", "--repeat", "1"]
+
+
+def eslab(*arguments, env=None, timeout_s=120, cwd=ROOT):
+    """The finished process, its output as text; standard input closed."""
+    return subprocess.run(
+        [*ESLAB, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        env=env,
+        cwd=cwd,
+    )
+
+
+def the_run(out: Path) -> Path:
+    """The one run folder under `out`."""
+    (run,) = [path for path in out.iterdir() if not path.name.startswith(".")]
+    return run

@@ -1,0 +1,141 @@
+"""The command line as a user meets it: lists, checks, dry runs, and one line for bad input."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from .command import ESLAB, ROOT, eslab
+
+HEAVY = ("asyncpg", "aiokafka", "boto3", "esdbclient", "docker", "pandas", "matplotlib", "pyarrow")
+
+
+def test_help_imports_no_driver_no_pandas_and_no_matplotlib():
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "harness", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in told.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & set(HEAVY)
+
+
+def test_help_names_every_command():
+    told = eslab("--help").stdout
+    for command in ("run", "show", "report", "list", "validate", "schema", "doctor"):
+        assert command in told
+
+
+@pytest.mark.parametrize("what", ["stores", "workloads", "scenarios"])
+def test_lists_are_json_alone_on_request(what):
+    rows = json.loads(eslab("list", what, "--json").stdout)
+    assert len(rows) > 3
+    assert all(rows[0].keys() == row.keys() for row in rows)
+
+
+def test_the_list_of_stores_has_every_variant():
+    names = {row["store"] for row in json.loads(eslab("list", "stores", "--json").stdout)}
+    variants = ("row", "global-lock", "table-lock", "counter", "coalesced", "template")
+    assert names >= {"null", "memory", "sqlite", "postgres"}
+    assert names >= {f"postgres:{variant}" for variant in variants}
+
+
+def test_listing_something_else_is_bad_input():
+    told = eslab("list", "databases")
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+
+
+def test_every_shipped_scenario_validates():
+    files = sorted((ROOT / "scenarios").glob("*.yaml"))
+    assert len(files) >= 7
+    told = eslab("validate", *files)
+    assert told.returncode == 0, told.stderr
+
+
+def test_the_shipped_schema_is_current():
+    assert json.loads(eslab("schema").stdout) == json.loads(
+        (ROOT / "scenarios" / "schema.json").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("name: x\nstores: [memory]\nworkload: {kind: apend}\nload: {closed: {workers: 1}}\n", ":3:", "append"),
+        ("name: x\nstores: [postgre]\nworkload: {kind: append}\nload: {closed: {workers: 1}}\n", ":2:", "postgres"),
+        ("name: x\nstore: [memory]\n", ":2:", "stores"),
+        ("name: x\nstores: [memory]\nworkload: {kind: append}\nload: {closed: {workers: many}}\n", ":4:", "workers"),
+        ("name: x\nname: y\n", ":2:", "name"),
+        ("", "", "empty"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_with_its_place_and_exit_code_2(tmp_path, text, place, said):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    for command in ("validate", "run"):
+        told = eslab(command, file)
+        assert told.returncode == 2
+        assert told.stderr.count("\n") == 1
+        assert f"bad.yaml{place}" in told.stderr
+        assert said in told.stderr
+
+
+def test_a_file_that_is_not_there_or_a_directory_or_not_text_is_one_line(tmp_path):
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"name: \xff\xfe\n")
+    for path in (tmp_path / "missing.yaml", tmp_path, binary):
+        told = eslab("validate", path)
+        assert told.returncode == 2, told.stderr
+        assert "Traceback" not in told.stderr
+        assert str(path) in told.stderr
+
+
+def test_a_dry_run_prints_the_trials_in_order_and_starts_nothing(tmp_path):
+    told = eslab(
+        "run", "scenarios/quick.yaml", "--stores", "memory,postgres", "--repeat", "2",
+        "--dry-run", "--out", tmp_path / "results",
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines() if "repetition" in line]
+    assert [line[1] for line in lines] == ["memory", "postgres", "postgres", "memory"]
+    assert "expected to take" in told.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_as_json_has_every_trial():
+    told = eslab(
+        "run", "scenarios/append-scaling.yaml", "--stores", "memory", "--dry-run", "--json"
+    )
+    (planned,) = json.loads(told.stdout)
+    points = {trial["point"]["load.closed.workers"] for trial in planned["trials"]}
+    assert len(points) > 2
+    assert planned["expected_s"] > 0
+
+
+def test_an_override_that_does_not_fit_is_bad_input():
+    told = eslab("run", "scenarios/quick.yaml", "--set", "load.closed.workers=none", "--dry-run")
+    assert told.returncode == 2
+    assert "--set" in told.stderr
+
+
+def test_show_of_what_is_not_a_run_is_bad_input(tmp_path):
+    told = eslab("show", tmp_path)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+
+
+def test_doctor_tells_each_way_and_what_would_make_it_ready():
+    told = json.loads(eslab("doctor", "--json").stdout)
+    ways = {(row["technology"], row["way"]): row for row in told["ways"]}
+    assert ways["sqlite", "in process"]["ready"]
+    assert "ESLAB_POSTGRES_DSN" in ways["postgres", "external"]["detail"]
+
+
+def test_python_m_harness_is_the_console_command():
+    told = subprocess.run([*ESLAB, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "eslab" in told.stdout
