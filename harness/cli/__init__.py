@@ -12,7 +12,7 @@ def main() -> None:
     from harness.cli.app import app
 
     try:
-        app()
+        app(prog_name="eslab")
     except LabError as error:
         print(f"eslab: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

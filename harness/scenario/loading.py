@@ -49,7 +49,7 @@ def _overridden(document: Document, overrides: Overrides) -> Document:
     given = points_.settings(overrides.settings)
     if overrides.repeat is not None:
         given["repetitions"] = overrides.repeat
-    content = points_.applied(document.content, given)
+    content = points_.applied(points_.without_rivals(document.content, given), given)
     if isinstance(content.get("vary"), dict):
         content["vary"] = {
             name: values for name, values in content["vary"].items() if name not in given

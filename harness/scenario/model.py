@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 WORKERS_MAX = 10_000
 DURATION_MAX_S = 86_400.0
@@ -21,7 +29,7 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def by_shape(**shapes: type) -> Discriminator:
+def by_shape(**shapes: type | tuple[type, ...]) -> Discriminator:
     """Tells the branches of a union apart by the Python type of what the file says."""
 
     def tag(value: Any) -> str:
@@ -81,7 +89,7 @@ class Spread(Model):
 Bytes = Annotated[int, Field(ge=1, le=DATA_MAX_BYTES)]
 Size: TypeAlias = Annotated[
     Annotated[Bytes, Tag("fixed")] | Annotated[Spread, Tag("spread")],
-    by_shape(spread=dict, fixed=object),
+    by_shape(spread=(dict, Spread), fixed=object),
 ]
 Weight = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -112,7 +120,7 @@ class Zipf(Model):
 
 Choice: TypeAlias = Annotated[
     Annotated[Literal["uniform", "latest"], Tag("word")] | Annotated[Zipf, Tag("zipf")],
-    by_shape(zipf=dict, word=object),
+    by_shape(zipf=(dict, Zipf), word=object),
 ]
 
 
@@ -134,7 +142,7 @@ class Verify(Model):
 
 VerifyOrNot: TypeAlias = Annotated[
     Annotated[bool, Tag("word")] | Annotated[Verify, Tag("verify")],
-    by_shape(verify=dict, word=object),
+    by_shape(verify=(dict, Verify), word=object),
 ]
 
 
@@ -154,11 +162,13 @@ class WorkloadEntry(Model):
 
 Stores: TypeAlias = Annotated[
     Annotated[str, Tag("name")] | Annotated[StoreEntry, Tag("entry")],
-    by_shape(entry=dict, name=object),
+    by_shape(entry=(dict, StoreEntry), name=object),
+    BeforeValidator(lambda value: "null" if value is None else value),
 ]
+"""YAML reads the name of the store `null` as nothing."""
 Workload: TypeAlias = Annotated[
     Annotated[str, Tag("name")] | Annotated[WorkloadEntry, Tag("entry")],
-    by_shape(entry=dict, name=object),
+    by_shape(entry=(dict, WorkloadEntry), name=object),
 ]
 Setting = str | int | float | bool
 Scalar = str | int | float | bool

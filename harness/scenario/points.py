@@ -60,6 +60,18 @@ def applied(content: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, A
     return changed
 
 
+def without_rivals(content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The content without what cannot stand beside a setting: `--set operations=…` ends it."""
+    kept = dict(content)
+    for one, other in (("operations", "duration_s"), ("duration_s", "operations")):
+        if one in given:
+            kept.pop(other, None)
+    loads = {name.split(".")[1] for name in given if name.startswith("load.")}
+    if len(loads) == 1 and isinstance(kept.get("load"), dict):
+        kept["load"] = {name: value for name, value in kept["load"].items() if name in loads}
+    return kept
+
+
 def settings(given: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs, each value read as YAML. Raises `BadInput` that names the pair."""
     found: dict[str, Any] = {}

@@ -45,11 +45,13 @@ def translate(
 ) -> BadInput:
     """The first finding of a validation of what stands at `under` in the document."""
     found = error.errors(include_url=False)[0]
-    path = (*under, *_in_content(_at(document.content, under), found["loc"]))
+    lacking = found["type"] == "missing"
+    loc = _in_content(_at(document.content, under), found["loc"], lacking=lacking)
+    path = (*under, *loc)
     name = ".".join(map(str, path))
     if found["type"] == "extra_forbidden":
         return unknown(document, path, "key", allowed_keys(model, found["loc"][:-1]))
-    if found["type"] == "missing":
+    if lacking:
         where = f" in {name.rpartition('.')[0]}" if "." in name else ""
         return document.wrong(f"{str(found['loc'][-1])!r} is missing{where}", path[:-1])
     return document.wrong(f"{name or 'the file'}: {said(found)}", path)
@@ -79,7 +81,7 @@ def unknown(document: Document, path: Path_, what: str, allowed: Iterable[str]) 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where nothing is near."""
-    close = get_close_matches(word, list(names), n=1)
+    close = get_close_matches(word, list(names), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -99,13 +101,13 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [found for part in get_args(annotation) for found in _models(part)]
 
 
-def _in_content(content: Any, loc: tuple[int | str, ...]) -> Path_:
+def _in_content(content: Any, loc: tuple[int | str, ...], *, lacking: bool) -> Path_:
     """A finding's place without the names of union branches, which no file contains."""
     path: list[str | int] = []
-    for number, step in enumerate(loc):
+    for step in loc:
         if isinstance(content, list) and isinstance(step, int):
             content = content[step] if step < len(content) else None
-        elif isinstance(content, dict) and (step in content or number == len(loc) - 1):
+        elif isinstance(content, dict) and (step in content or (lacking and step == loc[-1])):
             content = content.get(step)
         else:
             continue

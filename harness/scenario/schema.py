@@ -22,7 +22,11 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     definitions["StoreName"] = _store_name(catalogue)
     definitions["StoreEntry"]["properties"]["store"] = {"$ref": "#/$defs/StoreName"}
     found["properties"]["stores"]["items"] = {
-        "anyOf": [{"$ref": "#/$defs/StoreName"}, {"$ref": "#/$defs/StoreEntry"}]
+        "anyOf": [
+            {"$ref": "#/$defs/StoreName"},
+            {"$ref": "#/$defs/StoreEntry"},
+            {"type": "null", "description": "the store null"},
+        ]
     }
     definitions.pop("WorkloadEntry", None)
     kinds = [catalogue.workloads[name] for name in sorted(catalogue.workloads)]

@@ -81,7 +81,8 @@ def parse(text: str, file: str) -> Document:
         raise _bad(file, mark, f"not YAML: {told}") from None
     except ReaderError as error:
         line, column = _place_of(text, error.position)
-        told = f"character {error.character!r} is not allowed in YAML"
+        character = error.character if isinstance(error.character, str) else chr(error.character)
+        told = f"character {character!r} is not allowed in YAML"
         raise BadInput(told, file=file, line=line, column=column) from None
     if node is None:
         raise BadInput("the file is empty; expected a scenario", file=file, line=1, column=1)
@@ -132,7 +133,7 @@ def _refuse_decoration(event: Any, file: str) -> None:
     if event.anchor is not None:
         raise _bad(file, event.start_mark, "an anchor; scenarios take plain values only")
     if event.ctag is not None and str(event.ctag) not in ("", "None"):
-        raise _bad(file, event.start_mark, f"the tag {event.ctag}; expected a plain value")
+        raise _bad(file, event.start_mark, f"the tag {_short(event.ctag)}; expected a plain value")
 
 
 class _Builder:
@@ -160,11 +161,13 @@ class _Builder:
             if not isinstance(key_node, ScalarNode) or not isinstance(key, str):
                 raise _bad(self.file, key_node.start_mark, "a key that is not a word")
             if key in found:
-                first = self.keys[(*path, key)][0]
+                first = self.keys[*path, key][0]
                 message = f"the key {key!r} is here twice; it was first given in line {first}"
                 raise _bad(self.file, key_node.start_mark, message)
-            self.keys[(*path, key)] = _place(key_node.start_mark)
+            self.keys[*path, key] = _place(key_node.start_mark)
             found[key] = self.value(value_node, (*path, key))
+            if value_node.start_mark.index == value_node.end_mark.index:
+                self.places[*path, key] = self.keys[*path, key]  # nothing stands there
         return found
 
     def _scalar(self, node: ScalarNode) -> Any:
@@ -174,6 +177,10 @@ class _Builder:
             return convert(node.value)
         except (ValueError, OverflowError):
             raise _bad(self.file, node.start_mark, f"{node.value[:40]!r} is no {kind}") from None
+
+
+def _short(tag: Any) -> str:
+    return str(tag).replace("tag:yaml.org,2002:", "!!")
 
 
 def _whole(text: str) -> int:

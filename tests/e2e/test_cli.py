@@ -63,17 +63,25 @@ def test_the_shipped_schema_is_current():
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "place", "said"),
-    [
-        ("name: x\nstores: [memory]\nworkload: {kind: apend}\nload: {closed: {workers: 1}}\n", ":3:", "append"),
-        ("name: x\nstores: [postgre]\nworkload: {kind: append}\nload: {closed: {workers: 1}}\n", ":2:", "postgres"),
-        ("name: x\nstore: [memory]\n", ":2:", "stores"),
-        ("name: x\nstores: [memory]\nworkload: {kind: append}\nload: {closed: {workers: many}}\n", ":4:", "workers"),
-        ("name: x\nname: y\n", ":2:", "name"),
-        ("", "", "empty"),
-    ],
-)  # fmt: skip
+APPEND = "workload: {name: append}\n"
+HEAD = "name: x\nstores: [memory]\n"
+BAD = {
+    "an unknown workload": (HEAD + "workload: {name: apend}\n", ":3:18:", "'append'?"),
+    "an unknown store": ("name: x\nstores: [postgre]\n" + APPEND, ":2:10:", "'postgres'?"),
+    "an unknown key": (HEAD + APPEND + "lod: {}\n", ":4:1:", "'load'?"),
+    "a wrong type": (HEAD + APPEND + "load: {closed: {workers: many}}\n", ":4:26:", "whole number"),
+    "an impossible value": (
+        HEAD + APPEND + "load: {closed: {workers: 0}}\n",
+        ":4:26:",
+        "at least 1",
+    ),
+    "a duplicate key": ("name: x\nname: y\n", ":2:1:", "twice"),
+    "an alias bomb": ("a: &a [x, x]\nb: &b [*a, *a]\nname: [*b, *b]\n", ":1:4:", "anchor"),
+    "an empty file": ("", ":1:1:", "empty"),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "said"), BAD.values(), ids=list(BAD))
 def test_bad_input_is_one_line_with_its_place_and_exit_code_2(tmp_path, text, place, said):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
@@ -138,4 +146,4 @@ def test_doctor_tells_each_way_and_what_would_make_it_ready():
 
 def test_python_m_harness_is_the_console_command():
     told = subprocess.run([*ESLAB, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert "eslab" in told.stdout
+    assert "Usage: eslab" in told.stdout

@@ -1,0 +1,163 @@
+"""Scenario files that are right: defaults, short and long forms, points, order, seeds, hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.scenario import load
+from harness.scenario.types import ClosedLoop, DataSize, OpenLoop, StreamChoice
+
+from .scenarios import CATALOGUE, SHIPPED, SMALL, loaded
+
+
+def keys(scenario):
+    return [trial.store.key for trial in scenario.trials]
+
+
+def test_a_small_file_has_sensible_defaults(tmp_path: Path):
+    trial = loaded(tmp_path, SMALL).trials[0]
+    assert trial.load == ClosedLoop(8)
+    assert (trial.duration_s, trial.operations, trial.warm_up_s) == (5.0, None, 1.0)
+    assert trial.events.size == DataSize("fixed", 256, 0.0, 256, 256)
+    assert trial.streams.choice == StreamChoice("uniform")
+    assert trial.verify.enabled
+
+
+def test_short_and_long_forms_say_the_same(tmp_path: Path):
+    long = """\
+name: small
+stores: [{store: memory}, {store: sqlite, options: {synchronous: full}}, "null"]
+workload: {name: append, batch_size: 1}
+load: {closed: {workers: 8}}
+streams: {choice: uniform}
+verify: true
+"""
+    assert loaded(tmp_path, long).trials == loaded(tmp_path, SMALL).trials
+    assert loaded(tmp_path, long).hash == loaded(tmp_path, SMALL).hash
+
+
+def test_distributions_loads_and_choices_are_taken_over(tmp_path: Path):
+    trial = loaded(
+        tmp_path,
+        SMALL
+        + """\
+load: {open: {rate_per_s: 100, arrivals: uniform, in_flight_max: 5, deadline_s: 0.5}}
+events: {size_bytes: {median: 300, sigma: 1.5, min: 64, max: 4096}, content: random}
+streams: {count: 7, category: cart, choice: {zipf: 1.2}, prefill: 3, cache: cold}
+verify: {streams_max: 9}
+operations: 500
+""",
+    ).trials[0]
+    assert trial.load == OpenLoop(100, "uniform", 5, 0.5)
+    assert trial.events.size == DataSize("lognormal", 300, 1.5, 64, 4096)
+    assert trial.streams.choice == StreamChoice("zipf", 1.2)
+    assert (trial.verify.enabled, trial.verify.streams_max) == (True, 9)
+    assert (trial.duration_s, trial.operations) == (None, 500)
+
+
+def test_stores_take_turns_and_see_the_same_seed(tmp_path: Path):
+    scenario = loaded(tmp_path, SMALL + "repetitions: 3\n")
+    abc = ["memory", "sqlite", "null"]
+    assert keys(scenario) == [*abc, *abc[::-1], *abc]
+    assert [trial.number for trial in scenario.trials] == list(range(1, 10))
+    assert len({trial.seed for trial in scenario.trials[:3]}) == 1
+    assert len({trial.seed for trial in scenario.trials}) == 3
+
+
+def test_vary_spans_a_product_whose_last_name_changes_fastest(tmp_path: Path):
+    vary = "vary: {load.closed.workers: [1, 2], streams.choice.zipf: [0.5, 1.5]}\n"
+    scenario = loaded(tmp_path, SMALL + "streams: {choice: {zipf: 1.0}}\n" + vary)
+    told = [(trial.load.workers, trial.streams.choice.exponent) for trial in scenario.trials[::3]]
+    assert told == [(1, 0.5), (1, 1.5), (2, 0.5), (2, 1.5)]
+    assert scenario.trials[3].point == {"load.closed.workers": 1, "streams.choice.zipf": 1.5}
+
+
+def test_workload_parameters_vary_also_where_the_workload_is_named_short(tmp_path: Path):
+    scenario = loaded(tmp_path, SMALL + "vary: {workload.batch_size: [1, 10]}\n")
+    assert [trial.parameters.batch_size for trial in scenario.trials[::3]] == [1, 10]
+
+
+def test_store_options_become_part_of_the_key_only_where_they_differ(tmp_path: Path):
+    stores = (
+        'stores: ["sqlite{synchronous=full}", "sqlite{synchronous=off,busy_timeout_s=1}",'
+        " {store: sqlite, options: {synchronous: normal}}]\n"
+    )
+    scenario = loaded(tmp_path, "name: x\nworkload: append\n" + stores)
+    assert keys(scenario) == [
+        "sqlite",
+        "sqlite{busy_timeout_s=1.0,synchronous=off}",
+        "sqlite{synchronous=normal}",
+    ]
+    assert scenario.trials[1].store.options.busy_timeout_s == 1.0
+
+
+def test_yaml_1_2_words_stay_words(tmp_path: Path):
+    stores = "stores: [{store: postgres, options: {synchronous_commit: off}}]\n"
+    scenario = loaded(tmp_path, "name: x\nworkload: append\n" + stores)
+    assert keys(scenario) == ["postgres{synchronous_commit=off}"]
+
+
+def test_server_settings_reach_the_trials_of_their_technology_as_text(tmp_path: Path):
+    text = "stores: [memory, postgres]\nservers: {postgres: {fsync: true, work_mem: 64}}\n"
+    memory, postgres = loaded(tmp_path, "name: x\nworkload: append\n" + text).trials
+    assert dict(memory.server_settings) == {}
+    assert dict(postgres.server_settings) == {"fsync": "true", "work_mem": "64"}
+
+
+def test_flags_override_the_file(tmp_path: Path):
+    text = SMALL + "duration_s: 9\nvary: {load.closed.workers: [1, 2, 3]}\n"
+    settings = ("load.closed.workers=5", "operations=100", "streams.choice={zipf: 2}")
+    scenario = loaded(tmp_path, text, stores="null,sqlite", settings=settings, repeat=2)
+    assert keys(scenario) == ["null", "sqlite", "sqlite", "null"]
+    trial = scenario.trials[0]
+    assert (trial.load, trial.operations, trial.duration_s) == (ClosedLoop(5), 100, None)
+    assert trial.streams.choice == StreamChoice("zipf", 2.0)
+
+
+def test_one_kind_of_load_replaces_the_other(tmp_path: Path):
+    text = SMALL + "load: {closed: {workers: 3}}\n"
+    trial = loaded(tmp_path, text, settings=("load.open.rate_per_s=50",)).trials[0]
+    assert isinstance(trial.load, OpenLoop)
+
+
+SAME = {
+    "comments and order": "# why\nworkload: append\nname: small\nstores: [memory, sqlite, null]\n",
+    "a description": SMALL + "description: something\n",
+    "other stores": "name: small\nstores: [memory]\nworkload: append\n",
+    "more repetitions": SMALL + "repetitions: 7\n",
+    "a default spelt out": SMALL + "seed: 1\n",
+}
+OTHER = {
+    "another seed": SMALL + "seed: 2\n",
+    "another load": SMALL + "load: {closed: {workers: 9}}\n",
+    "another point": SMALL + "vary: {load.closed.workers: [8, 9]}\n",
+    "another parameter": "name: small\nstores: [memory]\nworkload: {name: append, batch_size: 2}\n",
+}
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=list(SAME))
+def test_the_hash_is_of_what_is_offered(tmp_path: Path, text: str):
+    assert loaded(tmp_path, text).hash == loaded(tmp_path, SMALL).hash
+
+
+@pytest.mark.parametrize("text", OTHER.values(), ids=list(OTHER))
+def test_the_hash_changes_with_what_is_offered(tmp_path: Path, text: str):
+    assert loaded(tmp_path, text).hash != loaded(tmp_path, SMALL).hash
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_scenario_loads_and_is_named_like_its_file(path: Path):
+    scenario = load(path, CATALOGUE)
+    assert scenario.name == path.stem
+    assert scenario.description.endswith("?")
+    assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_quick_holds_a_default_a_technology_and_the_template():
+    scenario = load(next(path for path in SHIPPED if path.stem == "quick"), CATALOGUE)
+    technologies = {name for name, kind in CATALOGUE.stores.items() if name != "null"}
+    assert {trial.store.key for trial in scenario.trials} == technologies | {"postgres:template"}
+    assert {trial.repetition for trial in scenario.trials} == {1, 2, 3}
+    assert all(2 <= trial.duration_s <= 3 for trial in scenario.trials)

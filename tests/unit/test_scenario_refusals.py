@@ -1,0 +1,188 @@
+"""Scenario files that are wrong: the one line that each gets, with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BadInput
+from harness.scenario import Overrides, load
+
+from .scenarios import CATALOGUE, SMALL, loaded
+
+REFUSED = {
+    "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, load, "
+    "name, operations, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
+    "workload (did you mean 'load'?)",
+    "load: {closed: {worker: 3}}": "4:17: unknown key 'worker'; allowed: workers "
+    "(did you mean 'workers'?)",
+    "streams: {choice: {zip: 1}}": "4:19: 'zipf' is missing in streams.choice",
+    "load: {closed: {workers: many}}": "4:26: load.closed.workers: expected a whole number, "
+    "got 'many'",
+    "load: {closed: {workers: '8'}}": "4:26: load.closed.workers: expected a whole number, got '8'",
+    "load: {closed: {workers: 1.5}}": "4:26: load.closed.workers: expected a whole number, got 1.5",
+    "load: {closed: {workers: true}}": "4:26: load.closed.workers: expected a whole number, "
+    "got true",
+    "load: {closed: {workers: 0}}": "4:26: load.closed.workers: expected at least 1, got 0",
+    "load: {}": "4:7: load: expected one of closed and open",
+    "load: 3": "4:7: load: expected a mapping (key: value), got 3",
+    "load:": "4:1: load: expected a mapping (key: value), got nothing",
+    "load: {open: {}}": "4:14: 'rate_per_s' is missing in load.open",
+    "load: {open: {rate_per_s: .inf}}": "4:27: load.open.rate_per_s: expected a finite number, "
+    "got inf",
+    "load: {open: {rate_per_s: 5, arrivals: poison}}": "4:40: load.open.arrivals: expected "
+    "'poisson' or 'uniform', got 'poison' (did you mean 'poisson'?)",
+    "warm_up_s: -1": "4:12: warm_up_s: expected at least 0, got -1",
+    "duration_s: 1\noperations: 5": "1:1: the file: expected one of duration_s and operations",
+    "stores: []": "4:1: the key 'stores' is here twice; it was first given in line 2",
+    "events: {size_bytes: 16}": "4:9: events: JSON events take at least 32 bytes; got 16",
+    "events: {size_bytes: small}": "4:22: events.size_bytes: expected a whole number, got 'small'",
+    "events: {size_bytes: {median: 10, min: 32}}": "4:22: events.size_bytes: expected min ≤ "
+    "median ≤ max",
+    "events: {types: {}}": "4:17: events.types: expected at least 1, got a mapping",
+    "streams: {choice: sideways}": "4:19: streams.choice: expected 'uniform' or 'latest', "
+    "got 'sideways'",
+    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: postgres "
+    "(did you mean 'postgres'?)",
+    "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
+    "warm_up_s, duration_s, operations, drain_s and what is in them",
+    "vary: {load.closed.workers: 3}": "4:29: load.closed.workers: expected a list of values",
+    "vary: {load.closed.workers: []}": "4:29: load.closed.workers: expected a list of values",
+    "vary: {load.closed.workers: [1, 1]}": "4:33: load.closed.workers: 1 is here twice",
+    "vary: {load.closed.workers: [1, 0]}": "4:33: load.closed.workers: expected at least 1, got 0",
+    "vary: {load.closed.workers: [0, 1]}": "4:30: load.closed.workers: expected at least 1, got 0",
+    "vary: {load.closed.worker: [1, 2]}": "4:29: unknown key 'worker'; allowed: workers "
+    "(did you mean 'workers'?)",
+    "a: &x [1]": "4:4: an anchor; scenarios take plain values only",
+    "a: *x": "4:4: an alias; scenarios take plain values only",
+    "a: !!python/object:os.system x": "4:4: the tag !!python/object:os.system; "
+    "expected a plain value",
+    "---\nname: y": "4:1: a second document; expected one scenario",
+    "a: [1": "5:1: not YAML: expected ',' or ']', but got '<stream end>'",
+    "[a]: 1": "4:1: a key that is not a word",
+    "a: " + "[" * 30: "4:23: nested deeper than 20 levels",
+    "seed: " + "9" * 40: "4:7: '" + "9" * 40 + "' is no int",
+}
+
+
+@pytest.mark.parametrize(("addition", "said"), REFUSED.items(), ids=list(REFUSED))
+def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
+    tmp_path: Path, addition: str, said: str
+):
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, SMALL + addition + "\n")
+    assert str(refused.value) == f"{tmp_path}/given.yaml:{said}"
+
+
+STORES = {
+    "[postgre]": "2:10: unknown store 'postgre'; allowed: memory, null, postgres, sqlite "
+    "(did you mean 'postgres'?)",
+    '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
+    "table-lock, counter, coalesced, template (did you mean 'row'?)",
+    "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "
+    "synchronous (did you mean 'synchronous'?)",
+    "['sqlite{synchronous=of}']": "2:10: sqlite: option synchronous: expected 'full', 'normal' or "
+    "'off', got 'of' (did you mean 'off'?)",
+    "['sqlite{busy_timeout_s=long}']": "2:10: sqlite: option busy_timeout_s: expected a number, "
+    "got 'long'",
+    "[{store: postgres, options: {notify: 1}}]": "2:10: postgres: option notify: expected true or "
+    "false, got 1",
+    "[memory, memory]": "2:18: memory is here twice",
+    "[a b]": "2:10: 'a b' is not a store name; expected name[:variant][{key=value,…}]",
+    "[{}]": "2:10: 'store' is missing in stores.0",
+    "[]": "2:9: stores: expected at least 1, got an empty list",
+    "memory": "2:9: stores: expected a list, got 'memory'",
+    "[3]": "2:10: stores.0: expected text, got 3",
+}
+
+
+@pytest.mark.parametrize(("stores", "said"), STORES.items(), ids=list(STORES))
+def test_a_wrong_store_is_told_with_what_there_is(tmp_path: Path, stores: str, said: str):
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, f"name: x\nstores: {stores}\nworkload: append\n")
+    assert str(refused.value) == f"{tmp_path}/given.yaml:{said}"
+
+
+WORKLOADS = {
+    "apend": "3:11: unknown workload 'apend'; allowed: append, catch_up, command, read_stream, "
+    "subscribe (did you mean 'append'?)",
+    "{name: apend}": "3:18: unknown workload 'apend'; allowed: append, catch_up, command, "
+    "read_stream, subscribe (did you mean 'append'?)",
+    "{name: append, batch: 2}": "3:26: unknown key 'batch'; allowed: batch_size, expected "
+    "(did you mean 'batch_size'?)",
+    "{name: append, batch_size: 0}": "3:38: workload.batch_size: expected at least 1, got 0",
+    "{batch_size: 2}": "3:11: 'name' is missing in workload",
+    "read_stream": "1:1: read_stream reads what is there: streams.prefill must be at least 1",
+}
+
+
+@pytest.mark.parametrize(("workload", "said"), WORKLOADS.items(), ids=list(WORKLOADS))
+def test_a_wrong_workload_is_told_with_what_there_is(tmp_path: Path, workload: str, said: str):
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, f"name: x\nstores: [memory]\nworkload: {workload}\n")
+    assert str(refused.value) == f"{tmp_path}/given.yaml:{said}"
+
+
+FLAGS = {
+    "load.closed.workers=many": "--set load.closed.workers=many: load.closed.workers: expected a "
+    "whole number, got 'many'",
+    "load.closed.worker=1": "--set load.closed.worker=1: unknown key 'worker'; allowed: workers "
+    "(did you mean 'workers'?)",
+    "workers": "--set workers: expected name=value, for example load.closed.workers=8",
+    "=1": "--set =1: expected name=value, for example load.closed.workers=8",
+    "a..b=1": "--set a..b=1: expected name=value, for example load.closed.workers=8",
+    "seed=[": "--set seed=[: not YAML: expected the node content, but found '<stream end>'",
+}
+
+
+@pytest.mark.parametrize(("setting", "said"), FLAGS.items(), ids=list(FLAGS))
+def test_a_wrong_setting_is_told_by_its_flag(tmp_path: Path, setting: str, said: str):
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, SMALL, settings=(setting,))
+    assert str(refused.value) == said
+
+
+def test_wrong_stores_and_repetitions_on_the_command_line_are_told_by_their_flag(tmp_path: Path):
+    for overrides, said in (
+        ({"stores": "memory,sqlit"}, "--stores: unknown store 'sqlit'"),
+        ({"stores": ","}, "--stores: expected names"),
+        ({"repeat": 0}, "--repeat 0: repetitions: expected at least 1, got 0"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            loaded(tmp_path, SMALL, **overrides)
+        assert str(refused.value).startswith(said)
+
+
+def test_too_many_points_are_refused(tmp_path: Path):
+    values = list(range(1, 200))
+    vary = f"vary: {{load.closed.workers: {values}, streams.count: {values}}}\n"
+    with pytest.raises(BadInput, match="more than 10,000 points"):
+        loaded(tmp_path, SMALL + vary)
+
+
+FILES = {
+    b"": "given.yaml:1:1: the file is empty; expected a scenario",
+    b"# nothing\n": "given.yaml:1:1: the file is empty; expected a scenario",
+    b"- a\n": "given.yaml:1:1: expected a mapping (key: value)",
+    b"name: x\nseed: \xff\n": "given.yaml:2:7: byte 0xff is not UTF-8; expected a UTF-8 file",
+    b"name: \x00x\n": "given.yaml:1:7: character '\\x00' is not allowed in YAML",
+    b"x" * 300_000: "given.yaml: 300,000 bytes; expected at most 262,144",
+}
+
+
+@pytest.mark.parametrize(("content", "said"), FILES.items(), ids=range(len(FILES)))
+def test_a_file_that_is_no_scenario_is_one_line(tmp_path: Path, content: bytes, said: str):
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, content)
+    assert str(refused.value) == f"{tmp_path}/{said}"
+
+
+def test_a_directory_and_a_missing_file_are_one_line(tmp_path: Path):
+    for path, said in (
+        (tmp_path, "a directory"),
+        (tmp_path / "no.yaml", "cannot be read: No such"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            load(path, CATALOGUE, overrides=Overrides())
+        assert str(refused.value).startswith(f"{path}: {said}")

@@ -1,0 +1,44 @@
+"""The published JSON Schema: current, and it takes what the loader takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.scenario import schema
+from harness.scenario.text import parse
+
+from .scenarios import CATALOGUE, SHIPPED
+
+PUBLISHED = SHIPPED[0].with_name("schema.json")
+VALIDATOR = jsonschema.Draft202012Validator(schema(CATALOGUE))
+
+
+def test_the_published_schema_is_current():
+    assert json.loads(PUBLISHED.read_text()) == schema(CATALOGUE), (
+        "run: eslab schema > scenarios/schema.json"
+    )
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_scenario_fits_the_schema(path: Path):
+    VALIDATOR.validate(parse(path.read_text(), str(path)).content)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lod": {}},
+        {"stores": ["postgres:raw"]},
+        {"workload": {"name": "append", "batch": 2}},
+        {"load": {"closed": {"workers": 0}}},
+        {"streams": {"choice": "sideways"}},
+    ],
+    ids=str,
+)
+def test_an_editor_would_underline_what_the_loader_refuses(wrong: dict):
+    content = {"name": "x", "stores": ["memory"], "workload": "append", **wrong}
+    assert not VALIDATOR.is_valid(content)
