@@ -23,9 +23,21 @@ def duration(ns: float | None) -> str:
 
 def rate(per_s: float | None) -> str:
     """`12,345/s`."""
-    if per_s is None or math.isnan(per_s):
+    text = number(per_s)
+    return text if text == MISSING else f"{text}/s"
+
+
+def number(value: float | None) -> str:
+    """`12,345`, `3.4`: a rate where the head of the column has the unit."""
+    if value is None or math.isnan(value):
         return MISSING
-    return f"{per_s:,.0f}/s" if abs(per_s) >= _WHOLE_FROM else f"{per_s:.2g}/s"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.2g}"
+
+
+def numbers(least: float | None, most: float | None) -> str:
+    """`12,345 – 13,456`, or one dash where there are none."""
+    told = number(least), number(most)
+    return MISSING if MISSING in told else " – ".join(told)
 
 
 def ratio(value: float | None) -> str:
@@ -33,6 +45,16 @@ def ratio(value: float | None) -> str:
     if value is None or math.isnan(value):
         return MISSING
     return f"{value:.2f} ×" if abs(value) < _WHOLE_FROM else f"{value:,.0f} ×"
+
+
+def percent(share: float | None) -> str:
+    """`4 %`."""
+    return MISSING if share is None or math.isnan(share) else f"{share:.0%}".replace("%", " %")
+
+
+def span(least: int, most: int) -> str:
+    """`1,234` or `1,234–5,678`: counts that need not differ."""
+    return f"{least:,}" if least == most else f"{least:,}–{most:,}"
 
 
 def clock(seconds: float) -> str:

@@ -120,7 +120,7 @@ def _manifest() -> dict[str, object]:
             "python": "3.11.2",
             "versions": {"numpy": "2.4.6", "asyncpg": "0.31.0"},
         },
-        "flags": ["3 repetitions, fewer than 5"],
+        "flags": ["fewer than 5 repetitions"],
         "left_out": {"kafka": "kafka: no server; needs Java"},
         "servers": {"postgres": {"provider": "native", "version": "18.1", "image": ""}},
     }

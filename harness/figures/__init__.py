@@ -1,0 +1,45 @@
+"""Figures and tables of a run: frames in, things that a notebook shows out. Reads no files."""
+
+from __future__ import annotations
+
+from harness.figures.captions import About, about, caption
+from harness.figures.contention import contention
+from harness.figures.delivery import delivery
+from harness.figures.drawing import Drawing
+from harness.figures.latency import latency
+from harness.figures.tabled import (
+    answers,
+    conflicts,
+    contention_remark,
+    flags,
+    not_run,
+    rankings,
+    settings,
+    surroundings,
+    verdicts,
+)
+from harness.figures.tables import Facts, Lines, Table
+from harness.figures.throughput import throughput
+
+__all__ = [
+    "About",
+    "Drawing",
+    "Facts",
+    "Lines",
+    "Table",
+    "about",
+    "answers",
+    "caption",
+    "conflicts",
+    "contention",
+    "contention_remark",
+    "delivery",
+    "flags",
+    "latency",
+    "not_run",
+    "rankings",
+    "settings",
+    "surroundings",
+    "throughput",
+    "verdicts",
+]

@@ -1,0 +1,178 @@
+"""What the frames say: who leads inside a class, what does not count, curves, contention, flags."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import results, summary
+from tests.made_run import MEMORY, OPTIONS, POSTGRES, SQLITE, TEMPLATE, Made, MadeStore, made_run
+
+SMALL = 2_000
+
+
+def trials_of(tmp_path, *stores: MadeStore, **more) -> pd.DataFrame:
+    made = Made(**{"stores": stores, "operations": SMALL, "keep_samples": False} | more)
+    return results.load(made_run(tmp_path, made)).trials
+
+
+def test_stores_are_ranked_inside_their_durability_class_only(tmp_path):
+    ranked = summary.ranking(trials_of(tmp_path, MEMORY, SQLITE, POSTGRES, OPTIONS))
+    places = dict(zip(ranked["key"], ranked["rank"], strict=True))
+    assert places == {"memory": 1, "postgres": 1, "sqlite": 2, OPTIONS.key: 1}
+    best = ranked[ranked["rank"] == 1]
+    assert (best["relative_to_best"] == 1).all()
+
+
+def test_the_number_of_a_store_is_the_median_of_its_repetitions(tmp_path):
+    trials = trials_of(tmp_path, MEMORY)
+    row = summary.ranking(trials).iloc[0]
+    assert row["throughput_per_s"] == trials["throughput_per_s"].median()
+    assert row["throughput_min_per_s"] == trials["throughput_per_s"].min()
+    assert row["repetitions"] == 3
+
+
+def test_an_open_load_is_ranked_by_response_time(tmp_path):
+    ranked = summary.ranking(trials_of(tmp_path, SQLITE, POSTGRES, load="open"))
+    assert ranked["ranked_by"].unique().tolist() == ["response p50"]
+    assert ranked["key"].tolist() == ["postgres", "sqlite"]
+    assert ranked["relative_to_best"].iloc[1] > 1
+
+
+def test_an_invalid_store_has_a_reason_and_no_rank(tmp_path):
+    broken = MadeStore("postgres:broken", service_us=1, row={"valid": False, "message": "lost 3"})
+    ranked = summary.ranking(trials_of(tmp_path, POSTGRES, broken)).set_index("key")
+    assert ranked.loc["postgres", "rank"] == 1
+    assert pd.isna(ranked.loc["postgres:broken", "rank"])
+    assert ranked.loc["postgres:broken", "reason"] == "invalid: lost 3"
+
+
+def test_a_store_that_keeps_nothing_is_not_ranked(tmp_path):
+    null = MadeStore("null", MEMORY.durability, 1.0, row={"verified": "impossible"})
+    ranked = summary.ranking(trials_of(tmp_path, MEMORY, null)).set_index("key")
+    assert ranked.loc["memory", "rank"] == 1
+    assert "ceiling" in ranked.loc["null", "reason"]
+
+
+def test_findings_of_an_undeclared_guarantee_are_ranked_and_said(tmp_path):
+    row = summary.ranking(trials_of(tmp_path, TEMPLATE)).iloc[0]
+    assert row["rank"] == 1
+    assert row["flags"] == ("41 findings in what it kept",)
+
+
+def test_the_overall_ratio_is_a_geometric_mean_and_only_of_stores_at_every_point():
+    assert summary.geometric_mean(np.array([0.5, 2.0])) == pytest.approx(1)
+    assert np.isnan(summary.geometric_mean(np.array([])))
+
+
+def test_a_curve_is_of_measured_operations_that_ended_well_and_ends_before_the_last_hundred():
+    count = 10_000
+    samples = pd.DataFrame(
+        {
+            "op": [-2, *range(count), count],
+            "outcome": [0] * (count + 1) + [1],
+            "intended_ns": 0,
+            "sent_ns": 0,
+            "done_ns": [10**12, *range(1, count + 1), 10**12],
+        }
+    )
+    curve = summary.latency_curve(samples)
+    assert curve["count"].unique().tolist() == [count]
+    assert curve["percentile"].max() == 99
+    assert curve["ns"].is_monotonic_increasing
+    assert curve.loc[curve["percentile"] == 50, "ns"].item() == pytest.approx(5_000, rel=0.01)
+    assert curve["ns"].max() <= count
+
+
+def test_the_tail_gives_each_nine_the_same_room():
+    assert summary.tail(np.array([90.0, 99.0, 99.9])).tolist() == pytest.approx([1, 2, 3])
+
+
+def test_curves_of_trials_without_samples_come_from_their_rows(tmp_path):
+    trials = trials_of(tmp_path, MEMORY, operations=20_000)
+    curves = summary.latency_curves(trials, lambda _: None)
+    assert sorted(curves["percentile"].unique()) == [50, 90, 95, 99]
+    assert set(curves["trial_id"]) == set(trials["trial_id"])
+    assert set(curves["times"]) == {"service"}
+
+
+def test_a_trial_that_is_not_done_has_no_curve(tmp_path):
+    trials = trials_of(tmp_path, MadeStore("memory", row={"status": "failed"}))
+    assert summary.latency_curves(trials, lambda _: None).empty
+
+
+def test_fewer_streams_are_more_contention(tmp_path):
+    points = [{"streams.count": count} for count in (1, 16, 4)]
+    trials = trials_of(tmp_path, POSTGRES, points=points, workload="command")
+    rows = summary.contention(trials).sort_values("x").drop_duplicates("x")
+    assert rows["x_label"].tolist() == ["16", "4", "1"]
+    assert rows["conflicts_per_op"].is_monotonic_increasing
+    assert rows["x_name"].iloc[0] == "streams.count"
+    assert summary.has_contention(trials)
+
+
+def test_what_else_was_varied_gets_a_figure_of_its_own(tmp_path):
+    points = [
+        {"streams.count": count, "load.closed.workers": workers}
+        for count in (1, 4, 16)
+        for workers in (2, 8)
+    ]
+    trials = trials_of(tmp_path, POSTGRES, MEMORY, points=points, repetitions=1)
+    groups = list(summary.contention_groups(trials))
+    assert [len(group) for group in groups] == [3] * 4
+    panels = {summary.contention(group)["panel"].unique().item() for group in groups}
+    assert panels == {"load.closed.workers = 2", "load.closed.workers = 8"}
+
+
+def test_refusals_of_a_design_without_conflicts_are_told(tmp_path):
+    row = {"ok": 60, "refused": 40, "conflicts": 0}
+    rows = summary.contention(trials_of(tmp_path, MadeStore("postgres:template", row=row)))
+    assert rows["refused_per_op"].unique().tolist() == [0.4]
+
+
+def test_a_store_that_did_not_run_has_no_conflicts_rather_than_none(tmp_path):
+    undone = {"status": "unsupported", "message": "no", "ok": None, "conflicts": None}
+    undone |= dict.fromkeys(("conflict", "refused", "timeout", "unknown", "retries"))
+    rows = summary.contention(trials_of(tmp_path, MadeStore("null", row=undone)))
+    assert rows["conflicts_per_op"].isna().all()
+    assert rows["reason"].unique().tolist() == ["unsupported: no"]
+
+
+def test_appends_without_conflicts_are_no_contention(tmp_path):
+    assert not summary.has_contention(trials_of(tmp_path, MadeStore("memory")))
+
+
+def test_delivery_is_of_trials_with_subscribers_only(tmp_path):
+    assert not summary.has_deliveries(trials_of(tmp_path / "without", MEMORY))
+    trials = trials_of(tmp_path / "with", MEMORY, subscribers=True)
+    assert summary.has_deliveries(trials)
+    assert (summary.delivery(trials)["p99_ns"] > 0).all()
+
+
+def test_alike_flags_of_repetitions_are_one_with_a_range():
+    found = summary.merged([["3 findings"], ["7 findings"], ["5 findings", "swapping"]])
+    assert found == ["3–7 findings", "swapping (1 of 3 repetitions)"]
+
+
+def test_flags_name_their_stores_and_what_they_mean(tmp_path):
+    bound = MadeStore("memory", row={"flags": json.dumps(["generator-bound"])})
+    found = summary.by_flag(trials_of(tmp_path, bound, SQLITE))
+    assert found["stores"].tolist() == ["memory"]
+    assert "at least this much" in found["explanation"].item()
+
+
+def test_a_run_that_was_cut_short_says_so_first():
+    found = summary.run_flags({"status": "aborted", "flags": ["x"]})
+    assert found == ["the run did not end in order (aborted)", "x"]
+
+
+def test_the_headline_does_not_name_a_leader_where_repetitions_overlap(tmp_path):
+    close = MadeStore("postgres:row", service_us=180.0)
+    trials = trials_of(tmp_path, POSTGRES, close)
+    trials["throughput_per_s"] = [100.0, 101.0, 102.0, 99.0, 101.0, 103.0]
+    (said,) = summary.headlines(summary.ranking(trials))
+    assert "no clear lead" in said
+    assert "power-loss" in said
