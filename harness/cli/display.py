@@ -130,6 +130,9 @@ def finished_line(trial: Trial, row: Row) -> Text:
     )
 
 
+_VERIFIED = {"ok": "verified", "off": "not verified", "impossible": "keeps nothing to verify"}
+
+
 def _head(trial: Trial) -> str:
     point = f" {point_label(trial.point)}" if trial.point else ""
     return f"{trial.number:>4}  {trial.store.key + point:<{_KEY_WIDTH}} "
@@ -141,6 +144,5 @@ def _verdict(row: Row) -> tuple[str, str]:
         return f"INVALID: {first}", "red"
     if row["verified"] == "findings":
         return f"{row['violations']} findings: {row['first_violation']}", "yellow"
-    return {"ok": "verified", "off": "not verified", "impossible": "keeps nothing to verify"}.get(
-        row["verified"], row["verified"]
-    ), "green"
+    verified = str(row["verified"])
+    return _VERIFIED.get(verified, verified), "green"
