@@ -1,0 +1,33 @@
+"""`make perf`: the speed goals beside what this machine reaches, each pair in one run, interleaved.
+
+Run one part alone with its name: `python tests/perf null recording memory postgres pgbench`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import generator
+import postgres
+from table import Table
+
+PARTS = {
+    "recording": generator.recording,
+    "null": generator.null_store,
+    "memory": generator.memory,
+    "designs": postgres.designs,
+    "pgbench": postgres.against_pgbench,
+}
+
+
+def main(wanted: list[str]) -> None:
+    """Run the parts asked for, all by default, and print the table."""
+    table = Table()
+    for name in wanted or PARTS:
+        print(f"measuring: {name} …", file=sys.stderr, flush=True)
+        PARTS[name](table)
+    table.print()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
