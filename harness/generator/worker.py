@@ -27,7 +27,7 @@ from harness.generator.recording import Rows, Sink
 from harness.generator.samples import SampleRows
 from harness.scenario.types import ClosedLoop, OpenLoop, Trial
 from harness.store import EventStore
-from harness.workload import Workload
+from harness.workload import Subscribing, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,11 @@ class Worker:
         self._pacer: Pacer = SleepPacer(self._clock)
         self._clients = self._make_clients()
         self._prefilled = 0
+
+    @property
+    def subscribers(self) -> int:
+        """How many follow while the load runs."""
+        return self._workload.subscribers if isinstance(self._workload, Subscribing) else 0
 
     async def fill(self) -> None:
         """Prefill the streams; before any load."""

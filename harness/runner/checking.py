@@ -37,12 +37,14 @@ def all_appends(files: TrialFiles) -> history.Appends:
     return history.Appends(**columns, outcome=np.concatenate((acknowledged, others["outcome"])))
 
 
-def all_deliveries(files: TrialFiles) -> history.Deliveries | None:
-    """What subscribers were handed, in the order of handling; `None` without subscribers."""
-    if not files.deliveries.exists():
+def all_deliveries(files: TrialFiles, subscribers: int) -> history.Deliveries | None:
+    """What each subscriber was handed, in the order of handling; `None` without subscribers."""
+    if not subscribers:
         return None
-    columns = ("subscriber", "event", "stream", "version")
-    return history.Deliveries(**read_columns(files.deliveries, columns))
+    found = read_columns(files.deliveries, ("subscriber", "event", "stream", "version"))
+    return history.Deliveries(
+        found["subscriber"], found["event"], found["stream"], found["version"], subscribers
+    )
 
 
 async def verify(
@@ -52,6 +54,7 @@ async def verify(
     files: TrialFiles,
     *,
     streams: Sequence[str],
+    subscribers: int,
     base: int,
     data_of: Callable[[int], bytes],
 ) -> history.Verification:
@@ -59,7 +62,7 @@ async def verify(
     return await history.verify(
         store,
         appends=all_appends(files),
-        deliveries=all_deliveries(files),
+        deliveries=all_deliveries(files, subscribers),
         streams=streams,
         base=base,
         data_of=data_of,

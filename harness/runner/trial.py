@@ -144,6 +144,7 @@ class TrialRun:
             self.how.guarantees,
             self.files,
             streams=finding.measured.streams,
+            subscribers=worker.subscribers,
             base=worker.factory.base,
             data_of=worker.factory.data_of,
         )

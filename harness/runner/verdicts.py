@@ -50,7 +50,7 @@ def run_flags(repetitions: int, environment: Row, commit: Row) -> list[str]:
     """Verdict flags of a whole run."""
     pressure = environment.get("pressure", {})
     found: Sequence[tuple[bool, str]] = [
-        (repetitions < REPETITIONS_MIN, f"{repetitions} repetitions, fewer than 5"),
+        (repetitions < REPETITIONS_MIN, f"fewer than {REPETITIONS_MIN} repetitions"),
         (bool(commit.get("dirty")), "uncommitted changes in the lab's own tree"),
         (bool(environment.get("swap_used_bytes")), "the machine was swapping"),
         (pressure.get("cpu", 0.0) > PRESSURE_MAX, "the machine was busy with something else"),

@@ -179,7 +179,7 @@ def test_every_outcome_is_counted_and_the_accounting_balances():
 
 
 def test_a_refused_client_of_a_closed_loop_does_not_hammer_the_server():
-    bench, window = closed(failing_in_turn(StoreUnavailable("gone")), duration_s=0.2, clients=1)
+    bench, _ = closed(failing_in_turn(StoreUnavailable("gone")), duration_s=0.2, clients=1)
     refused = int((bench.rows()["outcome"] == Outcome.REFUSED).sum())
     assert 5 <= refused <= 21
 
