@@ -18,10 +18,15 @@ def problems(run: Path) -> list[str]:
     loaded = results.load(run)
     trials = loaded.trials
     page = (run / "report.html").read_text()
-    servers = [p.info["name"] for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres"]
+    servers = [
+        p.info["name"] for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres"
+    ]
     found = [
         (loaded.manifest["status"] != "done", f"status is {loaded.manifest['status']}"),
-        (not trials["valid"].all(), f"invalid trials: {trials.loc[~trials['valid'], 'key'].tolist()}"),
+        (
+            not trials["valid"].all(),
+            f"invalid trials: {trials.loc[~trials['valid'], 'key'].tolist()}",
+        ),
         (not set(trials["key"]) >= WANTED, f"stores missing: {WANTED - set(trials['key'])}"),
         (not (trials["ok"] > 0).all(), "a trial without one good operation"),
         (bool(re.search(r'(src|href)="https?://', page)), "the page refers to the network"),
