@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,15 @@ def test_a_socket_gets_a_short_folder_where_the_home_is_too_deep(tmp_path, made)
     assert place.folders == (place.home, place.sockets)
 
 
-def test_a_path_that_just_fits_stays_inside_the_home(tmp_path):
-    room = SOCKET_PATH_BYTES_MAX - len(str(choose_place("p", scratch=tmp_path, account=None).home))
-    fits = tmp_path / ("d" * (room - 1 - 1 - len(".s.PGSQL.65535.lock") - 5))
-    place = choose_place("p", scratch=fits, account=None)
-    assert place.sockets == place.home
-    longer = choose_place("p", scratch=Path(f"{fits}d"), account=None)
-    assert longer.sockets != longer.home
+def test_a_path_that_just_fits_stays_inside_the_home():
+    with tempfile.TemporaryDirectory(prefix="e") as short:
+        home = choose_place("p", scratch=Path(short), account=None).home
+        room = SOCKET_PATH_BYTES_MAX - len(str(home))
+        fits = Path(short) / ("d" * (room - 1 - 1 - len(".s.PGSQL.65535.lock") - 5))
+        place = choose_place("p", scratch=fits, account=None)
+        assert place.sockets == place.home
+        longer = choose_place("p", scratch=Path(f"{fits}d"), account=None)
+        assert longer.sockets != longer.home
 
 
 def test_nothing_is_made_before_a_guardian_can_know_of_it(tmp_path):

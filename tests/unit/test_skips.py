@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SUITE = """
+import pytest
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_server(number):
     pytest.skip("postgres: native: no wheel")

@@ -31,11 +31,12 @@ class Link:
         self.connection = connection
         self.statements: dict[str, PreparedStatement] = {}
 
-    async def prepared(self, query: str) -> PreparedStatement:
+    async def prepared(self, query: str, within_s: float) -> PreparedStatement:
         """The statement, prepared at its first use."""
         statement = self.statements.get(query)
         if statement is None:
-            statement = self.statements[query] = await self.connection.prepare(query)
+            statement = await self.connection.prepare(query, timeout=within_s)
+            self.statements[query] = statement
         return statement
 
 
@@ -50,12 +51,10 @@ class Pool:
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a prepared statement; what the driver raises after sending it is not translated."""
-        link = await self.take()
+        link, limit_s = await self.take(), self._options.deadline_s
         try:
-            statement = link.statements.get(query) or await link.prepared(query)
-            rows: list[asyncpg.Record] = await statement.fetch(
-                *arguments, timeout=self._options.deadline_s
-            )
+            statement = link.statements.get(query) or await link.prepared(query, limit_s)
+            rows: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=limit_s)
         except BaseException as error:
             self._give_back_after(link, error)
             raise
@@ -63,14 +62,10 @@ class Pool:
         return rows
 
     async def execute(self, script: str) -> None:
-        """Run a script of several statements as one transaction."""
-        link = await self.take()
-        try:
-            await link.connection.execute(script, timeout=self._options.deadline_s)
-        except BaseException as error:
-            self._give_back_after(link, error)
-            raise
-        self.give_back(link)
+        """Run a script of several statements as one transaction, on disk before it returns."""
+        async with self.transaction() as link:
+            durably = f"SET LOCAL synchronous_commit = on; {script}"
+            await link.connection.execute(durably, timeout=self._options.deadline_s)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Link]:

@@ -76,5 +76,6 @@ class Template(TemplateReading):
         return AppendResult(version, Position((position,)))
 
     async def _value(self, link: Link, name: str, *arguments: Any) -> Any:
-        statement = await link.prepared(QUERY[name])
-        return await statement.fetchval(*arguments, timeout=self._session.options.deadline_s)
+        limit_s = self._session.options.deadline_s
+        statement = await link.prepared(QUERY[name], limit_s)
+        return await statement.fetchval(*arguments, timeout=limit_s)

@@ -157,7 +157,7 @@ async def test_after_a_restart_everything_goes_on(served: Subject):
 
 async def _follow_through_a_restart(served: Subject, past: int) -> list[RecordedEvent]:
     """What a subscriber saw, which may end with its connection or go on, but not go wrong."""
-    with suppress(ReadFailed, StoreUnavailable):
+    with suppress(StoreError):
         async with following(served.store) as follower:
             await follower.until(past)
             await served.server.restart()
