@@ -62,7 +62,7 @@ def _stores() -> list[dict[str, Any]]:
         {
             "store": f"{kind.name}:{variant}" if variant else kind.name,
             "summary": _summary(kind, variant),
-            "options": _fields(kind.options),
+            "options": f"as {kind.name}" if variant else _fields(kind.options),
         }
         for kind in catalogue().stores.values()
         for variant in kind.variants
