@@ -14,7 +14,22 @@ from harness.generator.progress import Snapshot
 from harness.runner.rows import Row
 from harness.scenario.types import Trial, point_label
 
-_KEY_WIDTH = 34
+_NAME_WIDTH_MAX = 40
+
+
+class _Heads:
+    """The beginnings of lines: number, store and point, as wide as the run's longest."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        longest = max((len(self._name(trial)) for trial in trials), default=0)
+        self._width = min(longest, _NAME_WIDTH_MAX)
+
+    def of(self, trial: Trial) -> str:
+        return f"{trial.number:>4}  {self._name(trial):<{self._width}} "
+
+    @staticmethod
+    def _name(trial: Trial) -> str:
+        return trial.store.key + (f" {point_label(trial.point)}" if trial.point else "")
 
 
 class _Progress:
@@ -45,6 +60,7 @@ class LogLines:
 
     def __init__(self, console: Console, trials: Sequence[Trial]) -> None:
         self._console = console
+        self._heads = _Heads(trials)
         self._progress = _Progress(trials)
 
     def __enter__(self) -> LogLines:
@@ -66,7 +82,7 @@ class LogLines:
     def ended(self, trial: Trial, row: Row) -> None:
         """One line for the finished trial."""
         self._progress.finish(trial)
-        line = Text.assemble(finished_line(trial, row), f"  [{self._progress}]")
+        line = Text.assemble(finished_line(self._heads.of(trial), row), f"  [{self._progress}]")
         self._console.print(line, soft_wrap=True)
 
 
@@ -75,6 +91,7 @@ class LiveLines:
 
     def __init__(self, console: Console, trials: Sequence[Trial]) -> None:
         self._console = console
+        self._heads = _Heads(trials)
         self._progress = _Progress(trials)
         self._running = Text()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
@@ -93,49 +110,45 @@ class LiveLines:
 
     def began(self, trial: Trial) -> None:
         """Show that it is preparing."""
-        self._running = Text.assemble(_head(trial), "preparing, warming up …")
+        self._running = Text.assemble(self._heads.of(trial), "preparing, warming up …")
 
     def ticked(self, trial: Trial, snapshot: Snapshot) -> None:
         """Show how it is doing."""
         self._running = Text.assemble(
-            _head(trial),
+            self._heads.of(trial),
             f"{snapshot.elapsed_s:4.1f} s {words.rate(snapshot.operations_per_s):>10} ",
             f" p50 {words.duration(snapshot.service_p50_ns):>7}",
             f"  p99 {words.duration(snapshot.service_p99_ns):>7}",
-            f"  {snapshot.conflicts} conflicts" if snapshot.conflicts else "",
+            f"  {snapshot.conflicts:,} conflicts" if snapshot.conflicts else "",
         )
 
     def ended(self, trial: Trial, row: Row) -> None:
         """Print the finished trial above the live lines."""
         self._progress.finish(trial)
         self._running = Text()
-        self._console.print(finished_line(trial, row))
+        self._console.print(finished_line(self._heads.of(trial), row))
 
     def _render(self) -> RenderableType:
         return Group(self._running, Text(str(self._progress), style="dim"))
 
 
-def finished_line(trial: Trial, row: Row) -> Text:
-    """Store, point, throughput, percentiles, conflicts and verdict of a finished trial."""
+def finished_line(head: str, row: Row) -> Text:
+    """Throughput, percentiles, conflicts and verdict of a finished trial."""
     if "throughput_per_s" not in row:
-        return Text.assemble(_head(trial), (f"{row['status']}: {row['message']}", "red"))
+        return Text.assemble(head, (f"{row['status']}: {row['message']}", "red"))
     times = "response" if row["load"] == "open" else "service"
     return Text.assemble(
-        _head(trial),
-        f"{words.rate(row['throughput_per_s']):>10}",
-        f"  {times} p50 {words.duration(row[f'{times}_p50_ns']):>7}",
+        head,
+        f"{words.rate(row['throughput_per_s']):>9}",
+        f"  p50 {words.duration(row[f'{times}_p50_ns']):>7}",
         f"  p99 {words.duration(row[f'{times}_p99_ns']):>7}",
-        f"  conflicts {row['conflicts']:>5}  ",
+        f"  {row['conflicts']:,} conflicts" if row["conflicts"] else "",
+        "  ",
         _verdict(row),
     )
 
 
 _VERIFIED = {"ok": "verified", "off": "not verified", "impossible": "keeps nothing to verify"}
-
-
-def _head(trial: Trial) -> str:
-    point = f" {point_label(trial.point)}" if trial.point else ""
-    return f"{trial.number:>4}  {trial.store.key + point:<{_KEY_WIDTH}} "
 
 
 def _verdict(row: Row) -> tuple[str, str]:
