@@ -53,11 +53,12 @@ class Coalesced(PostgresStore):
         return self._result(await answer, stream, expected)
 
     async def aclose(self) -> None:
-        """End the writer; whoever still waits is told that the outcome is unknown."""
+        """End the writer; whoever is in its group is told that the outcome is unknown."""
         if self._writer is not None:
             self._writer.cancel()
             with suppress(asyncio.CancelledError):
                 await self._writer
+        _refuse(self._waiting, StoreUnavailable("closed before the append was sent"))
         await super().aclose()
 
     async def _write(self) -> None:
@@ -70,7 +71,6 @@ class Coalesced(PostgresStore):
                 await self._write_group(group)
         finally:
             self._writer = None
-            _refuse(self._waiting, StoreUnavailable("closed before the append was sent"))
 
     async def _write_group(self, group: Sequence[Waiting]) -> None:
         try:
