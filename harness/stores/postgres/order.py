@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.store import Position
-from harness.stores.postgres.scripts import named
+from harness.stores.scripts import named
 
 if TYPE_CHECKING:
     from asyncpg import Record

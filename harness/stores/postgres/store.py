@@ -21,9 +21,9 @@ from harness.stores.postgres.facts import FACTS
 from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.order import QUERY, ByPosition, Order
 from harness.stores.postgres.reading import Reading
-from harness.stores.postgres.scripts import script
 from harness.stores.postgres.session import Session
 from harness.stores.postgres.tampering import changed
+from harness.stores.scripts import script
 
 
 class PostgresStore:

@@ -12,9 +12,9 @@ from harness.store import Position, RecordedEvent, Snapshot
 from harness.stores.in_process import category_of
 from harness.stores.postgres.order import NO_END
 from harness.stores.postgres.rows import bytes_of
-from harness.stores.postgres.scripts import named
 from harness.stores.postgres.store import PostgresStore
 from harness.stores.postgres.tampering import changed
+from harness.stores.scripts import named
 
 if TYPE_CHECKING:
     from asyncpg import Record

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.store import Position, Snapshot
-from harness.stores.sqlite_queries import QUERY, SCHEMA
+from harness.stores.sqlite.reading import QUERY, SCHEMA
 
 _SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 

@@ -1,4 +1,4 @@
-"""SQLite from the standard library: the event store that every machine has."""
+"""One file a namespace: a connection that writes, one that reads, and a poll for subscribers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from harness.store import (
     Position,
     RecordedEvent,
     Snapshot,
-    StoreKind,
     StoreOptions,
 )
-from harness.stores import sqlite_append, sqlite_queries, sqlite_state
 from harness.stores.in_process import Bell, category_of
-from harness.stores.sqlite_queries import PAGE_EVENTS
-from harness.stores.sqlite_thread import ConnectionThread, not_written, open_file, read_failed
+from harness.stores.sqlite import beside, reading, writing
+from harness.stores.sqlite.reading import PAGE_EVENTS
+from harness.stores.sqlite.thread import ConnectionThread, not_written, open_file, read_failed
 
 POLL_MIN_S = 0.001
 POLL_MAX_S = 0.05
@@ -107,7 +106,7 @@ class SqliteStore:
     async def setup(self) -> None:
         """Make the file, unless it is there."""
         await asyncio.to_thread(self._path.touch)
-        await self._writer.call(sqlite_state.make_schema)
+        await self._writer.call(beside.make_schema)
 
     async def teardown(self) -> None:
         """Close both connections and delete the file with what SQLite keeps beside it."""
@@ -118,7 +117,7 @@ class SqliteStore:
 
     async def settings(self) -> Mapping[str, str]:
         """SQLite's version, and what the writing connection says of its durability."""
-        return await self._writer.call(sqlite_state.settings)
+        return await self._writer.call(beside.settings)
 
     async def aclose(self) -> None:
         """Close both connections and end their threads."""
@@ -129,7 +128,7 @@ class SqliteStore:
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """Write all of `events` in one transaction, or none of them."""
-        result = await self._writer.call(sqlite_append.append, stream, events, expected)
+        result = await self._writer.call(writing.append, stream, events, expected)
         self._appended.ring()
         return result
 
@@ -138,7 +137,7 @@ class SqliteStore:
     ) -> AsyncIterator[RecordedEvent]:
         """The stream as it is at the first step."""
         versions, events = await self._reader.call(
-            sqlite_queries.begin_stream, stream, start, limit, backwards=backwards
+            reading.begin_stream, stream, start, limit, backwards=backwards
         )
         while events:
             for event in events:
@@ -146,32 +145,32 @@ class SqliteStore:
             versions = versions[PAGE_EVENTS:]
             if not versions:
                 return
-            events = await self._reader.call(sqlite_queries.stream_page, stream, versions)
+            events = await self._reader.call(reading.stream_page, stream, versions)
 
     async def read_all(
         self, *, after: Position | None = None, limit: int | None = None
     ) -> AsyncIterator[RecordedEvent]:
         """The log as it is at the first step."""
-        positions, events = await self._reader.call(sqlite_queries.begin_log, after, limit)
+        positions, events = await self._reader.call(reading.begin_log, after, limit)
         while events:
             for event in events:
                 yield event
             positions = positions[PAGE_EVENTS:]
             if not positions:
                 return
-            events = await self._reader.call(sqlite_queries.log_page, positions)
+            events = await self._reader.call(reading.log_page, positions)
 
     async def subscribe(
         self, *, after: Position | None = None, category: str | None = None
     ) -> AsyncIterator[RecordedEvent]:
         """Polled; an append through this connection wakes it at once."""
-        head = await self._reader.call(sqlite_queries.head_position)
-        position = sqlite_queries.index_of(after, head)
+        head = await self._reader.call(reading.head_position)
+        position = reading.index_of(after, head)
         idle_s = POLL_MIN_S
         while True:
             appended = self._appended.listen()
             page = range(position + 1, position + 1 + PAGE_EVENTS)
-            events = await self._reader.call(sqlite_queries.log_page, page)
+            events = await self._reader.call(reading.log_page, page)
             for event in events:
                 if category is None or category_of(event.stream) == category:
                     yield event
@@ -182,44 +181,34 @@ class SqliteStore:
 
     async def load_checkpoint(self, subscriber: str) -> Position | None:
         """The subscriber's last saved position, if any."""
-        return await self._reader.call(sqlite_state.load_checkpoint, subscriber)
+        return await self._reader.call(beside.load_checkpoint, subscriber)
 
     async def save_checkpoint(self, subscriber: str, position: Position) -> None:
         """Remember that everything up to `position` was handled."""
-        await self._writer.call(sqlite_state.save_checkpoint, subscriber, position)
+        await self._writer.call(beside.save_checkpoint, subscriber, position)
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """The newest snapshot of a stream, if any."""
-        return await self._reader.call(sqlite_state.load_snapshot, stream)
+        return await self._reader.call(beside.load_snapshot, stream)
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep it unless a newer one is there."""
-        await self._writer.call(sqlite_state.save_snapshot, snapshot)
+        await self._writer.call(beside.save_snapshot, snapshot)
 
     async def overwrite(self, stream: str, version: int, data: bytes) -> bool:
         """Try UPDATE, then INSERT OR REPLACE, past this adapter."""
         where = (data, stream, version)
-        updated = await asyncio.to_thread(sqlite_state.tamper, self._path, "tamper_update", *where)
+        updated = await asyncio.to_thread(beside.tamper, self._path, "tamper_update", *where)
         return updated or await asyncio.to_thread(
-            sqlite_state.tamper, self._path, "tamper_replace", *where
+            beside.tamper, self._path, "tamper_replace", *where
         )
 
     async def delete(self, stream: str, version: int) -> bool:
         """Try DELETE, past this adapter."""
-        return await asyncio.to_thread(
-            sqlite_state.tamper, self._path, "tamper_delete", stream, version
-        )
+        return await asyncio.to_thread(beside.tamper, self._path, "tamper_delete", stream, version)
 
 
 async def _wait(appended: asyncio.Event, at_most_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(at_most_s):
             await appended.wait()
-
-
-STORE = StoreKind(
-    name="sqlite",
-    summary="SQLite in WAL mode with synchronous=FULL: one file, no server",
-    variants={"": SqliteStore},
-    options=SqliteOptions,
-)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from harness.errors import StreamNotFound
 from harness.store import Position, RecordedEvent
+from harness.stores.scripts import named, script
 
 PAGE_EVENTS = 500
 """Events that one call reads; no read transaction outlives a call."""
 
-_SQL = Path(__file__).with_name("sql")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _named(text: str) -> dict[str, str]:
-    _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-SCHEMA = (_SQL / "sqlite_schema.sql").read_text(encoding="utf-8")
-QUERY = _named((_SQL / "sqlite_queries.sql").read_text(encoding="utf-8"))
+SCHEMA = script("sqlite_schema", {})
+QUERY = named("sqlite_queries")
 
 
 def begin_stream(

@@ -17,7 +17,7 @@ from harness.errors import (
     WrongExpectedVersion,
 )
 from harness.store import AppendResult, ExpectedVersion, NewEvent, Position, StreamState
-from harness.stores.sqlite_queries import QUERY
+from harness.stores.sqlite.reading import QUERY
 
 
 class Known(NamedTuple):

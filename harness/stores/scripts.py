@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-_SQL = Path(__file__).parent.parent / "sql"
+_SQL = Path(__file__).with_name("sql")
 _VARIABLE = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 

@@ -1,0 +1,15 @@
+"""SQLite from the standard library: the event store that every machine has."""
+
+from __future__ import annotations
+
+from harness.store import StoreKind
+from harness.stores.sqlite.store import SqliteOptions, SqliteStore
+
+__all__ = ["STORE", "SqliteOptions", "SqliteStore"]
+
+STORE = StoreKind(
+    name="sqlite",
+    summary="SQLite in WAL mode with synchronous=FULL: one file, no server",
+    variants={"": SqliteStore},
+    options=SqliteOptions,
+)
