@@ -13,7 +13,7 @@ from harness import summary
 from harness.figures.style import Mark, marks
 
 _COMMIT_DIGITS = 10
-_CHARACTERS_A_LINE = 78
+_CHARACTERS_A_LINE = 68
 
 
 @dataclass(frozen=True, slots=True)
