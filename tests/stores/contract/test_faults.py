@@ -38,6 +38,7 @@ class Told:
     acknowledged: list[NewEvent] = field(default_factory=list)
     not_written: list[NewEvent] = field(default_factory=list)
     unknown: list[NewEvent] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def _write_until_trouble(store: Adapter, stream: str, told: Told) -> None:
@@ -52,6 +53,7 @@ async def _write_until_trouble(store: Adapter, stream: str, told: Told) -> None:
             told.not_written += batch
             return
         told.acknowledged += batch
+        told.begun.set()
 
 
 async def _until_back(store: Adapter, stream: str = "back-1") -> None:
@@ -79,8 +81,8 @@ async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served:
         asyncio.create_task(_write_until_trouble(store, f"order-{number}", told))
         for number, told in enumerate(everything)
     ]
-    while not all(told.acknowledged for told in everything):
-        await asyncio.sleep(LOAD_S)
+    await asyncio.gather(*(told.begun.wait() for told in everything))
+    await asyncio.sleep(LOAD_S)
     await served.server.kill()
     try:
         await asyncio.gather(*writing)
