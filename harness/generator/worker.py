@@ -20,7 +20,7 @@ from harness.generator.client import Client, Surroundings
 from harness.generator.events import EventFactory
 from harness.generator.following import DELIVERY_COLUMNS, Followers
 from harness.generator.journal import APPEND_COLUMNS, WARM_UP_OP, AppendLog
-from harness.generator.pacing import NS_A_SECOND, Pacer, SleepPacer, schedule
+from harness.generator.pacing import NS_A_SECOND, pacer_named, schedule
 from harness.generator.prefill import Prefiller
 from harness.generator.progress import Ticker, Watcher
 from harness.generator.recording import Rows, Sink
@@ -67,7 +67,8 @@ class Worker:
             Rows(APPEND_COLUMNS, sinks.appends), base=self.factory.base, streams=self._names
         )
         self._deliveries = Rows(DELIVERY_COLUMNS, sinks.deliveries)
-        self._pacer: Pacer = SleepPacer(self._clock)
+        load = trial.load
+        self._pacer = pacer_named(load.pacer if isinstance(load, OpenLoop) else "sleep", self._clock)
         self._clients = self._make_clients()
         self._prefilled = 0
 
@@ -113,6 +114,7 @@ class Worker:
 
     def close(self) -> None:
         """Bring every row to disk. Raises what went wrong there."""
+        self._pacer.close()
         for rows in (self._samples, self._appends.rows, self._deliveries):
             rows.close()
 
