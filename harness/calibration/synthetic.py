@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from harness.errors import UnsupportedByStore
 from harness.generator.pacing import Pacer
-from harness.store import AppendResult, ExpectedVersion, NewEvent
+from harness.store import AppendResult, ExpectedVersion, NewEvent, Position, RecordedEvent
 
 
 class SyntheticStore:
@@ -18,8 +18,8 @@ class SyntheticStore:
     is late by less than its response time changes nothing, and lateness never adds up.
     """
 
-    def __init__(self, due_ns: Sequence[int], pacer: Pacer, clock: Callable[[], int]) -> None:
-        self._due_ns = due_ns
+    def __init__(self, pacer: Pacer, clock: Callable[[], int]) -> None:
+        self._due_ns: Sequence[int] = ()
         self._pacer = pacer
         self._clock = clock
         self._calls = 0
@@ -27,10 +27,15 @@ class SyntheticStore:
         self._more = asyncio.Event()
         self._answering = asyncio.create_task(self._answer())
 
+    def answer_at(self, due_ns: Sequence[int]) -> None:
+        """The moments, on the clock, for the calls to come."""
+        self._due_ns = due_ns
+
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """Wait for this call's moment."""
+        del stream, events, expected
         number, self._calls = self._calls, self._calls + 1
         due_ns = self._due_ns[number]
         if due_ns > self._clock():
@@ -69,5 +74,23 @@ class SyntheticStore:
             if not answer.done():
                 answer.set_result(None)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the synthetic store only appends; it has no {name!r}")
+    def read_stream(
+        self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
+    ) -> AsyncIterator[RecordedEvent]:
+        """Raises `UnsupportedByStore`."""
+        del stream, start, limit, backwards
+        raise UnsupportedByStore("the synthetic store keeps nothing to read")
+
+    def read_all(
+        self, *, after: Position | None = None, limit: int | None = None
+    ) -> AsyncIterator[RecordedEvent]:
+        """Raises `UnsupportedByStore`."""
+        del after, limit
+        raise UnsupportedByStore("the synthetic store keeps nothing to read")
+
+    def subscribe(
+        self, *, after: Position | None = None, category: str | None = None
+    ) -> AsyncIterator[RecordedEvent]:
+        """Raises `UnsupportedByStore`."""
+        del after, category
+        raise UnsupportedByStore("the synthetic store keeps nothing to follow")

@@ -1,4 +1,4 @@
-"""Linux' own timers as file descriptors: the event loop wakes when one is due, not when it polls."""
+"""Linux' timers as file descriptors: the event loop wakes when one is due."""
 
 from __future__ import annotations
 

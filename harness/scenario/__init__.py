@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.scenario.loading import Overrides, load
+from harness.scenario.loading import load
+from harness.scenario.overrides import Overrides
 from harness.scenario.schema import schema
 
 __all__ = ["Overrides", "load", "schema"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +14,31 @@ from pydantic import ValidationError
 from harness.catalogue import Catalogue
 from harness.errors import BadInput
 from harness.scenario import points as points_
-from harness.scenario.model import ScenarioFile, StoreEntry, WorkloadEntry
+from harness.scenario.model import ScenarioFile, Setting, StoreEntry, WorkloadEntry
 from harness.scenario.names import store_named, store_with, unknown_workload
 from harness.scenario.naming import StoreRef, split_store_list
-from harness.scenario.problems import did_you_mean, translate
-from harness.scenario.text import Document, Path_, read
+from harness.scenario.nodes import Path_
+from harness.scenario.overrides import Overrides, overridden
+from harness.scenario.problems import translate
+from harness.scenario.text import Document, read
 from harness.scenario.trials import Declared, in_order
 from harness.scenario.types import Scenario
+from harness.scenario.wording import did_you_mean, one_line, shown
 from harness.workload import WorkloadParameters
 
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the command line changes of a file.
-
-    `settings` are `dotted.name=value`; one that the file varies no longer varies.
-    """
-
-    stores: str | None = None
-    settings: Sequence[str] = ()
-    repeat: int | None = None
+_AS_WRITTEN = Overrides()
 
 
-def load(path: Path, catalogue: Catalogue, *, overrides: Overrides = Overrides()) -> Scenario:
+def load(path: Path, catalogue: Catalogue, *, overrides: Overrides = _AS_WRITTEN) -> Scenario:
     """Read, check and expand a scenario file. Raises `BadInput`: one line, with its place."""
-    document = read(Path(path))
-    if not isinstance(document.content, dict):
-        raise document.wrong("expected a mapping (key: value)")
-    loader = _Loader(_overridden(document, overrides), catalogue)
-    return loader.scenario(overrides.stores)
-
-
-def _overridden(document: Document, overrides: Overrides) -> Document:
-    given = points_.settings(overrides.settings)
-    if overrides.repeat is not None:
-        given["repetitions"] = overrides.repeat
-    content = points_.applied(points_.without_rivals(document.content, given), given)
-    if isinstance(content.get("vary"), dict):
-        content["vary"] = {
-            name: values for name, values in content["vary"].items() if name not in given
-        }
-    places = {path: place for path, place in document.places.items() if not _set(path, given)}
-    return replace(document, content=content, places=places, flags=_flags(overrides, given))
-
-
-def _set(path: Path_, given: Mapping[str, Any]) -> bool:
-    return ".".join(map(str, path)) in given
-
-
-def _flags(overrides: Overrides, given: Mapping[str, Any]) -> Mapping[str, str]:
-    flags = {text.partition("=")[0]: f"--set {text}" for text in overrides.settings}
-    if "repetitions" in given and "repetitions" not in flags:
-        flags["repetitions"] = f"--repeat {overrides.repeat}"
-    return flags
+    try:
+        document = read(Path(path))
+        if not isinstance(document.content, dict):
+            raise document.wrong("expected a mapping (key: value)")
+        loader = _Loader(overridden(document, overrides), catalogue)
+        return loader.scenario(overrides.stores)
+    except BadInput as error:
+        raise one_line(error) from None
 
 
 class _Loader:
@@ -74,20 +46,15 @@ class _Loader:
 
     def __init__(self, document: Document, catalogue: Catalogue) -> None:
         self._document, self._catalogue = document, catalogue
+        self._vary = self._varied()
 
     def scenario(self, stores: str | None) -> Scenario:
-        vary = self._vary()
-        first = {name: values[0] for name, values in vary.items()}
-        base = self._declared(first)
-        for name, values in vary.items():
-            for number, value in enumerate(values[1:], start=1):
-                self._declared({**first, name: value}, ("vary", name, number))
+        base = self._declared(next(points_.points(self._vary)))
+        self._check_servers(base.file)
         refs = self._chosen(stores) if stores else self._stores(base.file)
-        declared = [(point, self._declared(point, ("vary",))) for point in points_.points(vary)]
-        trials = tuple(in_order(refs, declared))
-        if len(trials) > points_.TRIALS_MAX:
-            message = f"{len(trials):,} trials; expected at most {points_.TRIALS_MAX:,}"
-            raise self._document.wrong(message, ("vary",))
+        self._check_size(len(refs) * base.file.repetitions)
+        declared = [(point, self._declared(point)) for point in points_.points(self._vary)]
+        trials = tuple(in_order(refs, declared, self._server_settings(base.file)))
         return Scenario(
             name=base.file.name,
             description=base.file.description,
@@ -99,7 +66,7 @@ class _Loader:
             trials=trials,
         )
 
-    def _vary(self) -> dict[str, list[Any]]:
+    def _varied(self) -> dict[str, list[Any]]:
         vary = self._document.content.get("vary", {})
         if not isinstance(vary, dict):
             raise self._document.wrong("vary: expected a mapping of names to lists", ("vary",))
@@ -109,35 +76,43 @@ class _Loader:
         points_.check(self._document, vary)
         return vary
 
-    def _declared(self, point: Mapping[str, Any], place: Path_ = ()) -> Declared:
-        """The file as it is at a point. `place` is what to blame if it does not fit there."""
+    def _check_size(self, trials_a_point: int) -> None:
+        trials = trials_a_point * prod(map(len, self._vary.values()))
+        if trials > points_.TRIALS_MAX:
+            message = f"{trials:,} trials; expected at most {points_.TRIALS_MAX:,}"
+            raise self._document.wrong(message, ("vary",))
+
+    def _declared(self, point: Mapping[str, Any]) -> Declared:
+        """The file as it is at a point."""
         content = points_.applied(self._document.content, point)
-        document = (
-            self._document if not point else _Blamed.at(self._document, content, point, place)
-        )
         try:
             file = ScenarioFile.model_validate(content)
         except ValidationError as error:
-            raise translate(error, document, ScenarioFile) from None
-        return Declared(file, self._parameters(file, document))
+            raise translate(error, self._at(point, content), ScenarioFile) from None
+        return Declared(file, self._parameters(file, point, content))
 
-    def _parameters(self, file: ScenarioFile, document: Document) -> WorkloadParameters:
+    def _at(self, point: Mapping[str, Any], content: Mapping[str, Any]) -> Document:
+        return points_.blamed(self._document, content, point, self._vary)
+
+    def _parameters(
+        self, file: ScenarioFile, point: Mapping[str, Any], content: Mapping[str, Any]
+    ) -> WorkloadParameters:
         entry = file.workload
         name = entry.name if isinstance(entry, WorkloadEntry) else entry
         kind = self._catalogue.workloads.get(name)
         if kind is None:
-            path: Path_ = (
-                ("workload", "name") if isinstance(entry, WorkloadEntry) else ("workload",)
-            )
-            raise document.wrong(unknown_workload(name, self._catalogue), path)
-        given = (entry.model_extra or {}) if isinstance(entry, WorkloadEntry) else {}
+            path = ("workload", "name") if isinstance(entry, WorkloadEntry) else ("workload",)
+            message = unknown_workload(name, self._catalogue)
+            raise self._at(point, content).wrong(message, path)
         if kind.reads_prefilled and file.streams.prefill < 1:
             message = f"{name} reads what is there: streams.prefill must be at least 1"
-            raise document.wrong(message, ("streams", "prefill"))
+            raise _wrong_prefill(self._at(point, content), message)
+        given = (entry.model_extra or {}) if isinstance(entry, WorkloadEntry) else {}
         try:
             return kind.parameters.model_validate(given)
         except ValidationError as error:
-            raise translate(error, document, kind.parameters, ("workload",)) from None
+            at = self._at(point, content)
+            raise translate(error, at, kind.parameters, ("workload",)) from None
 
     def _stores(self, file: ScenarioFile) -> list[StoreRef]:
         refs: list[StoreRef] = []
@@ -147,7 +122,6 @@ class _Loader:
                 _refuse_twice(refs)
             except BadInput as error:
                 raise self._document.wrong(error.message, ("stores", number)) from None
-        self._check_servers(file)
         return refs
 
     def _store(self, entry: str | StoreEntry) -> StoreRef:
@@ -172,25 +146,19 @@ class _Loader:
         for name in file.servers:
             if name not in known:
                 names = sorted(set(known))
-                message = f"unknown server {name!r}; allowed: {', '.join(names) or 'none'}"
+                message = f"unknown server {shown(name)}; allowed: {', '.join(names) or 'none'}"
                 hint = did_you_mean(name, names)
                 raise self._document.wrong(message + hint, ("servers", name), at_key=True)
 
+    def _server_settings(self, file: ScenarioFile) -> dict[str, Mapping[str, Setting]]:
+        """By technology, which need not be called as the server that it needs."""
+        kinds = self._catalogue.stores.values()
+        return {kind.name: file.servers.get(kind.server or "", {}) for kind in kinds}
 
-class _Blamed:
-    """A document at a point of `vary`, whose varied values have their places in the lists."""
 
-    @staticmethod
-    def at(
-        document: Document, content: dict[str, Any], point: Mapping[str, Any], place: Path_
-    ) -> Document:
-        """The same file with the point's values in place."""
-        places = dict(document.places)
-        for name in point:
-            blamed = place if place[1:2] == (name,) else ("vary", name, 0)
-            if blamed in document.places:
-                places[tuple(name.split("."))] = document.places[blamed]
-        return replace(document, content=content, places=places)
+def _wrong_prefill(document: Document, message: str) -> BadInput:
+    path: Path_ = ("streams", "prefill")
+    return document.wrong(message, path if path in document.places else ("workload",))
 
 
 def _refuse_twice(refs: Sequence[StoreRef]) -> None:

@@ -18,6 +18,10 @@ from pydantic import (
 WORKERS_MAX = 10_000
 DURATION_MAX_S = 86_400.0
 STREAMS_MAX = 10_000_000
+PREFILL_MAX = 1_000_000_000
+"""Events in all streams together."""
+VALUES_MAX = 1_000
+"""Of one name in `vary`."""
 DATA_MAX_BYTES = 16 * 1024 * 1024
 JSON_MIN_BYTES = 32
 """Less does not hold a JSON object with an event's number in it."""
@@ -136,6 +140,13 @@ class Streams(Model):
     prefill: int = Field(0, ge=0, le=1_000_000, description="events in each, before the load")
     cache: Literal["warm", "cold"] = Field("warm", description="cold restarts the server first")
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Streams:
+        events = self.count * self.prefill
+        if events > PREFILL_MAX:
+            raise ValueError(f"{events:,} prefilled events; expected at most {PREFILL_MAX:,}")
+        return self
+
 
 class Verify(Model):
     """How much is read back after a trial."""
@@ -197,7 +208,7 @@ class ScenarioFile(Model):
     drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
     repetitions: int = Field(1, ge=1, le=1000)
     verify: VerifyOrNot = True
-    vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(
+    vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=VALUES_MAX)]] = Field(
         default={}, description="dotted names and their values; each combination is a trial"
     )
 

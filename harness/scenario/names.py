@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from harness.catalogue import Catalogue
 from harness.errors import BadInput
 from harness.scenario.naming import StoreRef, parse_store_name
-from harness.scenario.problems import did_you_mean, said
+from harness.scenario.problems import said
+from harness.scenario.wording import did_you_mean, shown
 from harness.store import StoreKind
 
 
@@ -44,7 +45,7 @@ def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> S
 def unknown_workload(name: str, catalogue: Catalogue) -> str:
     """The message for a workload that nobody knows."""
     names = sorted(catalogue.workloads)
-    return f"unknown workload {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
+    return f"unknown workload {shown(name)}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
 
 
 def _kind(technology: str, variant: str, catalogue: Catalogue) -> StoreKind:
@@ -52,13 +53,13 @@ def _kind(technology: str, variant: str, catalogue: Catalogue) -> StoreKind:
     if kind is None:
         names = sorted(catalogue.stores)
         raise BadInput(
-            f"unknown store {technology!r}; allowed: {', '.join(names)}"
+            f"unknown store {shown(technology)}; allowed: {', '.join(names)}"
             f"{did_you_mean(technology, names)}"
         )
     if variant not in kind.variants:
         names = [name for name in kind.variants if name]
         raise BadInput(
-            f"{technology} has no variant {variant!r}; allowed: {', '.join(names) or 'none'}"
+            f"{technology} has no variant {shown(variant)}; allowed: {', '.join(names) or 'none'}"
             f"{did_you_mean(variant, names)}"
         )
     return kind
@@ -69,7 +70,7 @@ def _refuse_unknown_options(kind: StoreKind, options: Mapping[str, Any]) -> None
         if name not in kind.options.model_fields:
             names = sorted(kind.options.model_fields)
             raise BadInput(
-                f"{kind.name} has no option {name!r}; allowed: {', '.join(names) or 'none'}"
+                f"{kind.name} has no option {shown(name)}; allowed: {', '.join(names) or 'none'}"
                 f"{did_you_mean(name, names)}"
             )
 
@@ -82,4 +83,5 @@ def _ref(kind: StoreKind, variant: str, values: Mapping[str, Any]) -> StoreRef:
 
 def _option_wrong(kind: StoreKind, error: ValidationError) -> BadInput:
     found = error.errors(include_url=False)[0]
-    return BadInput(f"{kind.name}: option {found['loc'][0]}: {said(found)}")
+    which = f"option {found['loc'][0]}" if found["loc"] else "options"
+    return BadInput(f"{kind.name}: {which}: {said(found)}")

@@ -1,17 +1,18 @@
-"""`vary:` and `--set`: dotted names, and the parameter points that their values span."""
+"""Dotted names, and the parameter points that the values of `vary:` span."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
 
-from harness.errors import BadInput
-from harness.scenario.problems import did_you_mean
-from harness.scenario.text import Document, parse
+from harness.scenario.model import VALUES_MAX
+from harness.scenario.text import Document
 from harness.scenario.types import Scalar
+from harness.scenario.wording import did_you_mean, shown
 
 TRIALS_MAX = 10_000
 VARIABLE = (
@@ -34,16 +35,40 @@ def check(document: Document, vary: Mapping[str, Sequence[Any]]) -> None:
         head = name.split(".")[0]
         if head not in VARIABLE:
             hint = did_you_mean(head, VARIABLE)
-            message = f"{name!r} cannot vary; allowed: {', '.join(VARIABLE)} and what is in them"
+            message = (
+                f"{shown(name)} cannot vary; allowed: {', '.join(VARIABLE)} and what is in them"
+            )
             raise document.wrong(message + hint, ("vary", name), at_key=True)
-        for number, value in enumerate(values):
-            path = ("vary", name, number)
-            if not isinstance(value, Scalar):
-                raise document.wrong(f"{name}: expected a single value", path)
-            if value in values[:number]:
-                raise document.wrong(f"{name}: {value!r} is here twice", path)
+        _check_values(document, name, values)
     if prod(map(len, vary.values())) > TRIALS_MAX:
         raise document.wrong(f"more than {TRIALS_MAX:,} points", ("vary",))
+
+
+def _check_values(document: Document, name: str, values: Sequence[Any]) -> None:
+    if len(values) > VALUES_MAX:
+        message = f"{name}: {len(values):,} values; expected at most {VALUES_MAX:,}"
+        raise document.wrong(message, ("vary", name))
+    seen: set[Scalar] = set()
+    for number, value in enumerate(values):
+        path = ("vary", name, number)
+        if not isinstance(value, Scalar):
+            raise document.wrong(f"{name}: expected a single value", path)
+        if value in seen:
+            raise document.wrong(f"{name}: {shown(value)} is here twice", path)
+        seen.add(value)
+
+
+def blamed(
+    document: Document, content: Mapping[str, Any], point: Point, vary: Mapping[str, Sequence[Any]]
+) -> Document:
+    """The document at a point: what is wrong with a varied name stands at its value in `vary`."""
+    places = dict(document.places)
+    for name, value in point.items():
+        place = document.places.get(("vary", name, vary[name].index(value)))
+        path = tuple(name.split("."))
+        if place:
+            places |= {path[:end]: place for end in range(1, len(path) + 1)}
+    return replace(document, content=content, places=places)
 
 
 def applied(content: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,32 +83,6 @@ def applied(content: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, A
             inner = inner[step]
         inner[last] = value
     return changed
-
-
-def without_rivals(content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The content without what cannot stand beside a setting: `--set operations=…` ends it."""
-    kept = dict(content)
-    for one, other in (("operations", "duration_s"), ("duration_s", "operations")):
-        if one in given:
-            kept.pop(other, None)
-    loads = {name.split(".")[1] for name in given if name.startswith("load.")}
-    if len(loads) == 1 and isinstance(kept.get("load"), dict):
-        kept["load"] = {name: value for name, value in kept["load"].items() if name in loads}
-    return kept
-
-
-def settings(given: Sequence[str]) -> dict[str, Any]:
-    """`name=value` pairs, each value read as YAML. Raises `BadInput` that names the pair."""
-    found: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not all(part for part in name.split(".")):
-            raise BadInput(f"--set {text}: expected name=value, for example load.closed.workers=8")
-        try:
-            found[name] = parse(value, "--set").content if value.strip() else ""
-        except BadInput as error:
-            raise BadInput(f"--set {text}: {error.message}") from None
-    return found
 
 
 def _spelt_out(depth: int, step: str, short: Any) -> dict[str, Any]:

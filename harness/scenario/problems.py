@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import BadInput
-from harness.scenario.text import Document, Path_
+from harness.scenario.nodes import Path_
+from harness.scenario.text import Document
+from harness.scenario.wording import did_you_mean, shown
 
 _EXPECTED: Mapping[str, str] = {
     "int_type": "expected a whole number",
@@ -37,7 +38,6 @@ _EXPECTED: Mapping[str, str] = {
     "string_pattern_mismatch": "expected text that matches {pattern}",
     "literal_error": "expected {expected}",
 }
-_SHOWN_CHARACTERS = 60
 
 
 def translate(
@@ -66,23 +66,17 @@ def said(found: Any) -> str:
     hint = ""
     if found["type"] == "literal_error" and isinstance(found["input"], str):
         hint = did_you_mean(found["input"], found["ctx"]["expected"].replace("'", "").split())
-    return f"{expected}, got {_shown(found['input'])}{hint}"
+    return f"{expected}, got {shown(found['input'])}{hint}"
 
 
 def unknown(document: Document, path: Path_, what: str, allowed: Iterable[str]) -> BadInput:
     """A name that nobody knows, at its key."""
     names = sorted(allowed)
     message = (
-        f"unknown {what} {str(path[-1])!r}; allowed: {', '.join(names) or 'none'}"
+        f"unknown {what} {shown(str(path[-1]))}; allowed: {', '.join(names) or 'none'}"
         f"{did_you_mean(str(path[-1]), names)}"
     )
     return document.wrong(message, path, at_key=True)
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing where nothing is near."""
-    close = get_close_matches(word, list(names), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
@@ -119,21 +113,6 @@ def _at(content: Any, path: Path_) -> Any:
     for step in path:
         content = content[step]
     return content
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case None:
-            text = "nothing"
-        case bool():
-            text = str(value).lower()
-        case dict():
-            text = "a mapping"
-        case list():
-            text = "a list" if value else "an empty list"
-        case _:
-            text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _lower(message: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.catalogue import Catalogue
 from harness.scenario.model import ScenarioFile
+from harness.store import StoreKind
 from harness.workload import WorkloadKind
 
 
@@ -19,8 +20,9 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     }
     found["title"] = "eventstore-lab scenario"
     definitions = found["$defs"]
-    definitions["StoreName"] = _store_name(catalogue)
-    definitions["StoreEntry"]["properties"]["store"] = {"$ref": "#/$defs/StoreName"}
+    stores = [catalogue.stores[name] for name in sorted(catalogue.stores)]
+    definitions["StoreName"] = _store_name(stores)
+    definitions["StoreEntry"] = {"anyOf": [_store_entry(kind) for kind in stores]}
     found["properties"]["stores"]["items"] = {
         "anyOf": [
             {"$ref": "#/$defs/StoreName"},
@@ -36,16 +38,28 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     return found
 
 
-def _store_name(catalogue: Catalogue) -> Mapping[str, Any]:
-    names = [
-        re.escape(f"{kind.name}:{variant}" if variant else kind.name)
-        for kind in catalogue.stores.values()
-        for variant in kind.variants
-    ]
+def _names(kind: StoreKind) -> list[str]:
+    return [f"{kind.name}:{variant}" if variant else kind.name for variant in kind.variants]
+
+
+def _store_name(kinds: Sequence[StoreKind]) -> Mapping[str, Any]:
+    """The names themselves, which editors offer, and the same with options behind them."""
+    names = [name for kind in kinds for name in _names(kind)]
+    pattern = rf"^({'|'.join(map(re.escape, names))})\{{[^{{}}]*\}}$"
     return {
-        "type": "string",
-        "pattern": rf"^({'|'.join(names)})(\{{[^{{}}]*\}})?$",
+        "anyOf": [{"enum": names}, {"type": "string", "pattern": pattern}],
         "description": "name[:variant][{key=value,…}]",
+    }
+
+
+def _store_entry(kind: StoreKind) -> Mapping[str, Any]:
+    options = kind.options.model_json_schema()
+    return {
+        "type": "object",
+        "description": kind.summary,
+        "properties": {"store": {"enum": _names(kind)}, "options": options},
+        "required": ["store"],
+        "additionalProperties": False,
     }
 
 

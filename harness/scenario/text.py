@@ -1,12 +1,11 @@
-"""YAML text as plain values, with the line and column of each; refuses what no scenario needs."""
+"""A file's YAML text as a `Document`; refuses what no scenario needs before building it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -17,19 +16,14 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     ScalarEvent,
 )
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from harness.errors import BadInput
+from harness.scenario.nodes import Builder, Path_, Place, bad
+from harness.scenario.wording import shown
 
 BYTES_MAX = 256 * 1024
 DEPTH_MAX = 20
-DIGITS_MAX = 30
-
-Path_: TypeAlias = tuple[str | int, ...]
-"""From the top of the file: keys and places in lists."""
-Place: TypeAlias = tuple[int, int]
-"""Line and column, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ def parse(text: str, file: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = " ".join(str(error.problem or error.context or "unreadable").split())
-        raise _bad(file, mark, f"not YAML: {told}") from None
+        raise bad(file, mark, f"not YAML: {told}") from None
     except ReaderError as error:
         line, column = _place_of(text, error.position)
         character = error.character if isinstance(error.character, str) else chr(error.character)
@@ -86,7 +80,7 @@ def parse(text: str, file: str) -> Document:
         raise BadInput(told, file=file, line=line, column=column) from None
     if node is None:
         raise BadInput("the file is empty; expected a scenario", file=file, line=1, column=1)
-    builder = _Builder(file)
+    builder = Builder(file)
     content = builder.value(node, ())
     return Document(file, text, content, builder.places, builder.keys)
 
@@ -95,11 +89,13 @@ def _text(path: Path) -> str:
     if path.is_dir():
         raise BadInput("a directory; expected a scenario file", file=str(path))
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        with path.open("rb") as file:
+            raw = file.read(BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise BadInput(f"cannot be read: {told}", file=str(path)) from None
     if len(raw) > BYTES_MAX:
-        raise BadInput(f"{len(raw):,} bytes; expected at most {BYTES_MAX:,}", file=str(path))
+        raise BadInput(f"too large; expected at most {BYTES_MAX:,} bytes", file=str(path))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -117,94 +113,31 @@ def _refuse_the_unusual(text: str, file: str) -> None:
             case DocumentStartEvent():
                 documents += 1
                 if documents > 1:
-                    raise _bad(file, event.start_mark, "a second document; expected one scenario")
+                    raise bad(file, event.start_mark, "a second document; expected one scenario")
+                _refuse_other_versions(event, file)
             case AliasEvent():
-                raise _bad(file, event.start_mark, "an alias; scenarios take plain values only")
+                raise bad(file, event.start_mark, "an alias; scenarios take plain values only")
             case CollectionEndEvent():
                 depth -= 1
             case CollectionStartEvent() | ScalarEvent():
                 _refuse_decoration(event, file)
                 depth += isinstance(event, CollectionStartEvent)
                 if depth > DEPTH_MAX:
-                    raise _bad(file, event.start_mark, f"nested deeper than {DEPTH_MAX} levels")
+                    raise bad(file, event.start_mark, f"nested deeper than {DEPTH_MAX} levels")
+
+
+def _refuse_other_versions(event: DocumentStartEvent, file: str) -> None:
+    """In YAML 1.1 `on`, `off` and 010 are other values than here."""
+    if event.version not in (None, (1, 2)):
+        version = ".".join(map(str, event.version))
+        raise bad(file, event.start_mark, f"YAML {version}; expected YAML 1.2, the default")
 
 
 def _refuse_decoration(event: Any, file: str) -> None:
     if event.anchor is not None:
-        raise _bad(file, event.start_mark, "an anchor; scenarios take plain values only")
+        raise bad(file, event.start_mark, "an anchor; scenarios take plain values only")
     if event.ctag is not None and str(event.ctag) not in ("", "None"):
-        raise _bad(file, event.start_mark, f"the tag {_short(event.ctag)}; expected a plain value")
-
-
-class _Builder:
-    """Nodes into values."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.places: dict[Path_, Place] = {}
-        self.keys: dict[Path_, Place] = {}
-
-    def value(self, node: Node, path: Path_) -> Any:
-        self.places[path] = _place(node.start_mark)
-        match node:
-            case MappingNode():
-                return self._mapping(node, path)
-            case SequenceNode():
-                return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
-        assert isinstance(node, ScalarNode), "YAML has three kinds of nodes"
-        return self._scalar(node)
-
-    def _mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value
-            if not isinstance(key_node, ScalarNode) or not isinstance(key, str):
-                raise _bad(self.file, key_node.start_mark, "a key that is not a word")
-            if key in found:
-                first = self.keys[*path, key][0]
-                message = f"the key {key!r} is here twice; it was first given in line {first}"
-                raise _bad(self.file, key_node.start_mark, message)
-            self.keys[*path, key] = _place(key_node.start_mark)
-            found[key] = self.value(value_node, (*path, key))
-            if value_node.start_mark.index == value_node.end_mark.index:
-                self.places[*path, key] = self.keys[*path, key]  # nothing stands there
-        return found
-
-    def _scalar(self, node: ScalarNode) -> Any:
-        kind = str(node.tag).rsplit(":", 1)[-1]
-        convert = _SCALARS.get(kind, str)
-        try:
-            return convert(node.value)
-        except (ValueError, OverflowError):
-            raise _bad(self.file, node.start_mark, f"{node.value[:40]!r} is no {kind}") from None
-
-
-def _short(tag: Any) -> str:
-    return str(tag).replace("tag:yaml.org,2002:", "!!")
-
-
-def _whole(text: str) -> int:
-    if len(text) > DIGITS_MAX:
-        raise ValueError(text)
-    return int(text.replace("_", ""), 0 if re.match(r"[-+]?0[xob]", text) else 10)
-
-
-def _decimal(text: str) -> float:
-    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf")
-                 .replace(".INF", "inf").replace(".nan", "nan").replace(".NaN", "nan")
-                 .replace(".NAN", "nan"))  # fmt: skip
-
-
-_SCALARS: Mapping[str, Callable[[str], Any]] = {
-    "int": _whole,
-    "float": _decimal,
-    "bool": lambda text: text.lower() == "true",
-    "null": lambda _: None,
-}
-
-
-def _place(mark: Any) -> Place:
-    return mark.line + 1, mark.column + 1
+        raise bad(file, event.start_mark, f"the tag {_tag(event.ctag)}; expected a plain value")
 
 
 def _place_of(text: str, offset: int) -> Place:
@@ -212,6 +145,5 @@ def _place_of(text: str, offset: int) -> Place:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _bad(file: str, mark: Any, message: str) -> BadInput:
-    line, column = _place(mark) if mark else (1, 1)
-    return BadInput(message, file=file, line=line, column=column)
+def _tag(tag: Any) -> str:
+    return shown(str(tag).replace("tag:yaml.org,2002:", "!!"), quoted=False)

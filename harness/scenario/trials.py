@@ -51,27 +51,36 @@ class Declared:
 
 
 def in_order(
-    stores: Sequence[StoreRef], declared: Sequence[tuple[Mapping[str, Scalar], Declared]]
+    stores: Sequence[StoreRef],
+    declared: Sequence[tuple[Mapping[str, Scalar], Declared]],
+    server_settings: Mapping[str, Mapping[str, Scalar]],
 ) -> Iterator[Trial]:
     """Point by point, repetition by repetition; stores take turns: A B C, then C B A.
 
-    So a machine that slows down for a while slows all of them down.
+    So a machine that slows down for a while slows all of them down. `server_settings` are
+    those of each technology's server.
     """
+    settings = {name: _as_text(each) for name, each in server_settings.items()}
     numbers = count(1)
     for point, each in declared:
         for repetition in range(1, each.file.repetitions + 1):
             for store in stores if repetition % 2 else reversed(stores):
-                yield _trial(next(numbers), store, point, each, repetition)
+                found = settings.get(store.technology, MappingProxyType({}))
+                yield _trial(next(numbers), store, point, each, repetition, found)
 
 
 def _trial(
-    number: int, store: StoreRef, point: Mapping[str, Scalar], declared: Declared, repetition: int
+    number: int,
+    store: StoreRef,
+    point: Mapping[str, Scalar],
+    declared: Declared,
+    repetition: int,
+    server_settings: Mapping[str, str],
 ) -> Trial:
     file = declared.file
     duration_s = file.duration_s
     if duration_s is None and file.operations is None:
         duration_s = DURATION_S
-    settings = file.servers.get(store.technology, {})
     return Trial(
         number=number,
         scenario=file.name,
@@ -82,7 +91,7 @@ def _trial(
         events=_events(file.events),
         streams=_streams(file.streams),
         verify=_verify(file.verify),
-        server_settings=MappingProxyType({key: _setting(settings[key]) for key in settings}),
+        server_settings=server_settings,
         point=MappingProxyType(dict(point)),
         warm_up_s=file.warm_up_s,
         duration_s=duration_s,
@@ -132,5 +141,10 @@ def _verify(verify: model.VerifyOrNot) -> Verify:
     return Verify(enabled=verify, streams_max=model.Verify().streams_max)
 
 
-def _setting(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _as_text(settings: Mapping[str, Scalar]) -> Mapping[str, str]:
+    return MappingProxyType(
+        {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in settings.items()
+        }
+    )

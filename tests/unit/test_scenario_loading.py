@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def test_stores_take_turns_and_see_the_same_seed(tmp_path: Path):
 def test_vary_spans_a_product_whose_last_name_changes_fastest(tmp_path: Path):
     vary = "vary: {load.closed.workers: [1, 2], streams.choice.zipf: [0.5, 1.5]}\n"
     scenario = loaded(tmp_path, SMALL + "streams: {choice: {zipf: 1.0}}\n" + vary)
+    assert len({trial.seed for trial in scenario.trials}) == 4
     told = [(trial.load.workers, trial.streams.choice.exponent) for trial in scenario.trials[::3]]
     assert told == [(1, 0.5), (1, 1.5), (2, 0.5), (2, 1.5)]
     assert scenario.trials[3].point == {"load.closed.workers": 1, "streams.choice.zipf": 1.5}
@@ -120,6 +122,32 @@ def test_one_kind_of_load_replaces_the_other(tmp_path: Path):
     text = SMALL + "load: {closed: {workers: 3}}\n"
     trial = loaded(tmp_path, text, settings=("load.open.rate_per_s=50",)).trials[0]
     assert isinstance(trial.load, OpenLoop)
+
+
+ENDED = {
+    "the name itself": ("load.closed.workers: [1, 2]", "load.closed.workers=5"),
+    "what is in it": ("load.closed.workers: [1, 2]", "load={closed: {workers: 5}}"),
+    "what is around it": ("streams.choice: [uniform, latest]", "streams.choice.zipf=2"),
+    "the other kind of load": ("load.closed.workers: [1, 2]", "load.open.rate_per_s=5"),
+    "the other length": ("duration_s: [1, 2]", "operations=5"),
+}
+
+
+@pytest.mark.parametrize(("vary", "setting"), ENDED.values(), ids=list(ENDED))
+def test_a_setting_ends_the_variation_of(tmp_path: Path, vary: str, setting: str):
+    text = SMALL + f"vary: {{{vary}, events.content: [json, random]}}\n"
+    scenario = loaded(tmp_path, text, settings=(setting,), stores="memory")
+    told = [dict(trial.point) for trial in scenario.trials]
+    assert told == [{"events.content": "json"}, {"events.content": "random"}]
+    assert scenario.hash != loaded(tmp_path, text).hash
+
+
+def test_a_store_gets_the_settings_of_the_server_that_it_needs(tmp_path: Path):
+    kind = replace(CATALOGUE.stores["memory"], name="other", server="postgres")
+    catalogue = replace(CATALOGUE, stores={**CATALOGUE.stores, "other": kind})
+    file = tmp_path / "given.yaml"
+    file.write_text("name: x\nstores: [other]\nworkload: append\nservers: {postgres: {a: 1}}\n")
+    assert dict(load(file, catalogue).trials[0].server_settings) == {"a": "1"}
 
 
 SAME = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import model_validator
 
 from harness.errors import BadInput
 from harness.scenario import Overrides, load
+from harness.store import StoreOptions
 
 from .scenarios import CATALOGUE, SMALL, loaded
 
@@ -47,6 +50,7 @@ REFUSED = {
     "(did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
     "warm_up_s, duration_s, operations, drain_s and what is in them",
+    "vary: {streams.count: [1, [2]]}": "4:27: streams.count: expected a single value",
     "vary: {load.closed.workers: 3}": "4:29: load.closed.workers: expected a list of values",
     "vary: {load.closed.workers: []}": "4:29: load.closed.workers: expected a list of values",
     "vary: {load.closed.workers: [1, 1]}": "4:33: load.closed.workers: 1 is here twice",
@@ -62,6 +66,21 @@ REFUSED = {
     "a: [1": "5:1: not YAML: expected ',' or ']', but got '<stream end>'",
     "[a]: 1": "4:1: a key that is not a word",
     "a: " + "[" * 30: "4:23: nested deeper than 20 levels",
+    "streams: {count: 10000000, prefill: 1000}": "4:10: streams: 10,000,000,000 prefilled events; "
+    "expected at most 1,000,000,000",
+    "vary: {events.content: [random, json], events.size_bytes: [64, 16]}": "4:64: events: JSON "
+    "events take at least 32 bytes; got 16",
+    'events: {types: {"a\\nb": 0}}': "4:26: events.types.a\\nb: expected more than 0, got 0",
+    'events: {types: {"a\\0": 1}}': "4:18: the character '\\x00'; expected text without control "
+    "characters",
+    'description: "\\ud800"': "4:14: the character '\\ud800'; expected text without control "
+    "characters",
+    'vary: {"load.\\n": 3}': "4:19: load.\\n: expected a list of values",
+    "repetitions: 1000\nvary: {streams.count: [1, 2, 3, 4]}": "5:7: 12,000 trials; expected at "
+    "most 10,000",
+    "x" * 100 + ": 1": "4:1: unknown key '" + "x" * 59 + "…; allowed: description, drain_s, "
+    "duration_s, events, load, name, operations, repetitions, seed, servers, stores, streams, "
+    "vary, verify, warm_up_s, workload",
     "seed: " + "9" * 40: "4:7: '" + "9" * 40 + "' is no int",
 }
 
@@ -113,7 +132,7 @@ WORKLOADS = {
     "(did you mean 'batch_size'?)",
     "{name: append, batch_size: 0}": "3:38: workload.batch_size: expected at least 1, got 0",
     "{batch_size: 2}": "3:11: 'name' is missing in workload",
-    "read_stream": "1:1: read_stream reads what is there: streams.prefill must be at least 1",
+    "read_stream": "3:11: read_stream reads what is there: streams.prefill must be at least 1",
 }
 
 
@@ -132,6 +151,7 @@ FLAGS = {
     "workers": "--set workers: expected name=value, for example load.closed.workers=8",
     "=1": "--set =1: expected name=value, for example load.closed.workers=8",
     "a..b=1": "--set a..b=1: expected name=value, for example load.closed.workers=8",
+    "load=\n3": "--set load=\\n3: load: expected a mapping (key: value), got 3",
     "seed=[": "--set seed=[: not YAML: expected the node content, but found '<stream end>'",
 }
 
@@ -161,13 +181,40 @@ def test_too_many_points_are_refused(tmp_path: Path):
         loaded(tmp_path, SMALL + vary)
 
 
+def test_a_list_of_too_many_values_is_refused_before_they_are_compared(tmp_path: Path):
+    vary = f"vary: {{streams.count: {list(range(1, 2000))}}}\n"
+    with pytest.raises(
+        BadInput, match=r"4:23: streams\.count: 1,999 values; expected at most 1,000"
+    ):
+        loaded(tmp_path, SMALL + vary)
+
+
+def test_the_servers_of_a_file_are_checked_beside_other_stores(tmp_path: Path):
+    with pytest.raises(BadInput, match="unknown server 'postgre'"):
+        loaded(tmp_path, SMALL + "servers: {postgre: {}}\n", stores="memory")
+
+
+def test_yaml_1_1_in_which_off_is_false_is_refused(tmp_path: Path):
+    with pytest.raises(BadInput, match=r"given\.yaml:2:1: YAML 1\.1; expected YAML 1\.2"):
+        loaded(tmp_path, "%YAML 1.1\n---\n" + SMALL)
+    assert loaded(tmp_path, "%YAML 1.2\n---\n" + SMALL).name == "small"
+
+
+def test_of_a_huge_file_no_more_is_read_than_a_scenario_may_have(tmp_path: Path):
+    huge = tmp_path / "huge.yaml"
+    with huge.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(BadInput, match=r"huge\.yaml: too large; expected at most 262,144 bytes"):
+        load(huge, CATALOGUE)
+
+
 FILES = {
     b"": "given.yaml:1:1: the file is empty; expected a scenario",
     b"# nothing\n": "given.yaml:1:1: the file is empty; expected a scenario",
     b"- a\n": "given.yaml:1:1: expected a mapping (key: value)",
     b"name: x\nseed: \xff\n": "given.yaml:2:7: byte 0xff is not UTF-8; expected a UTF-8 file",
     b"name: \x00x\n": "given.yaml:1:7: character '\\x00' is not allowed in YAML",
-    b"x" * 300_000: "given.yaml: 300,000 bytes; expected at most 262,144",
+    b"x" * 300_000: "given.yaml: too large; expected at most 262,144 bytes",
 }
 
 
@@ -186,3 +233,30 @@ def test_a_directory_and_a_missing_file_are_one_line(tmp_path: Path):
         with pytest.raises(BadInput) as refused:
             load(path, CATALOGUE, overrides=Overrides())
         assert str(refused.value).startswith(f"{path}: {said}")
+
+
+class Pair(StoreOptions):
+    """Options of which one does not fit the other."""
+
+    low: int = 1
+    high: int = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Pair:
+        if self.low > self.high:
+            raise ValueError("expected low ≤ high")
+        return self
+
+
+@pytest.mark.parametrize(
+    "store",
+    ['"memory{low=5}"', "{store: memory, options: {low: 5}}"],
+    ids=["in its name", "beside"],
+)
+def test_options_that_do_not_fit_each_other_are_one_line(tmp_path: Path, store: str):
+    kind = replace(CATALOGUE.stores["memory"], options=Pair)
+    file = tmp_path / "given.yaml"
+    file.write_text(f"name: x\nstores: [{store}]\nworkload: append\n")
+    with pytest.raises(BadInput) as refused:
+        load(file, replace(CATALOGUE, stores={"memory": kind}))
+    assert str(refused.value) == f"{file}:2:10: memory: options: expected low ≤ high"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -33,6 +34,7 @@ def test_every_shipped_scenario_fits_the_schema(path: Path):
     [
         {"lod": {}},
         {"stores": ["postgres:raw"]},
+        {"stores": [{"store": "postgres", "options": {"notfy": True}}]},
         {"workload": {"name": "append", "batch": 2}},
         {"load": {"closed": {"workers": 0}}},
         {"streams": {"choice": "sideways"}},
@@ -42,3 +44,17 @@ def test_every_shipped_scenario_fits_the_schema(path: Path):
 def test_an_editor_would_underline_what_the_loader_refuses(wrong: dict):
     content = {"name": "x", "stores": ["memory"], "workload": "append", **wrong}
     assert not VALIDATOR.is_valid(content)
+
+
+def test_editors_offer_the_names_of_stores_and_take_options_behind_them():
+    name, _ = VALIDATOR.schema["$defs"]["StoreName"]["anyOf"]
+    assert {"memory", "postgres", "postgres:template"} <= set(name["enum"])
+    content = {"name": "x", "stores": ["postgres:row{notify=true}"], "workload": "append"}
+    VALIDATOR.validate(content)
+
+
+def test_every_reference_in_the_schema_leads_somewhere():
+    text = json.dumps(VALIDATOR.schema)
+    wanted = set(re.findall(r'"#/\$defs/(\w+)"', text))
+    assert wanted
+    assert wanted <= VALIDATOR.schema["$defs"].keys()

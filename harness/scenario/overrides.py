@@ -1,0 +1,85 @@
+"""What the command line changes of a scenario file: `--stores`, `--set`, `--repeat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.errors import BadInput
+from harness.scenario.nodes import Path_
+from harness.scenario.points import applied
+from harness.scenario.text import Document, parse
+
+_RIVALS = (
+    ("operations", "duration_s"), ("duration_s", "operations"),
+    ("load.open", "load.closed"), ("load.closed", "load.open"),
+)  # fmt: skip
+"""A setting of (or in) the first ends the second, unless that is set, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line changes of a file.
+
+    `settings` are `dotted.name=value`. What the file varies under that name, in it or around
+    it no longer varies, nor does what cannot stand beside it (`operations` ends `duration_s`).
+    """
+
+    stores: str | None = None
+    settings: Sequence[str] = ()
+    repeat: int | None = None
+
+
+def overridden(document: Document, overrides: Overrides) -> Document:
+    """The document as the flags have it; what they set is blamed on them."""
+    given = _settings(overrides.settings)
+    flags = {text.partition("=")[0]: f"--set {text}" for text in overrides.settings}
+    if overrides.repeat is not None:
+        given["repetitions"] = overrides.repeat
+        flags["repetitions"] = f"--repeat {overrides.repeat}"
+    ended = [rival for name, rival in _RIVALS if _touches(name, given)]
+    ended = [name for name in ended if not _touches(name, given)]
+    content = applied(_without(document.content, ended), given)
+    if isinstance(content.get("vary"), dict):
+        content["vary"] = {
+            name: values
+            for name, values in content["vary"].items()
+            if not _touches(name, given) and not _touches(name, ended)
+        }
+    places = {path: place for path, place in document.places.items() if not _set(path, given)}
+    return replace(document, content=content, places=places, flags=flags)
+
+
+def _settings(given: Sequence[str]) -> dict[str, Any]:
+    """`name=value` pairs, each value read as YAML. Raises `BadInput` that names the pair."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not all(part for part in name.split(".")):
+            raise BadInput(f"--set {text}: expected name=value, for example load.closed.workers=8")
+        try:
+            found[name] = parse(value, "--set").content if value.strip() else ""
+        except BadInput as error:
+            raise BadInput(f"--set {text}: {error.message}") from None
+    return found
+
+
+def _without(content: Mapping[str, Any], ended: Iterable[str]) -> dict[str, Any]:
+    kept = dict(content)
+    for head, _, inner in (name.partition(".") for name in ended):
+        if not inner:
+            kept.pop(head, None)
+        elif isinstance(kept.get(head), dict):
+            kept[head] = {name: value for name, value in kept[head].items() if name != inner}
+    return kept
+
+
+def _touches(name: str, others: Iterable[str]) -> bool:
+    """Whether one of the others is this name, or in it, or around it."""
+    return any(f"{name}.".startswith(f"{other}.") or other.startswith(f"{name}.")
+               for other in others)  # fmt: skip
+
+
+def _set(path: Path_, given: Mapping[str, Any]) -> bool:
+    return ".".join(map(str, path)) in given
