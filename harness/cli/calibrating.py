@@ -15,7 +15,6 @@ from harness.calibration import Check, Outcome, calibrate, checks
 from harness.calibration.checking import ERROR_P50_MAX_NS, ERROR_P99_MAX_NS
 from harness.cli.running import event_loop
 
-
 NS_A_US = 1_000
 
 
@@ -49,7 +48,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     table.title = "response times in µs: as they are (recursion), as measured, and how far off"
     table.add_column("queue", no_wrap=True)
-    for name in ("p50", "meas.", "p99", "meas.", "err p50", "err p99", "wait", "theory"):
+    for name in ("p50", "meas.", "p99", "meas.", "±p50", "±p99", "wait", "theory"):
         table.add_column(name, justify="right", no_wrap=True)
     for outcome in outcomes:
         check = outcome.check
