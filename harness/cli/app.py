@@ -104,6 +104,17 @@ def schema() -> None:
 
 
 @app.command()
+def calibrate(
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="For each queue.")] = 5.0,
+    json: Json = False,
+) -> None:
+    """Hold the generator against queues whose answer is known, operation by operation."""
+    from harness.cli import calibrating
+
+    raise typer.Exit(calibrating.run(seconds=seconds, json=json))
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Show each store, each way to get its server, and what would make it ready."""
     from harness.cli import doctoring

@@ -79,13 +79,17 @@ def _run_one(scenario: Scenario, wanted: Wanted) -> runner.Result:
         keep_samples=wanted.keep_samples,
         command=shlex.join(["eslab", *sys.argv[1:]]),
     )
-    with lines(console, scenario.trials) as observer, asyncio.Runner(loop_factory=_loop()) as loop:
+    with (
+        lines(console, scenario.trials) as observer,
+        asyncio.Runner(loop_factory=event_loop()) as loop,
+    ):
         result = loop.run(runner.run(request, observer))
     _conclude(result, wanted, console)
     return result
 
 
-def _loop() -> type[asyncio.AbstractEventLoop] | None:
+def event_loop() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed, else asyncio's own."""
     try:
         import uvloop
     except ImportError:

@@ -146,9 +146,13 @@ async def open_loop(
     clock: Clock,
     deadline_s: float | None,
     drain_s: float,
+    start_ns: int | None = None,
 ) -> Window:
-    """Dispatch each operation at its intended time, then wait at most `drain_s` for the last."""
-    started_ns = clock()
+    """Dispatch each operation at its intended time, then wait at most `drain_s` for the last.
+
+    Intended times count from `start_ns` on the clock; from now if it is not given.
+    """
+    started_ns = clock() if start_ns is None else start_ns
     source = OpenSource(len(intended), clock, deadline_s)
     tasks = [asyncio.create_task(client.serve(source)) for client in clients]
     dispatching = asyncio.create_task(_dispatch(source, intended + started_ns, ops, pacer, clock))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import itertools
 import math
 import time
@@ -17,10 +15,11 @@ from numpy.typing import NDArray
 from harness.generator import loops
 from harness.generator.choice import chooser, stream_names
 from harness.generator.client import Client, Surroundings
+from harness.generator.collector import frozen_garbage
 from harness.generator.events import EventFactory
 from harness.generator.following import DELIVERY_COLUMNS, Followers
 from harness.generator.journal import APPEND_COLUMNS, WARM_UP_OP, AppendLog
-from harness.generator.pacing import NS_A_SECOND, Pacer, SleepPacer, schedule
+from harness.generator.pacing import NS_A_SECOND, pacer_named, schedule
 from harness.generator.prefill import Prefiller
 from harness.generator.progress import Ticker, Watcher
 from harness.generator.recording import Rows, Sink
@@ -67,7 +66,10 @@ class Worker:
             Rows(APPEND_COLUMNS, sinks.appends), base=self.factory.base, streams=self._names
         )
         self._deliveries = Rows(DELIVERY_COLUMNS, sinks.deliveries)
-        self._pacer: Pacer = SleepPacer(self._clock)
+        load = trial.load
+        self._pacer = pacer_named(
+            load.pacer if isinstance(load, OpenLoop) else "sleep", self._clock
+        )
         self._clients = self._make_clients()
         self._prefilled = 0
 
@@ -93,7 +95,7 @@ class Worker:
         """
         async with self._followers() as followers:
             await self._offer(itertools.repeat(WARM_UP_OP), self._trial.warm_up_s, None)
-            async with _frozen_garbage(), Ticker(self._samples, self._clock, watcher):
+            async with frozen_garbage(), Ticker(self._samples, self._clock, watcher):
                 before = (time.process_time(), server_cpu_s())
                 window = await self._offer(
                     itertools.count(), self._trial.duration_s, self._trial.operations
@@ -113,6 +115,7 @@ class Worker:
 
     def close(self) -> None:
         """Bring every row to disk. Raises what went wrong there."""
+        self._pacer.close()
         for rows in (self._samples, self._appends.rows, self._deliveries):
             rows.close()
 
@@ -175,15 +178,3 @@ def intended_times(
 
 def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
-
-
-@asynccontextmanager
-async def _frozen_garbage() -> AsyncIterator[None]:
-    """What exists before the measurement is not walked by the collector during it."""
-    gc.collect()
-    gc.freeze()
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -201,3 +201,21 @@ DELIVERIES: tuple[Column, ...] = (
     _key("version", "int", "version of the event"),
     _key("handled_ns", "int", "when the handler had it", "ns"),
 )
+
+INTERVALS: tuple[Column, ...] = (
+    _key("trial_id", "text", "the trial"),
+    _key("key", "text", "canonical name of the store"),
+    _key("second", "int", "second of the measurement, from 0"),
+    _key("length_s", "float", "1; the last row of a trial has the rest", "s"),
+    _count("ok", "operations that ended well in it"),
+    _count("conflict", "operations whose outcome was a conflict"),
+    _count("failed", "operations with any other outcome"),
+    _count("in_flight", "operations sent and not ended at its end"),
+    _ns("service_p50_ns", "median service time of the operations that ended well in it"),
+    _ns("service_p99_ns", "99th percentile of it; empty with fewer than 100 samples beyond"),
+    _ns("service_max_ns", "longest service time in it"),
+    Column("generator_cpu_s", "float", "s", "CPU time of the generator's process"),
+    Column("server_cpu_s", "float", "s", "CPU time of the server's processes"),
+    Column("server_memory_bytes", "int", "bytes", "memory of the server's processes at its end"),
+    Column("server_disk_bytes", "int", "bytes", "data folder of the server at its end"),
+)

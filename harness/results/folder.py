@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.results.columns import FORMAT_VERSION, TRIALS, Column, schema
+from harness.results.columns import FORMAT_VERSION, INTERVALS, TRIALS, Column, schema
 from harness.results.disk import write_atomically, writing
 
 Table = Literal["samples", "appends", "deliveries"]
@@ -20,7 +20,7 @@ Table = Literal["samples", "appends", "deliveries"]
 PARTIAL = ".partial-"
 MANIFEST = "manifest.json"
 TRIALS_FILE = "trials.parquet"
-_SCHEMA = schema(TRIALS)
+INTERVALS_FILE = "intervals.parquet"
 _EMPTY: Mapping[str, object] = {"text": "", "json": ""}
 
 
@@ -32,7 +32,10 @@ class RunFolder:
         """Where it is now."""
         self.name = name
         """`<yyyymmdd-hhmmss>-<scenario>-<id>`, what it will be called."""
-        self._trials = _SCHEMA.empty_table()
+        self._tables = {
+            TRIALS_FILE: schema(TRIALS).empty_table(),
+            INTERVALS_FILE: schema(INTERVALS).empty_table(),
+        }
 
     @classmethod
     def create(cls, out: Path, name: str) -> RunFolder:
@@ -55,15 +58,28 @@ class RunFolder:
 
         Raises `ValueError` for a column that is not documented or lacks its required value.
         """
-        unknown = row.keys() - {column.name for column in TRIALS}
+        self._add(TRIALS_FILE, TRIALS, [row])
+
+    def add_intervals(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add a trial's seconds to intervals.parquet, in the same way."""
+        self._add(INTERVALS_FILE, INTERVALS, rows)
+
+    def _add(
+        self, file: str, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]
+    ) -> None:
+        unknown = {name for row in rows for name in row} - {column.name for column in columns}
         if unknown:
-            raise ValueError(f"not columns of trials.parquet: {', '.join(sorted(unknown))}")
-        cells = {column.name: [_cell(column, row.get(column.name))] for column in TRIALS}
-        trials = pa.concat_tables([self._trials, pa.table(cells, schema=_SCHEMA)])
+            raise ValueError(f"not columns of {file}: {', '.join(sorted(unknown))}")
+        cells = {
+            column.name: [_cell(column, row.get(column.name), file) for row in rows]
+            for column in columns
+        }
+        added = pa.table(cells, schema=schema(columns))
+        table = pa.concat_tables([self._tables[file], added])
         buffer = pa.BufferOutputStream()
-        pq.write_table(trials, buffer, compression="zstd")
-        write_atomically(self.path / TRIALS_FILE, buffer.getvalue())
-        self._trials = trials
+        pq.write_table(table, buffer, compression="zstd")
+        write_atomically(self.path / file, buffer.getvalue())
+        self._tables[file] = table
 
     def table_path(self, table: Table, trial_id: str) -> Path:
         """Where the rows of one trial go."""
@@ -78,12 +94,12 @@ class RunFolder:
         return final
 
 
-def _cell(column: Column, value: object) -> object:
+def _cell(column: Column, value: object, file: str) -> object:
     """The value as Arrow wants it; what is not a number is empty."""
     if value is None or value != value or (column.kind == "time" and value == ""):  # noqa: PLR0124
         value = _EMPTY.get(column.kind)
     if value is None and column.required:
-        raise ValueError(f"{column.name} is missing: every row of trials.parquet has it")
+        raise ValueError(f"{column.name} is missing: every row of {file} has it")
     if column.kind == "time" and isinstance(value, str):
         return datetime.fromisoformat(value)
     return value

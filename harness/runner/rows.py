@@ -14,6 +14,7 @@ from harness.history import Verification, declared
 from harness.outcome import Outcome
 from harness.percentiles import percentiles
 from harness.runner.checking import TrialFiles, delivery_latencies_ns
+from harness.runner.sampling import Look
 from harness.runner.tables import Columns, read_columns
 from harness.scenario.types import ClosedLoop, Scenario, Trial, point_key, point_label
 from harness.store import Durability, Guarantees
@@ -38,6 +39,7 @@ class Finding:
     durability: Durability | None = None
     settings: dict[str, str] = field(default_factory=dict)
     measured: Measured | None = None
+    looks: list[Look] = field(default_factory=list)
     verification: Verification | None = None
     verified: str = "off"
 

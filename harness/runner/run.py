@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.catalogue import Catalogue
 from harness.errors import NoServer
 from harness.results import RunFolder
-from harness.runner import manifest, rows, verdicts
+from harness.runner import intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.rows import Finding, Row
@@ -169,6 +169,9 @@ class _Run:
         row["flags"] = json.dumps(verdicts.flags(trial, row))
         row["verified"] = verdicts.verified(row)
         trial_run.folder.add_trial(row)
+        if finding.measured is not None:
+            seconds = intervals.rows(trial, finding.measured.window, trial_run.files, finding.looks)
+            trial_run.folder.add_intervals(list(seconds))
         if not self._request.keep_samples:
             files = trial_run.files
             for path in (files.samples, files.appends, files.deliveries):

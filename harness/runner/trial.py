@@ -26,6 +26,7 @@ from harness.results import RunFolder, TableWriter
 from harness.runner import checking
 from harness.runner.opening import Opening, durability, namespace
 from harness.runner.rows import Finding
+from harness.runner.sampling import Sampler
 from harness.scenario.types import Trial
 from harness.servers.protocol import Server
 from harness.store import Adapter
@@ -73,7 +74,8 @@ class TrialRun:
             finding.settings = dict(await control.settings())
             finding.durability = durability(self.how, finding.settings)
             workload = self._make_workload()
-            measured, worker = await self._measure(workload)
+            with Sampler(self.server, finding.looks):
+                measured, worker = await self._measure(workload)
             finding.measured = measured
             if not self.trial.verify.enabled:
                 return

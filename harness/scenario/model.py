@@ -60,6 +60,9 @@ class Open(Model):
     deadline_s: float | None = Field(
         None, gt=0, le=3600, description="an operation queued for longer is dropped, and counted"
     )
+    pacer: Literal["auto", "timerfd", "sleep", "spin"] = Field(
+        "auto", description="what waits for intended times; spin takes a whole core"
+    )
 
 
 class Load(Model):

@@ -106,8 +106,13 @@ def _load(load: model.Load) -> Load:
     if load.closed is not None:
         return ClosedLoop(load.closed.workers)
     assert load.open is not None, "the model takes one of the two"
+    offered = load.open
     return OpenLoop(
-        load.open.rate_per_s, load.open.arrivals, load.open.in_flight_max, load.open.deadline_s
+        rate_per_s=offered.rate_per_s,
+        arrivals=offered.arrivals,
+        in_flight_max=offered.in_flight_max,
+        deadline_s=offered.deadline_s,
+        pacer=offered.pacer,
     )
 
 

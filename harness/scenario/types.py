@@ -32,6 +32,8 @@ class OpenLoop:
     in_flight_max: int
     deadline_s: float | None = None
     """An operation still queued this long after its intended time is dropped, and counted."""
+    pacer: Literal["auto", "timerfd", "sleep", "spin"] = "auto"
+    """What waits for intended times; `auto` is timerfd on Linux, else sleep."""
 
     def __str__(self) -> str:
         return f"open, {self.rate_per_s:g}/s {self.arrivals}, ≤ {self.in_flight_max} in flight"

@@ -1,0 +1,100 @@
+"""Known queues: recursion against theory, and the generator against the recursion."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from harness.calibration import Check, calibrate, checks
+from harness.calibration.queues import departures, draw, mean_wait
+from harness.generator.loops import Window
+from harness.generator.pacing import NS_A_SECOND
+
+CUSTOMERS = 400_000
+
+
+def test_a_customer_waits_for_the_one_before():
+    left = departures(np.array([0.0, 1.0, 9.0]), np.array([3.0, 3.0, 1.0]))
+    assert left.tolist() == [3.0, 6.0, 10.0]
+
+
+def test_with_two_servers_the_third_customer_waits_for_the_first_that_is_free():
+    left = departures(np.array([0.0, 0.0, 0.0]), np.array([5.0, 2.0, 1.0]), servers=2)
+    assert left.tolist() == [5.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("servers", "service"), [(1, "fixed"), (1, "exponential"), (4, "exponential")]
+)
+@pytest.mark.parametrize("load", [0.3, 0.7])
+def test_the_recursion_agrees_with_theory_over_many_customers(
+    servers: int, service: str, load: float
+):
+    arrivals = np.cumsum(np.random.default_rng(3).exponential(1.0, CUSTOMERS))
+    services = draw(service, load * servers, CUSTOMERS, [5])
+    waits = departures(arrivals, services, servers) - arrivals - services
+    theory = mean_wait(load, load * servers, servers, exponential=service == "exponential")
+    assert waits.mean() == pytest.approx(theory, rel=0.1)
+
+
+def test_theory_has_no_formula_for_fixed_service_with_several_servers():
+    assert mean_wait(0.5, 1.0, 4, exponential=False) is None
+
+
+def test_a_stall_is_one_service_of_a_second():
+    services = draw("stall", 0.001, 100, [1])
+    assert sorted(services)[-2:] == [0.001, 1.0]
+
+
+def test_the_checks_cover_light_and_heavy_load_several_servers_and_a_stall():
+    found = list(checks())
+    assert {check.load for check in found} >= {0.3, 0.9}
+    assert {check.servers for check in found} == {1, 4}
+    assert {check.service for check in found} == {"fixed", "exponential", "stall"}
+
+
+def test_half_of_the_responses_are_measured_as_they_are():
+    """The median alone: the tail belongs to whatever else runs on this machine."""
+    outcome = asyncio.run(calibrate(Check("exponential", 1, 0.5), seconds=1))
+    assert outcome.operations == 1000
+    assert outcome.error_p50_ns < 1_000_000
+
+
+def test_a_stall_shows_in_full():
+    outcome = asyncio.run(calibrate(Check("stall", 1, 0.5), seconds=3))
+    assert outcome.measured_p99_ns > 0.9 * NS_A_SECOND
+    assert outcome.measured_p99_ns == pytest.approx(outcome.expected_p99_ns, rel=0.1)
+
+
+async def skipping_missed_ticks(clients, intended, ops, *, clock, start_ns, **_) -> Window:
+    """Coordinated omission: it sends when the one before is done, and calls that the intention."""
+
+    class OneByOne:
+        queues = False
+
+        def __init__(self) -> None:
+            self.left = len(intended)
+
+        async def more(self) -> bool:
+            return self.left > 0
+
+        def take(self):
+            self.left -= 1
+            now_ns = max(clock(), start_ns)
+            yield next(ops), now_ns, now_ns
+
+        async def refused(self) -> None:
+            """Nothing is refused here."""
+
+    await asyncio.sleep((start_ns - clock()) / NS_A_SECOND)
+    await clients[0].serve(OneByOne())
+    return Window(start_ns, clock(), len(intended))
+
+
+def test_a_generator_that_skips_missed_ticks_is_caught():
+    check = Check("stall", 1, 0.5)
+    outcome = asyncio.run(calibrate(check, seconds=2, loop=skipping_missed_ticks))
+    assert not outcome.passed
+    assert outcome.error_p99_ns > 0.3 * NS_A_SECOND
