@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.catalogue import Catalogue
 from harness.errors import NoServer
 from harness.results import RunFolder
-from harness.runner import intervals, manifest, rows, verdicts
+from harness.runner import ceiling, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.rows import Finding, Row
@@ -79,6 +79,8 @@ class _Run:
         folder.write_manifest(self._manifest)
         status = "failed"
         try:
+            await self._measure_ceiling(scenario.trials[0])
+            folder.write_manifest(self._manifest)
             for trial in scenario.trials:
                 await self._one(trial, folder, stack)
             status = "done"
@@ -111,6 +113,10 @@ class _Run:
         wanted = {trial.store.technology for trial in self._request.scenario.trials}
         if wanted <= set(self._missing):
             raise NoServer("no server could be had: " + "; ".join(self._missing.values()))
+
+    async def _measure_ceiling(self, trial: Trial) -> None:
+        ceiling_per_s = await ceiling.ceiling_per_s(trial, self._request.catalogue, self.scratch)
+        self._manifest["generator_ceiling_per_s"] = round(ceiling_per_s)
 
     async def _one(self, trial: Trial, folder: RunFolder, stack: AsyncExitStack) -> None:
         if trial.store.technology in self._missing:
@@ -166,7 +172,8 @@ class _Run:
         if finding.measured is not None:
             row |= rows.measurement(trial, finding.measured, trial_run.files)
         row["valid"] = verdicts.is_valid(row)
-        row["flags"] = json.dumps(verdicts.flags(trial, row))
+        ceiling_per_s = self._manifest["generator_ceiling_per_s"]
+        row["flags"] = json.dumps(verdicts.flags(trial, row, ceiling_per_s))
         row["verified"] = verdicts.verified(row)
         trial_run.folder.add_trial(row)
         if finding.measured is not None:

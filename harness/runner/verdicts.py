@@ -8,6 +8,8 @@ from harness.runner.rows import Row
 from harness.scenario.types import OpenLoop, Trial
 
 BUSY_SHARE = 0.8
+CEILING_SHARE = 0.5
+LATE_SHARE = 0.1
 ACHIEVED_MIN = 0.99
 ERRORS_MAX = 0.001
 REPETITIONS_MIN = 5
@@ -31,13 +33,13 @@ def verified(row: Row) -> str:
     return "invalid" if row.get("declared_violations") else str(row["verified"])
 
 
-def flags(trial: Trial, row: Row) -> list[str]:
-    """Verdict flags of one trial."""
+def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
+    """Verdict flags of one trial. `ceiling_per_s` is what the generator reached on nothing."""
     if "scheduled" not in row:
         return []
     found = [
         (not row["balanced"], "accounting does not balance"),
-        (_share(row["generator_cpu_s"], row["measured_s"]) > BUSY_SHARE, _busy(row)),
+        (_is_generator_bound(row, ceiling_per_s), _busy(row)),
         (_errors(row) > ERRORS_MAX, f"{_errors(row):.1%} of operations failed"),
         (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
@@ -56,6 +58,16 @@ def run_flags(repetitions: int, environment: Row, commit: Row) -> list[str]:
         (pressure.get("cpu", 0.0) > PRESSURE_MAX, "the machine was busy with something else"),
     ]
     return [text for holds, text in found if holds]
+
+
+def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
+    """Over a share of one core, over half of its ceiling, or late by much of what it measures."""
+    late_ns, response_ns = row.get("dispatch_delay_p50_ns"), row.get("response_p50_ns")
+    return (
+        _share(row["generator_cpu_s"], row["measured_s"]) > BUSY_SHARE
+        or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s
+        or (late_ns is not None and late_ns > LATE_SHARE * (response_ns or 0.0))
+    )
 
 
 def _busy(row: Row) -> str:

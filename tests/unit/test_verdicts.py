@@ -1,0 +1,59 @@
+"""What is said beside a trial's numbers: was it the store, or was it the generator?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.runner import verdicts
+
+from .scenarios import SMALL, loaded
+
+CEILING_PER_S = 200_000.0
+WELL = {
+    "status": "done", "balanced": True, "verified": "ok", "provider": "native", "measured_s": 2.0,
+    "generator_cpu_s": 0.5, "throughput_per_s": 5_000.0, "scheduled": 10_000, "ok": 10_000,
+    "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "events": 10_000,
+    "costs": json.dumps({}),
+}  # fmt: skip
+BOUND = {
+    "its process took nearly a whole core": {"generator_cpu_s": 1.9},
+    "over half of what it reaches on nothing": {"throughput_per_s": 120_000.0},
+    "late by much of the response": {"dispatch_delay_p50_ns": 90e3, "response_p50_ns": 500e3},
+}
+
+
+@pytest.fixture
+def trial(tmp_path):
+    return loaded(tmp_path, SMALL).trials[0]
+
+
+def test_a_slow_store_is_not_put_down_to_the_generator(trial):
+    assert verdicts.flags(trial, WELL | {"throughput_per_s": 3.0}, CEILING_PER_S) == []
+    punctual = {"dispatch_delay_p50_ns": 40e3, "response_p50_ns": 500e3}
+    assert verdicts.flags(trial, WELL | punctual, CEILING_PER_S) == []
+
+
+@pytest.mark.parametrize("changed", BOUND.values(), ids=list(BOUND))
+def test_a_generator_that_was_the_limit_is_named(trial, changed):
+    assert verdicts.flags(trial, WELL | changed, CEILING_PER_S) == ["generator-bound"]
+
+
+def test_a_store_in_the_generators_own_process_cannot_be_told_from_it(trial):
+    row = WELL | {"generator_cpu_s": 2.0, "provider": "none"}
+    assert verdicts.flags(trial, row, CEILING_PER_S) == ["a whole core for store and generator"]
+
+
+def test_failures_above_one_in_a_thousand_are_named(trial):
+    row = WELL | {"ok": 9_900, "refused": 60, "unknown": 40}
+    assert verdicts.flags(trial, row, CEILING_PER_S) == ["1.0% of operations failed"]
+    assert verdicts.flags(trial, WELL | {"refused": 5}, CEILING_PER_S) == []
+
+
+def test_a_broken_promise_makes_a_trial_invalid_and_a_finding_does_not():
+    assert verdicts.is_valid(WELL)
+    assert verdicts.is_valid(WELL | {"verified": "findings", "declared_violations": 0})
+    assert not verdicts.is_valid(WELL | {"declared_violations": 1})
+    assert not verdicts.is_valid(WELL | {"balanced": False})
+    assert not verdicts.is_valid(WELL | {"status": "aborted"})
