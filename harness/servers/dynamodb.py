@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import psutil
 
-from harness.errors import BadInput, NoServer
+from harness.errors import BadInput
 from harness.servers import maven
 from harness.servers.native import Native
 from harness.servers.place import Place
@@ -69,13 +69,6 @@ class DynamoRecipe:
         return Endpoint(f"http://{_HOST}:{self._port}", credentials=_CREDENTIALS)
 
 
-def _installed() -> str:
-    try:
-        return maven.available("dynamodb", POM)
-    except OSError as error:
-        raise NoServer(f"dynamodb: {error}") from None
-
-
 def _port(text: str | None) -> int:
     if text is None:
         return 0
@@ -112,4 +105,4 @@ async def _speaks_http(port: int) -> bool:
         return False
 
 
-NATIVE = Native("dynamodb", _installed, DynamoRecipe)
+NATIVE = Native("dynamodb", lambda: maven.available("dynamodb", POM), DynamoRecipe)

@@ -28,6 +28,7 @@ def parse(text: str) -> Address:
 def _split(text: str) -> tuple[SplitResult, int | None]:
     try:
         parts = urlsplit(text)
-        return parts, parts.port
+        port = parts.port
     except ValueError:
         raise ValueError(f"not readable as an address; {_EXPECTED}") from None
+    return parts, port

@@ -1,4 +1,4 @@
-"""What every variant has: a table of its own, settings, costs, checkpoints and snapshots."""
+"""What every variant has: a table of its own, its settings, and what its calls cost."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from harness.store import Durability, Endpoint, Guarantees, Position, Snapshot
+from harness.errors import ReadTimeout
+from harness.store import Durability, Endpoint, Guarantees
 from harness.stores.dynamodb.driver import Declined, Item
 from harness.stores.dynamodb.durability import durability_of, storage_of
 from harness.stores.dynamodb.facts import EMULATOR, FACTS
-from harness.stores.dynamodb.items import ITEM_BYTES_MAX, b, bytes_of, int_of, key, n, s
+from harness.stores.dynamodb.items import ITEM_BYTES_MAX
 from harness.stores.dynamodb.options import DynamoOptions
 from harness.stores.dynamodb.session import Session
 
 _MADE_WITHIN_S = 60.0
 _POLL_S = 0.02
-_CHECKPOINT, _SNAPSHOT = "C#", "N#"
 
 
 class DynamoBase:
@@ -85,9 +85,11 @@ class DynamoBase:
 
     async def _until(self, *, there: bool) -> None:
         wanted = "ACTIVE" if there else None
-        async with asyncio.timeout(_MADE_WITHIN_S):
-            while (await self._session.describe()).get("TableStatus") != wanted:
-                await asyncio.sleep(_POLL_S)
+        for _ in range(round(_MADE_WITHIN_S / _POLL_S)):
+            if (await self._session.describe()).get("TableStatus") == wanted:
+                return
+            await asyncio.sleep(_POLL_S)
+        raise ReadTimeout(f"the table {self._session.table} is not {wanted or 'gone'} yet")
 
     async def settings(self) -> Mapping[str, str]:
         """Where the tables are kept, how the table is billed, and the server's version."""
@@ -106,35 +108,6 @@ class DynamoBase:
     def costs(self) -> Mapping[str, float]:
         """Capacity units that the server says this connection consumed so far."""
         return dict(self._session.units)
-
-    async def load_checkpoint(self, subscriber: str) -> Position | None:
-        """The subscriber's last saved position, if any."""
-        item = await self._get(key(_CHECKPOINT + subscriber, 0))
-        return Position.parse(item["position"]["S"]) if item else None
-
-    async def save_checkpoint(self, subscriber: str, position: Position) -> None:
-        """Remember that everything up to `position` was handled."""
-        await self._put({**key(_CHECKPOINT + subscriber, 0), "position": s(str(position))})
-
-    async def load_snapshot(self, stream: str) -> Snapshot | None:
-        """The newest snapshot of a stream, if any."""
-        item = await self._get(key(_SNAPSHOT + stream, 0))
-        if not item:
-            return None
-        return Snapshot(stream, int_of(item["at_version"]), bytes_of(item["data"]))
-
-    async def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep it unless a newer one is there."""
-        at = n(snapshot.version)
-        item = {**key(_SNAPSHOT + snapshot.stream, 0), "at_version": at, "data": b(snapshot.data)}
-        try:
-            await self._put(
-                item,
-                ConditionExpression="attribute_not_exists(PK) OR at_version < :at",
-                ExpressionAttributeValues={":at": at},
-            )
-        except Declined:
-            return
 
     async def _get(self, where: Item) -> dict[str, Any]:
         body = {"TableName": self._session.table, "Key": where, "ConsistentRead": True}

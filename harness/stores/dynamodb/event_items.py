@@ -9,14 +9,14 @@ from uuid import UUID
 from harness.errors import EventIdReused, StreamNotFound
 from harness.store import NewEvent, Position, RecordedEvent
 from harness.stores.dynamodb import items
-from harness.stores.dynamodb.base import DynamoBase
+from harness.stores.dynamodb.beside import Beside
 from harness.stores.dynamodb.items import b, bytes_of, int_of, key, n, s
 
 IDS_LOOKED_UP = 100
 """Of the newest events, before an append that expects no exact version."""
 
 
-class EventItems(DynamoBase):
+class EventItems(Beside):
     """Everything of a design with an item an event but its append and its global reading."""
 
     def position_of(self, item: Mapping[str, Any], stream: str, version: int) -> Position:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from harness.errors import AppendRefused, UnsupportedByStore, WrongExpectedVersion
+from harness.errors import AppendRefused, WrongExpectedVersion
 from harness.store import (
     AppendResult,
     ExpectedVersion,
@@ -20,7 +20,7 @@ from harness.stores.dynamodb import items
 from harness.stores.dynamodb.driver import Declined, Item
 from harness.stores.dynamodb.event_items import EventItems
 from harness.stores.dynamodb.items import TRANSACTION_BYTES_MAX, int_of, key, n, now_us
-from harness.stores.dynamodb.scanning import scanned
+from harness.stores.dynamodb.scanning import nothing_to_follow, scanned
 from harness.stores.dynamodb.session import CONDITION
 
 HEAD_SK = -1
@@ -120,16 +120,11 @@ class Heads(EventItems):
         }
         if head >= 0:
             guard["ExpressionAttributeValues"][":head"] = n(head)
-        return [{"Update": guard}] + [
-            {
-                "Put": {
-                    "TableName": table,
-                    "Item": {**key(pk, version), "at": at, **items.payload(event)},
-                    "ConditionExpression": "attribute_not_exists(PK)",
-                }
-            }
+        puts = (
+            items.put_new(table, {**key(pk, version), "at": at, **items.payload(event)})
             for version, event in enumerate(events, head + 1)
-        ]
+        )
+        return [{"Update": guard}, *puts]
 
     async def read_all(
         self, *, after: Position | None = None, limit: int | None = None
@@ -143,10 +138,8 @@ class Heads(EventItems):
                 yield self.recorded(item, stream, int_of(item["SK"]))
                 left = None if left is None else left - 1
 
-    async def subscribe(
+    def subscribe(
         self, *, after: Position | None = None, category: str | None = None
     ) -> AsyncIterator[RecordedEvent]:
         """Raises `UnsupportedByStore`: new events may land anywhere in a scan."""
-        del after, category
-        raise UnsupportedByStore("dynamodb: no global order to follow; dynamodb:sequenced has one")
-        yield
+        raise nothing_to_follow()

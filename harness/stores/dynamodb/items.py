@@ -83,6 +83,12 @@ def payload(event: NewEvent) -> dict[str, Item]:
     return kept
 
 
+def put_new(table: str, item: Item) -> Item:
+    """A put of a transaction that never replaces anything."""
+    condition = "attribute_not_exists(PK)"
+    return {"Put": {"TableName": table, "Item": item, "ConditionExpression": condition}}
+
+
 def recorded(item: Item, stream: str, version: int, position: Position, at: int) -> RecordedEvent:
     """An event from what `payload` made of it."""
     return RecordedEvent(
@@ -170,8 +176,3 @@ def place_parts(position: Position) -> tuple[str, tuple[int, ...]]:
     sizes = [_CHUNK] * full + ([last] if last else [])
     raw = b"".join(one.to_bytes(length) for one, length in zip(rest, sizes, strict=False))
     return raw.decode(), tuple(rest[len(sizes) :])
-
-
-def decoded(item: dict[str, Any]) -> tuple[str, int]:
-    """The stream and the sort key of an item."""
-    return item["PK"]["S"].removeprefix(STREAM), int_of(item["SK"])

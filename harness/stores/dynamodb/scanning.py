@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from harness.errors import UnsupportedByStore
 from harness.store import Position
 from harness.stores.dynamodb import items
 from harness.stores.dynamodb.session import Session
@@ -28,3 +29,8 @@ async def scanned(
         for item in page:
             if item["PK"]["S"].startswith(items.STREAM):
                 yield item["PK"]["S"].removeprefix(items.STREAM), item
+
+
+def nothing_to_follow() -> UnsupportedByStore:
+    """What a subscription to such a design is told."""
+    return UnsupportedByStore("there is no global order to follow; dynamodb:sequenced has one")
