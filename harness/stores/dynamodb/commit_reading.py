@@ -121,7 +121,10 @@ class CommitReading(Beside):
                     left = None if left is None else left - 1
 
     def subscribe(
-        self, *, after: Position | None = None, category: str | None = None
+        self,
+        *,
+        after: Position | None = None,  # noqa: ARG002
+        category: str | None = None,  # noqa: ARG002
     ) -> AsyncIterator[RecordedEvent]:
         """Raises `UnsupportedByStore`: new events may land anywhere in a scan."""
         raise nothing_to_follow()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import AppendRefused, EventIdReused, WrongExpectedVersion
@@ -80,7 +79,7 @@ class Commits(CommitReading):
             there = error.reasons[0].get("Item") if error.reasons else None
             if not error.reasons or error.reasons[0].get("Code") != CONDITION:
                 raise AppendRefused(str(error), reason=error.code) from error
-            return bool(there) and self.same(stream, there, events)
+            return there is not None and self.same(stream, there, events)
         return True
 
 

@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from harness.errors import (

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from harness.errors import AppendRefused, StreamNotFound
+from harness.errors import AppendRefused, NotWritten, OutcomeUnknown, StreamNotFound
 from harness.store import (
     AppendResult,
     ExpectedVersion,
@@ -88,8 +88,12 @@ class Template(DynamoBase):
             case version:
                 head = version
         puts = [_item(stream, version, event) for version, event in enumerate(events, head + 1)]
-        for first in range(0, len(puts), _BATCH_ITEMS_MAX):
-            await self._put_all(puts[first : first + _BATCH_ITEMS_MAX])
+        await self._put_all(puts[:_BATCH_ITEMS_MAX])
+        for first in range(_BATCH_ITEMS_MAX, len(puts), _BATCH_ITEMS_MAX):
+            try:
+                await self._put_all(puts[first : first + _BATCH_ITEMS_MAX])
+            except NotWritten as error:
+                raise OutcomeUnknown(f"{first} events were written: {error}") from error
         return AppendResult(head + len(events), None)
 
     async def _put_all(self, puts: Sequence[Item]) -> None:
@@ -150,7 +154,10 @@ class Template(DynamoBase):
         return found
 
     def subscribe(
-        self, *, after: Position | None = None, category: str | None = None
+        self,
+        *,
+        after: Position | None = None,  # noqa: ARG002
+        category: str | None = None,  # noqa: ARG002
     ) -> AsyncIterator[RecordedEvent]:
         """Raises `UnsupportedByStore`: an order by wall clock is none to follow."""
         raise nothing_to_follow()

@@ -41,19 +41,28 @@ class Told:
     unknown: list[NewEvent] = field(default_factory=list)
 
 
-async def _write_until_trouble(store: Adapter, stream: str) -> Told:
-    told = Told()
+async def _write_until_trouble(store: Adapter, stream: str, told: Told) -> None:
     while True:
         batch = events(2)
         try:
             await append(store, stream, batch)
         except OutcomeUnknown:
             told.unknown += batch
-            return told
+            return
         except NotWritten:
             told.not_written += batch
-            return told
+            return
         told.acknowledged += batch
+
+
+async def _under_load(everything: Sequence[Told]) -> None:
+    """Wait until each writer has written, then a little more: a server may start slowly."""
+    for _ in range(round(BACK_WITHIN_S / 0.01)):
+        if all(told.acknowledged for told in everything):
+            break
+        await asyncio.sleep(0.01)
+    assert all(told.acknowledged for told in everything)
+    await asyncio.sleep(LOAD_S)
 
 
 async def _until_back(store: Adapter, stream: str = "back-1") -> None:
@@ -76,25 +85,26 @@ def _count(log: Sequence, batch: Sequence[NewEvent]) -> list[int]:
 
 async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served: Subject):
     store = served.store
+    everything = [Told() for _ in range(WRITERS)]
     writing = [
-        asyncio.create_task(_write_until_trouble(store, f"order-{number}"))
-        for number in range(WRITERS)
+        asyncio.create_task(_write_until_trouble(store, f"order-{number}", told))
+        for number, told in enumerate(everything)
     ]
-    await asyncio.sleep(LOAD_S)
+    await _under_load(everything)
     await served.server.kill()
     try:
-        everything = await asyncio.gather(*writing)
+        await asyncio.gather(*writing)
         await _assert_unavailable(served)
     finally:
         await served.server.restart()
     await _until_back(store)
     log = await read_log(store)
     for told in everything:
-        assert told.acknowledged
         if served.declared.durability in SURVIVES_A_KILL:
             assert set(_count(log, told.acknowledged)) == {1}
         assert set(_count(log, told.not_written)) <= {0}
-        assert _count(log, told.unknown) in ([], [0, 0], [1, 1])
+        if served.declared.atomic_append:
+            assert _count(log, told.unknown) in ([], [0, 0], [1, 1])
     await _assert_unknowns_can_be_retried(served, everything)
 
 
