@@ -24,8 +24,7 @@ class Commits(CommitReading):
     ) -> AppendResult:
         """A look at the newest commits and one conditional put; under NO_STREAM the put alone."""
         items.check_expected(expected)
-        items.check(events, events_max=None, bytes_max=ITEM_BYTES_MAX - items.KEY_BYTES_MAX)
-        items.partition(stream)
+        items.check(stream, events, events_max=None, bytes_max=ITEM_BYTES_MAX - items.KEY_BYTES_MAX)
         if expected is StreamState.NO_STREAM and await self._put_behind(stream, _NOTHING, events):
             return AppendResult(len(events) - 1, None)
         while True:

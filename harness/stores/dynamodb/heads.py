@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from harness.errors import AppendRefused, WrongExpectedVersion
 from harness.store import (
     AppendResult,
     ExpectedVersion,
+    Guarantees,
     NewEvent,
     Position,
     RecordedEvent,
@@ -20,6 +21,7 @@ from harness.stores.dynamodb import items
 from harness.stores.dynamodb.driver import Declined, Item
 from harness.stores.dynamodb.event_items import EventItems
 from harness.stores.dynamodb.items import TRANSACTION_BYTES_MAX, int_of, key, n, now_us
+from harness.stores.dynamodb.options import DynamoOptions
 from harness.stores.dynamodb.scanning import nothing_to_follow, scanned
 from harness.stores.dynamodb.session import CONDITION
 
@@ -39,13 +41,18 @@ class Heads(EventItems):
 
     batch_limit = items.TRANSACTION_ITEMS_MAX - 1
 
+    @classmethod
+    def declares(cls, options: DynamoOptions) -> Guarantees:
+        """As all, with what the emulator does to conflicts."""
+        note = "the emulator takes 10 ms, one at a time, to cancel a transaction in part: conflicts"
+        return replace(super().declares(options), occ_note=f"{note} look dearer than the service's")
+
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """One transaction; under ANY and EXISTS behind a look at the stream's newest events."""
         items.check_expected(expected)
-        items.check(events, events_max=self.batch_limit, bytes_max=TRANSACTION_BYTES_MAX)
-        items.partition(stream)
+        items.check(stream, events, events_max=self.batch_limit, bytes_max=TRANSACTION_BYTES_MAX)
         match expected:
             case StreamState.ANY | StreamState.EXISTS:
                 version = await self._append_somewhere(stream, events, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 from harness.stores.dynamodb.driver import (
@@ -20,6 +21,8 @@ from harness.stores.dynamodb.signing import Signer
 
 _CONNECT_WITHIN_S = 5.0
 _HTTP_OK = 200
+_LARGE_BYTES = 1 << 20
+"""aiohttp wants more than this in pieces."""
 _TOO_LARGE = 413
 
 
@@ -44,8 +47,9 @@ class HttpClient:
         """One POST; the deadline counts from here, waiting for a connection included."""
         payload = orjson.dumps(body, default=_base64)
         headers = self._signer.headers(operation, payload)
+        data = BytesIO(payload) if len(payload) > _LARGE_BYTES else payload
         try:
-            async with self._session.post(self._url, data=payload, headers=headers) as response:
+            async with self._session.post(self._url, data=data, headers=headers) as response:
                 status, text = response.status, await response.read()
         except aiohttp.ClientConnectorError as error:
             raise NotReached(str(error)) from None

@@ -25,8 +25,8 @@ TRANSACTION_ITEMS_MAX = 100
 STREAM = "S#"
 """What stands before a stream's name in `PK`: other items of the table begin differently."""
 KEY_BYTES_MAX = 2048
-_KEYS_BYTES = 40
-"""Names and numbers of an event's attributes, counted generously."""
+_KEYS_BYTES = 120
+"""Names and numbers of an event's attributes, also of its copy in a log, counted generously."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 8
 
@@ -117,13 +117,16 @@ def same(event: NewEvent, written: RecordedEvent) -> bool:
     )
 
 
-def check(events: Sequence[NewEvent], *, events_max: int | None, bytes_max: int) -> None:
+def check(
+    stream: str, events: Sequence[NewEvent], *, events_max: int | None, bytes_max: int
+) -> None:
     """Raise what forbids an append before anything is sent."""
+    key_bytes = len(partition(stream).encode())
     if not events:
         raise EmptyAppend("an append needs at least one event")
     if events_max is not None and len(events) > events_max:
         raise BatchTooLarge(f"{len(events)} events; at most {events_max} fit into one append")
-    sizes = [size_of(event) for event in events]
+    sizes = [key_bytes + size_of(event) for event in events]
     if max(sizes) > ITEM_BYTES_MAX:
         raise EventTooLarge(f"an item of {max(sizes)} bytes; at most {ITEM_BYTES_MAX} are kept")
     if sum(sizes) > bytes_max:
@@ -139,7 +142,7 @@ def check_expected(expected: ExpectedVersion) -> None:
 
 
 def size_of(event: NewEvent) -> int:
-    """Bytes of an event's item, its key's stream name not among them."""
+    """Bytes of an event's item beside the partition key."""
     try:
         type_bytes = len(event.type.encode())
     except UnicodeEncodeError as error:

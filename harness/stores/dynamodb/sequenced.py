@@ -45,8 +45,7 @@ class Sequenced(LogReading):
     ) -> AppendResult:
         """Join the next transaction and wait for this append's own answer."""
         items.check_expected(expected)
-        items.check(events, events_max=self.batch_limit, bytes_max=BYTES_MAX)
-        items.partition(stream)
+        items.check(stream, events, events_max=self.batch_limit, bytes_max=BYTES_MAX)
         answer = await self._sequencer.append(stream, events, expected)
         if answer.position is not None:
             return AppendResult(answer.version, Position((answer.position,)))

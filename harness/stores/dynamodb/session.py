@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from harness.errors import (
@@ -21,6 +21,7 @@ from harness.errors import (
     StoreUnavailable,
 )
 from harness.store import Endpoint
+from harness.stores.dynamodb import units
 from harness.stores.dynamodb.boto_client import BotoClient
 from harness.stores.dynamodb.driver import (
     Client,
@@ -80,7 +81,7 @@ class Session:
         """
         for tried in range(_CLASH_TRIES):
             try:
-                return await self._call(operation, body, "write_units")
+                return await self._call(operation, body, units.WRITE)
             except (NotReached, Unanswered) as error:
                 raise _append_error(error) from error
             except Declined as error:
@@ -106,7 +107,7 @@ class Session:
         Raises `ReadFailed` or `StoreUnavailable`.
         """
         try:
-            return await self._call(operation, body, "read_units")
+            return await self._call(operation, body, units.READ)
         except Declined as error:
             if error.code == MISSING:
                 return {}
@@ -140,6 +141,8 @@ class Session:
                 return {}
             if error.code in _UNKNOWN_IDENTITY:
                 raise NoServer(f"dynamodb: {error}") from error
+            if not error.code.endswith("Exception") and error.status < _SERVER_FAULT:
+                raise NoServer(f"dynamodb: no DynamoDB answers there ({error})") from error
             raise ReadFailed(f"DynamoDB: {error}") from error
         except (NotReached, Unanswered) as error:
             raise StoreUnavailable(f"no connection to DynamoDB: {error}") from error
@@ -156,11 +159,9 @@ class Session:
         except (NotReached, Unanswered) as error:
             raise _append_error(error) from error
 
-    async def _call(self, operation: str, body: Item, units: str) -> dict[str, Any]:
+    async def _call(self, operation: str, body: Item, kind: str) -> dict[str, Any]:
         answer = await self.client.call(operation, {**body, "ReturnConsumedCapacity": "TOTAL"})
-        consumed = answer.get("ConsumedCapacity", ())
-        for one in (consumed,) if isinstance(consumed, Mapping) else consumed:
-            self.units[units] += one["CapacityUnits"]
+        units.count(self.units, kind, body, answer)
         return answer
 
 

@@ -79,7 +79,7 @@ class Template(DynamoBase):
     ) -> AppendResult:
         """Puts behind whatever version the caller says, whether it is the head or not."""
         items.check_expected(expected)
-        items.check(events, events_max=None, bytes_max=_UNBOUNDED)
+        items.check(stream, events, events_max=None, bytes_max=_UNBOUNDED)
         match expected:
             case StreamState.NO_STREAM:
                 head = -1
