@@ -283,7 +283,7 @@ async def test_two_sequencers_on_one_log_are_slow_and_never_wrong(dynamodb):
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_consumed_capacity_is_counted_as_the_server_tells_it(dynamodb, driver):
     """And by the service's rule, since Local forgets most of a transaction."""
-    batch = [event(b"x" * 2000), *events(9)]
+    batch = [event(b"x" * 1500), *events(9)]
     for variant, by_rule in (("", 24.0), ("sequenced", 46.0), ("commit", None)):
         async with store(dynamodb, variant, driver=driver) as subject:
             assert isinstance(subject.store, Costed)
