@@ -127,6 +127,8 @@ class Guarantees:
     """`none`: an acknowledged event may be overwritten or lost without anyone tampering."""
     payload: Literal["exact", "json"] = "exact"
     """`json`: the same JSON value comes back, not the same bytes."""
+    keeps_metadata: bool = True
+    """False where an event comes back without what was said about it."""
     durability: Durability
     writers: Literal["many", "one-per-partition", "one"]
     event_limit_bytes: int | None = None
@@ -255,6 +257,15 @@ class Tamper(Protocol):
 
     async def delete(self, stream: str, version: int) -> bool:
         """Try to delete a recorded event; whether the store let it happen."""
+        ...
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """A store that is billed by use and is told what each call consumed."""
+
+    def costs(self) -> Mapping[str, float]:
+        """Units that this connection consumed so far, by their name: `write_units` and so on."""
         ...
 
 

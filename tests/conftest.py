@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,6 +16,8 @@ from harness.servers import Server, serving
 
 TEST_LIMIT_S = 60.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
+SURVIVING: Mapping[str, Mapping[str, str]] = {"dynamodb": {"storage": "file"}}
+"""Settings with which a server that keeps everything in memory survives being stopped."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,22 +46,28 @@ async def _limited(coroutine) -> None:
 @pytest.fixture(scope="session")
 def servers(
     runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Server]]:
-    """`servers(technology)`: started at the first call, shared by the session, else a skip."""
-    stack = AsyncExitStack()
-    started: dict[str, Server | NoServer] = {}
+) -> Iterator[Callable[..., Server]]:
+    """`servers(technology)`: started at the first call, shared by the session, else a skip.
 
-    async def start(technology: str) -> Server | NoServer:
+    `surviving=True` asks for one whose data is there again after it was stopped.
+    """
+    stack = AsyncExitStack()
+    started: dict[tuple[str, bool], Server | NoServer] = {}
+
+    async def start(technology: str, settings: Mapping[str, str]) -> Server | NoServer:
         scratch = tmp_path_factory.mktemp(technology)
+        serve = serving(technology, scratch=scratch, settings=settings)
         try:
-            return await stack.enter_async_context(serving(technology, scratch=scratch))
+            return await stack.enter_async_context(serve)
         except NoServer as error:
             return error
 
-    def server(technology: str) -> Server:
-        if technology not in started:
-            started[technology] = runner.run(start(technology))
-        match started[technology]:
+    def server(technology: str, *, surviving: bool = False) -> Server:
+        settings = SURVIVING.get(technology, {}) if surviving else {}
+        kind = (technology, bool(settings))
+        if kind not in started:
+            started[kind] = runner.run(start(technology, settings))
+        match started[kind]:
             case NoServer() as error:
                 pytest.skip(str(error))
             case running:

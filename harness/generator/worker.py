@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from harness.generator.progress import Ticker, Watcher
 from harness.generator.recording import Rows, Sink
 from harness.generator.samples import SampleRows
 from harness.scenario.types import ClosedLoop, OpenLoop, Trial
-from harness.store import EventStore
+from harness.store import Costed, EventStore
 from harness.workload import Subscribing, Workload
 
 
@@ -47,6 +47,8 @@ class Measured:
     refusals: dict[str, int]
     generator_cpu_s: float
     server_cpu_s: float | None
+    costs: dict[str, float]
+    """Units that a store billed by use consumed in the window; empty for the others."""
     prefilled_events: int
     pacer: str
 
@@ -96,11 +98,11 @@ class Worker:
         async with self._followers() as followers:
             await self._offer(itertools.repeat(WARM_UP_OP), self._trial.warm_up_s, None)
             async with frozen_garbage(), Ticker(self._samples, self._clock, watcher):
-                before = (time.process_time(), server_cpu_s())
+                before = (time.process_time(), server_cpu_s(), _costs(self._store))
                 window = await self._offer(
                     itertools.count(), self._trial.duration_s, self._trial.operations
                 )
-                after = (time.process_time(), server_cpu_s())
+                after = (time.process_time(), server_cpu_s(), _costs(self._store))
             wanted = self._prefilled + sum(client.acknowledged for client in self._clients)
             await followers.caught_up(wanted, within_s=self._trial.drain_s)
         return Measured(
@@ -109,6 +111,7 @@ class Worker:
             refusals=dict(self._appends.refusals),
             generator_cpu_s=after[0] - before[0],
             server_cpu_s=_difference(before[1], after[1]),
+            costs={name: units - before[2].get(name, 0) for name, units in after[2].items()},
             prefilled_events=self._prefilled,
             pacer=self._pacer.name,
         )
@@ -174,6 +177,10 @@ def intended_times(
     mean = load.rate_per_s * duration_s
     drawn = schedule(load, math.ceil(mean + 10 * math.sqrt(mean) + 10), seed)
     return drawn[drawn < duration_s * NS_A_SECOND]
+
+
+def _costs(store: EventStore) -> Mapping[str, float]:
+    return store.costs() if isinstance(store, Costed) else {}
 
 
 def _difference(before: float | None, after: float | None) -> float | None:

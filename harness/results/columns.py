@@ -152,6 +152,7 @@ _SURROUNDINGS = (
     Column("emulator", "text", "", "a sentence to show where the store stands in for a service"),
     Column("generator_cpu_s", "float", "s", "CPU time of the load generator while measuring"),
     Column("server_cpu_s", "float", "s", "CPU time of the server's processes while measuring"),
+    Column("costs", "json", "", "units that the server says it consumed while measuring, by kind"),
     Column("pacer", "text", "", "what timed the intended starts"),
     Column("loop", "text", "", "event loop: asyncio or uvloop"),
 )

@@ -110,6 +110,7 @@ def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
         "measured_s": seconds,
         "generator_cpu_s": measured.generator_cpu_s,
         "server_cpu_s": measured.server_cpu_s,
+        "costs": json.dumps(measured.costs),
         "pacer": measured.pacer if trial.load.__class__ is not ClosedLoop else "none (closed loop)",
         "refusals": json.dumps(measured.refusals),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from harness.runner.rows import Row
@@ -44,6 +45,7 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
         (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
         (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
+        (row["costs"] != "{}" and row["events"] > 0, _costs(row)),
     ]
     return [text for holds, text in found if holds]
 
@@ -68,6 +70,13 @@ def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
         or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s
         or (late_ns is not None and late_ns > LATE_SHARE * (response_ns or 0.0))
     )
+
+
+def _costs(row: Row) -> str:
+    """What an event costs where use is billed; reads of the same window are part of it."""
+    costs = json.loads(row["costs"]).items()
+    each = (f"{_share(n, row['events']):.2f} {name.replace('_', ' ')}" for name, n in sorted(costs))
+    return f"consumed an event: {', '.join(each)}"
 
 
 def _busy(row: Row) -> str:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 60.0
+_REAP_LIMIT_S = 5.0
 _POLL_S = 0.005
 _PROGRESS_S = 2.0
 
@@ -116,7 +117,7 @@ class NativeServer:
         self._look()
         child = _started(self._child)
         await tree.kill(child.root)
-        child.poll()
+        await _reaped(child)
 
     async def pause(self) -> None:
         """SIGSTOP the whole process tree."""
@@ -147,7 +148,7 @@ class NativeServer:
     async def _prepare(self, command: Command) -> None:
         child = self._spawn(command, signal.SIGTERM)
         in_time = await tree.gone([child.root], limit_s=_START_LIMIT_S)
-        if child.poll() != 0:
+        if await _reaped(child) != 0:
             what = "failed" if in_time else f"did not end within {_START_LIMIT_S:.0f} s"
             raise self._failure(f"{Path(command[0]).name} {what}")
 
@@ -177,7 +178,7 @@ class NativeServer:
         if not await tree.gone(family, limit_s=_STOP_LIMIT_S):
             _LOG.warning("%s did not stop within %.0f s: killed", self.technology, _STOP_LIMIT_S)
             await tree.kill(child.root)
-        child.poll()
+        await _reaped(child)
 
     def _spawn(self, command: Command, ending: signal.Signals) -> Child:
         try:
@@ -192,6 +193,19 @@ class NativeServer:
         why = telling_line(log) or "it printed nothing"
         kept = keep(log, self.technology)
         return NoServer(f"{self.technology}: {what}: {why}" + (f" (log: {kept})" if kept else ""))
+
+
+async def _reaped(child: Child) -> int | None:
+    """The exit code of a tree that has gone; `None` if the system does not let go of it.
+
+    A JVM whose main thread has ended counts as gone while others of its threads still end.
+    """
+    for _ in range(round(_REAP_LIMIT_S / _POLL_S)):
+        code = child.poll()
+        if code is not None:
+            return code
+        await asyncio.sleep(_POLL_S)
+    return child.poll()
 
 
 def _started(part: T | None) -> T:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from harness.servers import postgres, postgres_dsn
+from harness.servers import dynamodb, dynamodb_endpoint, postgres, postgres_dsn
 from harness.servers.external import External
 from harness.servers.protocol import Way
 
 TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
     {
+        "dynamodb": {
+            "external": External("dynamodb", "ESLAB_DYNAMODB_ENDPOINT", dynamodb_endpoint.parse),
+            "native": dynamodb.NATIVE,
+        },
         "postgres": {
             "external": External("postgres", "ESLAB_POSTGRES_DSN", postgres_dsn.parse),
             "native": postgres.NATIVE,

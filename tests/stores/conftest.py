@@ -26,7 +26,7 @@ SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
     "served": lambda case: case.kind.server is not None,
 }
 
-Opening = Callable[[Case], AbstractContextManager[Subject]]
+Opening = Callable[..., AbstractContextManager[Subject]]
 
 
 NOBODY = None
@@ -70,12 +70,12 @@ def _is_for_nobody(item: pytest.Item) -> bool:
 
 
 @pytest.fixture
-def opening(runner: asyncio.Runner, servers: Callable[[str], Server], tmp_path: Path) -> Opening:
+def opening(runner: asyncio.Runner, servers: Callable[..., Server], tmp_path: Path) -> Opening:
     """Opens a case on a fresh namespace."""
 
     @contextmanager
-    def open_case(case: Case) -> Iterator[Subject]:
-        server = servers(case.kind.server) if case.kind.server else None
+    def open_case(case: Case, *, surviving: bool = False) -> Iterator[Subject]:
+        server = servers(case.kind.server, surviving=surviving) if case.kind.server else None
         endpoint = fresh(server.endpoint if server else Endpoint(address=str(tmp_path)))
         subject = opened(case.adapter, case.options, endpoint, server)
         yield runner.run(subject.__aenter__())
@@ -101,7 +101,7 @@ def blind(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]
 @pytest.fixture
 def served(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
     """A store with a server that the test may hurt; a skip where it is not the lab's own."""
-    with opening(request.param) as subject:
+    with opening(request.param, surviving=True) as subject:
         if not subject.server.controllable:
             pytest.skip(f"{request.param}: an external server is not the suite's to stop")
         yield subject

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from harness.errors import NotWritten, UnsupportedByStore, WrongExpectedVersion
 from harness.store import AppendResult, ExpectedVersion, NewEvent
 
@@ -118,6 +120,7 @@ async def test_appends_to_different_streams_do_not_conflict(subject: Subject):
     assert len(await read_log(subject.store)) == 64
 
 
+@pytest.mark.declares(subscription=("push", "poll"))
 async def test_a_reader_behind_concurrent_writers_sees_everything_once(subject: Subject):
     """A position that commits late must not be passed over, where the store declares so."""
     elsewhere = await subject.connect() if subject.declared.writers == "many" else subject.store

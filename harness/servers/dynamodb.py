@@ -1,0 +1,108 @@
+"""DynamoDB Local as one Java process on a free port: an emulator, not the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import psutil
+
+from harness.errors import BadInput
+from harness.servers import maven
+from harness.servers.native import Native
+from harness.servers.place import Place
+from harness.servers.recipe import Plan
+from harness.store import Endpoint
+
+POM = Path(__file__).with_name("poms") / "dynamodb.xml"
+_LOG = logging.getLogger(__name__)
+_MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
+_HOST = "127.0.0.1"
+_ANSWER_LIMIT_S = 2.0
+_STORAGE = ("memory", "file")
+# Emulated accounts: with -sharedDb any names will do, and all of them see the same tables.
+_CREDENTIALS = MappingProxyType({"access_key": "eslab", "secret_key": "eslab"})
+
+
+class DynamoRecipe:
+    """An empty emulator; `storage: file` keeps its tables in SQLite, `memory` nowhere."""
+
+    technology = "dynamodb"
+    unprivileged = False
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        for name in settings:
+            if name not in ("storage", "port"):
+                raise BadInput(f"dynamodb: {name!r} is not a setting that a scenario may declare")
+        self._storage = settings.get("storage", "memory")
+        if self._storage not in _STORAGE:
+            allowed = ", ".join(_STORAGE)
+            raise BadInput(f"dynamodb: storage: {self._storage!r} is none of {allowed}")
+        self._port = _port(settings.get("port")) or _free_port()
+
+    def plan(self, place: Place) -> Plan:
+        """One JVM. Fetches its jars if need be."""
+        jars = maven.jars(self.technology, POM)
+        _LOG.info("dynamodb: DynamoDB Local is under Amazon's own licence, yours to accept")
+        serve = [maven.java(), "-Xmx1g", f"-Djava.library.path={jars}", "-cp", f"{jars}/*", _MAIN]
+        serve += ["-port", str(self._port), "-sharedDb", "-disableTelemetry"]
+        place.data.mkdir(exist_ok=True)
+        where = ["-dbPath", str(place.data)] if self._storage == "file" else ["-inMemory"]
+        return Plan(
+            prepare=[],
+            serve=[*serve, *where],
+            orderly=signal.SIGTERM,
+            abandon=signal.SIGKILL,
+        )
+
+    async def answers(self, place: Place, pid: int) -> bool:  # noqa: ARG002
+        """Whether that very process listens at the port, and speaks HTTP by now."""
+        return _listens(pid, self._port) and await _speaks_http(self._port)
+
+    def endpoint(self, place: Place) -> Endpoint:  # noqa: ARG002
+        """Its one port, on the loopback interface's address."""
+        return Endpoint(f"http://{_HOST}:{self._port}", credentials=_CREDENTIALS)
+
+
+def _port(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise BadInput(f"dynamodb: port: {text!r} is no port number")
+    return int(text)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server((_HOST, 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+
+
+async def _speaks_http(port: int) -> bool:
+    try:
+        async with asyncio.timeout(_ANSWER_LIMIT_S):
+            reader, writer = await asyncio.open_connection(_HOST, port)
+            try:
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                return (await reader.readline()).startswith(b"HTTP/")
+            finally:
+                writer.close()
+    except OSError:
+        return False
+
+
+NATIVE = Native("dynamodb", lambda: maven.available("dynamodb", POM), DynamoRecipe)
