@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from harness.servers import postgres, postgres_dsn
+from harness.servers import kafka, kafka_bootstrap, postgres, postgres_dsn
 from harness.servers.external import External
 from harness.servers.protocol import Way
 
 TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
     {
+        "kafka": {
+            "external": External("kafka", "ESLAB_KAFKA_BOOTSTRAP", kafka_bootstrap.parse),
+            "native": kafka.NATIVE,
+        },
         "postgres": {
             "external": External("postgres", "ESLAB_POSTGRES_DSN", postgres_dsn.parse),
             "native": postgres.NATIVE,
