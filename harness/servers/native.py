@@ -148,7 +148,9 @@ class NativeServer:
         child = self._spawn(command, signal.SIGTERM)
         deadline = time.monotonic() + _START_LIMIT_S
         # Its exit code alone tells: a JVM's first thread is gone some time before its others.
-        while (code := child.poll()) is None and time.monotonic() < deadline:
+        while (code := child.poll()) is None:
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(_POLL_S)
         if code != 0:
             what = f"did not end within {_START_LIMIT_S:.0f} s" if code is None else "failed"

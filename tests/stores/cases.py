@@ -13,6 +13,7 @@ from harness.stores import kinds
 
 OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
     "sqlite": [{"synchronous": "normal"}, {"synchronous": "off"}],
+    "kafka": [{"partitions": 1}, {"flush": "each"}],
     "postgres": [
         {"payload": "jsonb"},
         {"synchronous_commit": "off"},
@@ -21,6 +22,11 @@ OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
     ],
 }
 """Option sets worth a run of their own, on a technology's default design."""
+
+EVERYWHERE: Mapping[str, list[dict[str, Any]]] = {
+    "kafka": [{"driver": "librdkafka"}],
+}
+"""Option sets that reach into every variant of a technology: its other drivers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +64,7 @@ def cases() -> tuple[Case, ...]:
 def _of(kind: StoreKind) -> Iterator[Case]:
     for variant in kind.variants:
         yield Case(kind, StoreRef(kind.name, variant))
+        for explicit in EVERYWHERE.get(kind.name, []):
+            yield Case(kind, StoreRef(kind.name, variant, explicit))
     for explicit in OPTION_SETS.get(kind.name, []):
         yield Case(kind, StoreRef(kind.name, "", explicit))
