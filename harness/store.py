@@ -71,9 +71,16 @@ class RecordedEvent:
     recorded_at: datetime
 
 
+UNTOLD = -1
+"""The version in an `AppendResult` of a store that numbers events only when they are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """Where the last event of an append was written; `position` only where the store tells."""
+    """Where the last event of an append was written; `position` only where the store tells.
+
+    `version` is `UNTOLD` where the store declares that it does not tell.
+    """
 
     version: int
     position: Position | None
@@ -115,6 +122,8 @@ class Guarantees:
 
     occ: Literal["native", "emulated", "none"]
     occ_note: str = ""
+    tells_version: bool = True
+    """False where an append's version is `UNTOLD`: events get versions only when they are read."""
     atomic_append: bool
     batch_limit: int | None = None
     global_order: Literal["total", "per-partition", "none"]

@@ -11,7 +11,7 @@ from typing import Protocol
 from harness.errors import StoreError, UnsupportedByStore
 from harness.generator.choice import Chooser
 from harness.generator.events import EventFactory
-from harness.generator.journal import AppendLog, Journal, expected_code
+from harness.generator.journal import NOTHING, AppendLog, Journal, expected_code
 from harness.generator.samples import SampleRows
 from harness.outcome import Outcome, outcome_of
 from harness.store import EventStore, StreamState
@@ -22,6 +22,7 @@ Offered = tuple[int, int, int]
 """Number of the operation, its intended start and its dispatch, in ns on the trial's clock."""
 
 _ANY = StreamState.ANY
+_NOTHING = NOTHING
 _OK = Outcome.OK
 _REFUSED = Outcome.REFUSED
 
@@ -106,7 +107,7 @@ class Client:
             for op, intended_ns, dispatched_ns in source.take():
                 journal.op = op
                 journal.attempts = journal.written_before = cycle.events_read = 0
-                journal.version = -1
+                journal.version = _NOTHING
                 outcome = _OK
                 sent_ns = clock() if queues else dispatched_ns
                 try:
@@ -120,7 +121,7 @@ class Client:
                         op, intended_ns, dispatched_ns, sent_ns, Outcome.UNFINISHED
                     )
                     raise
-                if journal.version < 0:
+                if journal.version == _NOTHING:
                     self._record_unwritten(op, intended_ns, dispatched_ns, sent_ns, outcome)
                 else:
                     events = journal.events

@@ -12,6 +12,8 @@ from harness.outcome import Outcome, outcome_of, reason_of
 from harness.store import AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
 
 APPEND_COLUMNS = ("op", "stream", "first", "count", "expected", "version", "outcome", "ended_ns")
+NOTHING = -2
+"""The version of a journal whose operation has acknowledged no append so far."""
 PREFILL_OP = -1
 WARM_UP_OP = -2
 
@@ -47,7 +49,8 @@ class Journal:
     """One client's view of the store: reads pass through, appends are remembered.
 
     After an operation `version` is that of its last acknowledged append, with `stream`,
-    `events` and `expected` beside it, or -1 where nothing was acknowledged.
+    `events` and `expected` beside it: `UNTOLD` where the store does not tell it, `NOTHING`
+    where nothing was acknowledged.
     """
 
     __slots__ = (
@@ -79,7 +82,7 @@ class Journal:
         self.op = PREFILL_OP
         self.attempts = 0
         self.written_before = 0
-        self.version = -1
+        self.version = NOTHING
 
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
@@ -94,7 +97,7 @@ class Journal:
         except asyncio.CancelledError:
             self._write_down(stream, events, expected, -1, Outcome.UNKNOWN)
             raise
-        if self.version >= 0:
+        if self.version != NOTHING:
             self._set_aside()
         self.stream = stream
         self.events = events

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.generator.client import Clock
 from harness.generator.events import EventFactory
-from harness.generator.journal import PREFILL_OP, AppendLog, Journal
+from harness.generator.journal import NOTHING, PREFILL_OP, AppendLog, Journal
 from harness.generator.samples import SampleRows
 from harness.outcome import Outcome
 from harness.store import EventStore, StreamState
@@ -51,7 +51,7 @@ class Prefiller:
         events = self.factory.new_events(count)
         sent_ns = self.clock()
         result = await journal.append(stream, events, expected=StreamState.ANY)
-        journal.version = -1
+        journal.version = NOTHING
         self.samples.add_operation(
             PREFILL_OP,
             -1,

@@ -181,7 +181,7 @@ SAMPLES: tuple[Column, ...] = (
     _key("first", "int", "sequence number of that append's first event; −1 without one"),
     _key("count", "int", "events in that append", "count"),
     _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
-    _key("version", "int", "version of its last event; −1 without an acknowledged append"),
+    _key("version", "int", "version of its last event; −1 if none was acknowledged or told"),
 )
 
 APPENDS: tuple[Column, ...] = (
@@ -190,7 +190,7 @@ APPENDS: tuple[Column, ...] = (
     _key("first", "int", "sequence number of its first event"),
     _key("count", "int", "events in the append", "count"),
     _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
-    _key("version", "int", "version of its last event; −1 if not acknowledged"),
+    _key("version", "int", "version of its last event; −1 if not acknowledged or told"),
     _key("outcome", "int", "code of harness.outcome.Outcome"),
     _key("ended_ns", "int", "when the answer came", "ns"),
 )

@@ -30,7 +30,7 @@ class TrialFiles:
 def all_appends(files: TrialFiles) -> history.Appends:
     """Every append of the trial: those in the operations' own rows, and the others."""
     own = read_columns(files.samples, _APPEND)
-    written = own["version"] >= 0
+    written = own["count"] > 0
     others = read_columns(files.appends, (*_APPEND, "outcome"))
     columns = {name: np.concatenate((own[name][written], others[name])) for name in _APPEND}
     acknowledged = np.full(int(written.sum()), int(Outcome.OK))
@@ -77,7 +77,7 @@ def delivery_latencies_ns(samples: Columns, deliveries: Columns) -> np.ndarray:
 
     Negative where the subscriber was faster than the answer to the writer.
     """
-    measured = (samples["op"] >= 0) & (samples["version"] >= 0)
+    measured = (samples["op"] >= 0) & (samples["count"] > 0)
     first = samples["first"][measured]
     order = np.argsort(first)
     first, count = first[order], samples["count"][measured][order]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from harness.servers import dynamodb, dynamodb_endpoint, postgres, postgres_dsn
+from harness.servers import (
+    dynamodb,
+    dynamodb_endpoint,
+    kafka,
+    kafka_bootstrap,
+    postgres,
+    postgres_dsn,
+)
 from harness.servers.external import External
 from harness.servers.protocol import Way
 
@@ -14,6 +21,10 @@ TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
         "dynamodb": {
             "external": External("dynamodb", "ESLAB_DYNAMODB_ENDPOINT", dynamodb_endpoint.parse),
             "native": dynamodb.NATIVE,
+        },
+        "kafka": {
+            "external": External("kafka", "ESLAB_KAFKA_BOOTSTRAP", kafka_bootstrap.parse),
+            "native": kafka.NATIVE,
         },
         "postgres": {
             "external": External("postgres", "ESLAB_POSTGRES_DSN", postgres_dsn.parse),

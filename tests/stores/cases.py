@@ -13,6 +13,7 @@ from harness.stores import kinds
 
 OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
     "sqlite": [{"synchronous": "normal"}, {"synchronous": "off"}],
+    "kafka": [{"partitions": 1}, {"flush": "each"}],
     "postgres": [
         {"payload": "jsonb"},
         {"synchronous_commit": "off"},
@@ -24,6 +25,7 @@ OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
 
 EVERYWHERE: Mapping[str, list[dict[str, Any]]] = {
     "dynamodb": [{"driver": "http"}],
+    "kafka": [{"driver": "librdkafka"}],
 }
 """Option sets that reach into every variant of a technology: its other drivers."""
 

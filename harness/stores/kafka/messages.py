@@ -1,0 +1,89 @@
+"""Events as Kafka's messages, and back: the stream is the key, the data the value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from harness.errors import AppendRefused, EmptyAppend, EventTooLarge
+from harness.store import NewEvent, Position, RecordedEvent
+
+EVENT_LIMIT_BYTES = 1_000_000
+"""Of everything in an event together: what a broker takes as it comes, less its own overhead."""
+_MS = 1000.0
+_VERSION_BYTES = 8
+
+Headers = list[tuple[str, bytes]]
+
+
+class Message(NamedTuple):
+    """What a producer is given."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class Record(NamedTuple):
+    """What a consumer gets; `recorded_ms` is the broker's clock since 1970."""
+
+    partition: int
+    offset: int
+    recorded_ms: int
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+def key_of(stream: str) -> bytes:
+    """A stream's key. Raises `AppendRefused` for text that has no UTF-8."""
+    try:
+        return stream.encode()
+    except UnicodeEncodeError as error:
+        raise AppendRefused(str(error), reason="UnicodeEncodeError") from error
+
+
+def messages(stream: str, events: Sequence[NewEvent]) -> list[Message]:
+    """One message an event, in their order."""
+    if not events:
+        raise EmptyAppend("an append needs at least one event")
+    key = key_of(stream)
+    return [Message(key, event.data, _headers(event, len(key))) for event in events]
+
+
+def versioned(message: Message, version: int) -> Message:
+    """The message, telling the version of its event."""
+    header = ("version", version.to_bytes(_VERSION_BYTES))
+    return Message(message.key, message.value, [*message.headers, header])
+
+
+def told_version(record: Record) -> int:
+    """The version that `versioned` wrote."""
+    return int.from_bytes(dict(record.headers)["version"])
+
+
+def recorded(record: Record, version: int, position: Position) -> RecordedEvent:
+    """The event that a record holds."""
+    headers = dict(record.headers)
+    return RecordedEvent(
+        UUID(bytes=headers["id"]),
+        record.key.decode(),
+        version,
+        position,
+        headers["type"].decode(),
+        record.value,
+        headers.get("metadata", b""),
+        datetime.fromtimestamp(record.recorded_ms / _MS, UTC),
+    )
+
+
+def _headers(event: NewEvent, key_bytes: int) -> Headers:
+    kind = event.type.encode()
+    if len(event.data) + len(event.metadata) + len(kind) + key_bytes > EVENT_LIMIT_BYTES:
+        raise EventTooLarge(f"over {EVENT_LIMIT_BYTES} bytes, as Kafka's brokers come")
+    headers = [("id", event.id.bytes), ("type", kind)]
+    if event.metadata:
+        headers.append(("metadata", event.metadata))
+    return headers
