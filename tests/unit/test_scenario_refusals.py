@@ -76,7 +76,7 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
 
 
 STORES = {
-    "[postgre]": "2:10: unknown store 'postgre'; allowed: memory, null, postgres, sqlite "
+    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, memory, null, postgres, sqlite "
     "(did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
     "table-lock, counter, coalesced, template (did you mean 'row'?)",
