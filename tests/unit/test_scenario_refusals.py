@@ -43,7 +43,7 @@ REFUSED = {
     "events: {types: {}}": "4:17: events.types: expected at least 1, got a mapping",
     "streams: {choice: sideways}": "4:19: streams.choice: expected 'uniform' or 'latest', "
     "got 'sideways'",
-    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: postgres "
+    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, postgres "
     "(did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
     "warm_up_s, duration_s, operations, drain_s and what is in them",
