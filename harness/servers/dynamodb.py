@@ -24,7 +24,15 @@ _LOG = logging.getLogger(__name__)
 _MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
 _HOST = "127.0.0.1"
 _ANSWER_LIMIT_S = 2.0
-_STORAGE = ("memory", "file")
+_ALLOWED: Mapping[str, Mapping[str, list[str]]] = MappingProxyType(
+    {
+        "storage": {"memory": ["-inMemory"], "file": ["-dbPath"]},
+        # A JVM that optimises fully needs some 20 s of load, and a core, until it is steady:
+        # trials of a few seconds would measure how warm it happens to be.
+        "compiler": {"quick": ["-XX:TieredStopAtLevel=1"], "full": []},
+    }
+)
+"""Settings of the lab's own words, and what they are on the command line; defaults first."""
 # Emulated accounts: with -sharedDb any names will do, and all of them see the same tables.
 _CREDENTIALS = MappingProxyType({"access_key": "eslab", "secret_key": "eslab"})
 
@@ -36,26 +44,29 @@ class DynamoRecipe:
     unprivileged = False
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        for name in settings:
-            if name not in ("storage", "port"):
+        for name, value in settings.items():
+            if name not in (*_ALLOWED, "port"):
                 raise BadInput(f"dynamodb: {name!r} is not a setting that a scenario may declare")
-        self._storage = settings.get("storage", "memory")
-        if self._storage not in _STORAGE:
-            allowed = ", ".join(_STORAGE)
-            raise BadInput(f"dynamodb: storage: {self._storage!r} is none of {allowed}")
+            if value not in _ALLOWED.get(name, (value,)):
+                allowed = ", ".join(_ALLOWED[name])
+                raise BadInput(f"dynamodb: {name}: {value!r} is none of {allowed}")
+        chosen = {name: settings.get(name, next(iter(words))) for name, words in _ALLOWED.items()}
+        self._storage, self._compiler = (_ALLOWED[name][chosen[name]] for name in _ALLOWED)
         self._port = _port(settings.get("port")) or _free_port()
 
     def plan(self, place: Place) -> Plan:
         """One JVM. Fetches its jars if need be."""
         jars = maven.jars(self.technology, POM)
         _LOG.info("dynamodb: DynamoDB Local is under Amazon's own licence, yours to accept")
-        serve = [maven.java(), "-Xmx1g", f"-Djava.library.path={jars}", "-cp", f"{jars}/*", _MAIN]
-        serve += ["-port", str(self._port), "-sharedDb", "-disableTelemetry"]
+        java = [maven.java(), "-Xmx1g", *self._compiler]
+        java += [f"-Djava.library.path={jars}", "-cp", f"{jars}/*"]
         place.data.mkdir(exist_ok=True)
-        where = ["-dbPath", str(place.data)] if self._storage == "file" else ["-inMemory"]
+        flags = ["-port", str(self._port), "-sharedDb", "-disableTelemetry", *self._storage]
+        if "-dbPath" in flags:
+            flags.append(str(place.data))
         return Plan(
             prepare=[],
-            serve=[*serve, *where],
+            serve=[*java, _MAIN, *flags],
             orderly=signal.SIGTERM,
             abandon=signal.SIGKILL,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import dynamodb
 import generator
 import postgres
 from table import Table
@@ -17,6 +18,8 @@ PARTS = {
     "memory": generator.memory,
     "designs": postgres.designs,
     "pgbench": postgres.against_pgbench,
+    "dynamodb-drivers": dynamodb.drivers,
+    "dynamodb-designs": dynamodb.designs,
 }
 
 

@@ -40,6 +40,7 @@ class HttpClient:
                 total=options.deadline_s,
                 sock_connect=min(options.deadline_s, _CONNECT_WITHIN_S),
             ),
+            cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
 
