@@ -116,7 +116,7 @@ class NativeServer:
         self._look()
         child = _started(self._child)
         await tree.kill(child.root)
-        child.poll()
+        await _exit_code(child, limit_s=_STOP_LIMIT_S)
 
     async def pause(self) -> None:
         """SIGSTOP the whole process tree."""
@@ -146,12 +146,7 @@ class NativeServer:
 
     async def _prepare(self, command: Command) -> None:
         child = self._spawn(command, signal.SIGTERM)
-        deadline = time.monotonic() + _START_LIMIT_S
-        # Its exit code alone tells: a JVM's first thread is gone some time before its others.
-        while (code := child.poll()) is None:
-            if time.monotonic() > deadline:
-                break
-            await asyncio.sleep(_POLL_S)
+        code = await _exit_code(child, limit_s=_START_LIMIT_S)
         if code != 0:
             what = f"did not end within {_START_LIMIT_S:.0f} s" if code is None else "failed"
             raise self._failure(f"{Path(command[0]).name} {what}")
@@ -182,7 +177,7 @@ class NativeServer:
         if not await tree.gone(family, limit_s=_STOP_LIMIT_S):
             _LOG.warning("%s did not stop within %.0f s: killed", self.technology, _STOP_LIMIT_S)
             await tree.kill(child.root)
-        child.poll()
+        await _exit_code(child, limit_s=_STOP_LIMIT_S)
 
     def _spawn(self, command: Command, ending: signal.Signals) -> Child:
         try:
@@ -197,6 +192,19 @@ class NativeServer:
         why = telling_line(log) or "it printed nothing"
         kept = keep(log, self.technology)
         return NoServer(f"{self.technology}: {what}: {why}" + (f" (log: {kept})" if kept else ""))
+
+
+async def _exit_code(child: Child, *, limit_s: float) -> int | None:
+    """Wait for a child's end; `None` if it still runs after `limit_s`.
+
+    Its exit code alone tells: a JVM's first thread is a zombie while its others still end.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        code = child.poll()
+        if code is not None or time.monotonic() > deadline:
+            return code
+        await asyncio.sleep(_POLL_S)
 
 
 def _started(part: T | None) -> T:
