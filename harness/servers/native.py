@@ -29,7 +29,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 60.0
-_REAP_LIMIT_S = 5.0
 _POLL_S = 0.005
 _PROGRESS_S = 2.0
 
@@ -117,7 +116,7 @@ class NativeServer:
         self._look()
         child = _started(self._child)
         await tree.kill(child.root)
-        await _reaped(child)
+        await _exit_code(child, limit_s=_STOP_LIMIT_S)
 
     async def pause(self) -> None:
         """SIGSTOP the whole process tree."""
@@ -147,9 +146,9 @@ class NativeServer:
 
     async def _prepare(self, command: Command) -> None:
         child = self._spawn(command, signal.SIGTERM)
-        in_time = await tree.gone([child.root], limit_s=_START_LIMIT_S)
-        if await _reaped(child) != 0:
-            what = "failed" if in_time else f"did not end within {_START_LIMIT_S:.0f} s"
+        code = await _exit_code(child, limit_s=_START_LIMIT_S)
+        if code != 0:
+            what = f"did not end within {_START_LIMIT_S:.0f} s" if code is None else "failed"
             raise self._failure(f"{Path(command[0]).name} {what}")
 
     async def _launch(self) -> None:
@@ -178,7 +177,7 @@ class NativeServer:
         if not await tree.gone(family, limit_s=_STOP_LIMIT_S):
             _LOG.warning("%s did not stop within %.0f s: killed", self.technology, _STOP_LIMIT_S)
             await tree.kill(child.root)
-        await _reaped(child)
+        await _exit_code(child, limit_s=_STOP_LIMIT_S)
 
     def _spawn(self, command: Command, ending: signal.Signals) -> Child:
         try:
@@ -195,17 +194,17 @@ class NativeServer:
         return NoServer(f"{self.technology}: {what}: {why}" + (f" (log: {kept})" if kept else ""))
 
 
-async def _reaped(child: Child) -> int | None:
-    """The exit code of a tree that has gone; `None` if the system does not let go of it.
+async def _exit_code(child: Child, *, limit_s: float) -> int | None:
+    """Wait for a child's end; `None` if it still runs after `limit_s`.
 
-    A JVM whose main thread has ended counts as gone while others of its threads still end.
+    Its exit code alone tells: a JVM's first thread is a zombie while its others still end.
     """
-    for _ in range(round(_REAP_LIMIT_S / _POLL_S)):
+    deadline = time.monotonic() + limit_s
+    while True:
         code = child.poll()
-        if code is not None:
+        if code is not None or time.monotonic() > deadline:
             return code
         await asyncio.sleep(_POLL_S)
-    return child.poll()
 
 
 def _started(part: T | None) -> T:

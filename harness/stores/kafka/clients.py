@@ -68,10 +68,6 @@ class Consumer(Protocol):
     places: dict[int, int]
     """The next offset of each assigned partition, beyond what is no record."""
 
-    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Where each partition ends now, for readers of committed records."""
-        ...
-
     async def assign(self, starts: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on; none to rest."""
         ...
@@ -98,6 +94,14 @@ class Administrator(Protocol):
 
     async def exists(self) -> bool:
         """Whether the topic is there."""
+        ...
+
+    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where each partition ends now, records of open transactions included.
+
+        A commit is acknowledged before its marker is in the partition: a reader that went
+        only as far as what is committed would miss what was acknowledged a moment ago.
+        """
         ...
 
     async def settings(self) -> dict[str, str]:

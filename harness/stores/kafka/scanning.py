@@ -31,13 +31,13 @@ class Scanner:
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Where these partitions end now."""
-        async with self._consumer() as consumer:
-            return await consumer.ends(tuple(partitions))
+        await self._require()
+        return await self._administrator.ends(tuple(partitions))
 
     async def scan(self, starts: Mapping[int, int]) -> AsyncGenerator[Page, None]:
         """One partition after the other, each up to where it ended at the first step, in pages."""
+        ends = await self.ends(starts)
         async with self._consumer() as consumer:
-            ends = await consumer.ends(tuple(starts))
             for partition in sorted(starts):
                 if starts[partition] < ends[partition]:
                     await consumer.assign({partition: starts[partition]})
@@ -85,7 +85,6 @@ class Scanner:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[Consumer]:
-        await self._require()
         consumer = self._resting.pop() if self._resting else await self._opened()
         try:
             yield consumer

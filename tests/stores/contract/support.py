@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -14,10 +15,12 @@ import pytest
 
 from harness.errors import AppendRefused, StreamNotFound, UnsupportedByStore, WrongExpectedVersion
 from harness.store import (
+    UNTOLD,
     AppendResult,
     EventStore,
     ExpectedVersion,
     NewEvent,
+    Position,
     RecordedEvent,
     StreamState,
 )
@@ -82,6 +85,30 @@ def ids(written: Sequence[NewEvent | RecordedEvent]) -> list[UUID]:
 def versions(recorded: Sequence[RecordedEvent]) -> list[int]:
     """The events' versions, in order."""
     return [one.version for one in recorded]
+
+
+def told(subject: Subject, version: int) -> int:
+    """What an append that ends at this version answers."""
+    return version if subject.declared.tells_version else UNTOLD
+
+
+def assert_same_log(
+    subject: Subject, one: Sequence[RecordedEvent], other: Sequence[RecordedEvent]
+) -> None:
+    """The same events, each stream in its order.
+
+    Where the global order is total they stand in one order, and have the same positions. Else
+    two readers may meet the streams in another order, and a position tells what was met before.
+    """
+    if subject.declared.global_order == "total":
+        assert one == other
+    else:
+        assert _by_stream(one) == _by_stream(other)
+
+
+def _by_stream(log: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+    unplaced = [replace(event, position=Position()) for event in log]
+    return sorted(unplaced, key=lambda event: event.stream)
 
 
 async def assert_conflict(

@@ -24,7 +24,7 @@ from harness.errors import (
 from harness.store import Adapter, Durability, NewEvent, RecordedEvent
 
 from ..subject import Subject
-from .support import append, event, events, following, ids, read, read_log
+from .support import append, assert_same_log, event, events, following, ids, read, read_log
 
 WRITERS = 8
 LOAD_S = 0.2
@@ -164,7 +164,7 @@ async def test_after_a_restart_everything_goes_on(served: Subject):
     async with following(store, after=seen[-1].position) as resumed:
         log = await read_log(store)
         await resumed.until(len(log) - len(seen))
-    assert seen + resumed.events == log
+    assert_same_log(served, seen + resumed.events, log)
 
 
 async def _follow_through_a_restart(served: Subject, past: int) -> list[RecordedEvent]:

@@ -10,7 +10,18 @@ from harness.errors import UnsupportedByStore
 from harness.store import Position, RecordedEvent
 
 from ..subject import Subject
-from .support import WITHIN_S, Following, append, events, following, ids, read_log, versions
+from .support import (
+    WITHIN_S,
+    Following,
+    append,
+    assert_same_log,
+    events,
+    following,
+    ids,
+    read,
+    read_log,
+    versions,
+)
 
 subscribing = pytest.mark.declares(subscription=("push", "poll"))
 SETTLE_S = 0.1
@@ -35,7 +46,7 @@ async def test_a_subscriber_gets_past_events_and_then_new_ones(subject: Subject)
         await follower.until(10)
         await asyncio.sleep(SETTLE_S)
     assert ids(follower.events) == ids(past + new)
-    assert follower.events == await read_log(subject.store)
+    assert_same_log(subject, follower.events, await read_log(subject.store))
 
 
 @subscribing
@@ -58,7 +69,7 @@ async def _resumes(subject: Subject, log: list[RecordedEvent], place: int) -> No
         await append(subject.store, "order-1", new)
         await follower.until(len(rest) + 1)
     log.append(follower.events[-1])
-    assert follower.events[:-1] == rest
+    assert_same_log(subject, follower.events[:-1], rest)
     assert ids(follower.events[-1:]) == ids(new)
 
 
@@ -83,7 +94,7 @@ async def _until_live(subject: Subject, follower: Following) -> int:
         await append(subject.store, "marker-1")
         appended += 1
         await asyncio.sleep(0.02)
-    last = (await read_log(subject.store))[-1]
+    last = (await read(subject.store, "marker-1"))[-1]
     while follower.events[-1].id != last.id:
         await follower.until(len(follower.events) + 1)
     assert len(set(ids(follower.events))) == len(follower.events) <= appended
@@ -125,7 +136,9 @@ async def test_two_subscribers_do_not_share_what_they_get(subject: Subject):
         await asyncio.gather(one.until(3), other.until(3))
         await append(subject.store, "order-1", events(3))
         await asyncio.gather(one.until(6), other.until(6))
-    assert one.events == other.events == await read_log(subject.store)
+    log = await read_log(subject.store)
+    assert_same_log(subject, one.events, log)
+    assert_same_log(subject, other.events, log)
 
 
 @subscribing
@@ -152,7 +165,7 @@ async def test_a_slow_subscriber_loses_nothing(subject: Subject):
     for number in range(30):
         await append(subject.store, f"order-{number % 3}", events(10))
     await asyncio.wait_for(handling, WITHIN_S)
-    assert seen == await read_log(subject.store)
+    assert_same_log(subject, seen, await read_log(subject.store))
 
 
 @subscribing

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import AppendRefused, ReadFailed
-from harness.stores.kafka.aio.driver import MS_A_SECOND, closed, reading
+from harness.stores.kafka.aio.driver import (
+    MS_A_SECOND,
+    aiokafka,
+    closed,
+    connection,
+    reading,
+    started,
+)
 from harness.stores.kafka.clients import Target
 
 _POLL_S = 0.01
@@ -20,6 +27,7 @@ class AioAdministrator:
 
     def __init__(self, client: Any, target: Target) -> None:
         self._client, self._target = client, target
+        self._ruler: Any = None
         self._admin = importlib.import_module("aiokafka.admin")
 
     async def create(self, settings: Mapping[str, str]) -> None:
@@ -53,6 +61,15 @@ class AioAdministrator:
         """Whether the cluster knows the topic."""
         return not (await self._described())["error_code"]
 
+    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where each partition ends now, open transactions included."""
+        if self._ruler is None:
+            self._ruler = await self._opened_ruler()
+        topic = self._target.topic
+        named = [aiokafka.TopicPartition(topic, partition) for partition in partitions]
+        found = await self._ask(self._ruler.end_offsets(named))
+        return {one.partition: offset for one, offset in found.items()}
+
     async def settings(self) -> dict[str, str]:
         """The topic's settings, the broker's defaults included."""
         kind = self._admin.config_resource.ConfigResourceType.TOPIC
@@ -66,6 +83,15 @@ class AioAdministrator:
     async def aclose(self) -> None:
         """Close the connection."""
         await closed(self._client)
+        if self._ruler is not None:
+            await closed(self._ruler)
+
+    async def _opened_ruler(self) -> Any:
+        """A consumer that measures and never reads."""
+        deadline_s = self._target.options.deadline_s
+        settings = connection(self._target.endpoint, deadline_s=deadline_s)
+        consumer = aiokafka.AIOKafkaConsumer(**settings, isolation_level="read_uncommitted")
+        return await started(consumer, deadline_s=deadline_s)
 
     async def _led(self) -> bool:
         found = await self._described()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from harness.stores.kafka.aio.driver import (
@@ -11,7 +11,6 @@ from harness.stores.kafka.aio.driver import (
     closed,
     errors,
     read_error,
-    reading,
 )
 from harness.stores.kafka.clients import Target
 from harness.stores.kafka.messages import Record
@@ -25,13 +24,6 @@ class AioConsumer:
     def __init__(self, consumer: Any, target: Target) -> None:
         self._consumer, self._target = consumer, target
         self.places: dict[int, int] = {}
-
-    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The last stable offsets: an open transaction's records lie beyond."""
-        deadline_s = self._target.options.deadline_s
-        asked = self._consumer.end_offsets([*map(self._named, partitions)])
-        found = await reading(asked, deadline_s=deadline_s)
-        return {named.partition: offset for named, offset in found.items()}
 
     async def assign(self, starts: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on; none to rest."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import AppendRefused, StoreUnavailable
 from harness.stores.kafka.clients import Target
-from harness.stores.kafka.rd.driver import confluent_kafka, read_error
+from harness.stores.kafka.rd.driver import confluent_kafka, passing, read_error
 
 _POLL_S = 0.01
 _LEADERLESS = -1
@@ -58,6 +59,23 @@ class RdAdministrator:
         """Whether the cluster knows the topic."""
         return (await self._described()).error is None
 
+    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where each partition ends now, open transactions included."""
+        admin = importlib.import_module("confluent_kafka.admin")
+        latest = admin.OffsetSpec.latest()
+        named = {self._named(partition): latest for partition in partitions}
+        ends_s = time.monotonic() + self._deadline_s
+        while True:
+            futures = self._client.list_offsets(named, request_timeout=self._deadline_s)
+            try:
+                found = {one.partition: (await self._done(futures[one])).offset for one in futures}
+            except confluent_kafka.KafkaException as error:
+                if not passing(error.args[0]) or time.monotonic() > ends_s:
+                    raise read_error(error.args[0]) from error
+                await asyncio.sleep(_POLL_S)
+            else:
+                return found
+
     async def settings(self) -> dict[str, str]:
         """The topic's settings, the broker's defaults included."""
         admin = importlib.import_module("confluent_kafka.admin")
@@ -89,6 +107,9 @@ class RdAdministrator:
             return await self._done(future)
         except confluent_kafka.KafkaException as error:
             raise read_error(error.args[0]) from error
+
+    def _named(self, partition: int) -> Any:
+        return confluent_kafka.TopicPartition(self._target.topic, partition)
 
     async def _done(self, future: Any) -> Any:
         return await asyncio.to_thread(future.result, self._deadline_s)

@@ -12,7 +12,8 @@ from harness.stores.kafka.rd.driver import MS_A_SECOND, Settings, confluent_kafk
 from harness.stores.kafka.rd.producing import RdProducer
 from harness.stores.kafka.rd.transactions import RdTransactions
 
-TRANSACTION_LIMIT_S = 60
+TRANSACTION_LIMIT_S = 15
+"""An owner that died in one holds every reader of the topic so long."""
 _PRODUCING: Settings = {
     "enable.idempotence": True,
     "acks": "all",

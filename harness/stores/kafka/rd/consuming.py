@@ -23,10 +23,6 @@ class RdConsumer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self.places: dict[int, int] = {}
 
-    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The last stable offsets: an open transaction's records lie beyond."""
-        return {one: await self._called(partial(self._end, one)) for one in partitions}
-
     async def assign(self, starts: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on; none to rest."""
         self.places = dict(starts)
@@ -42,12 +38,6 @@ class RdConsumer:
         """Close the connection."""
         self._thread.submit(self._consumer.close)
         self._thread.shutdown(wait=False)
-
-    def _end(self, partition: int) -> int:
-        named = self._named(partition)
-        limit_s = self._target.options.deadline_s
-        _, end = self._consumer.get_watermark_offsets(named, timeout=limit_s, cached=False)
-        return int(end)
 
     def _poll(self, within_s: float) -> list[Record]:
         first = self._consumer.poll(within_s)
@@ -71,7 +61,7 @@ class RdConsumer:
         """The end of a partition is beyond the marker of its last transaction."""
         if error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
             self.places[message.partition()] = message.offset()
-        elif not error.retriable():
+        elif error.fatal():
             raise read_error(error)
 
     def _named(self, partition: int, offset: int = 0) -> Any:

@@ -69,5 +69,11 @@ def read_error(error: Any) -> StoreError:
     return ReadFailed(f"Kafka: {error.name()}: {error.str()}")
 
 
+def passing(error: Any) -> bool:
+    """Whether a read may be tried again: a fresh topic's broker may not know yet that it leads."""
+    codes = confluent_kafka.KafkaError
+    return error.code() in (codes.NOT_LEADER_FOR_PARTITION, codes.LEADER_NOT_AVAILABLE)
+
+
 def _said(error: Any) -> None:
     LOG.info("%s", error)
