@@ -63,6 +63,7 @@ class _Run:
         self.scratch = request.out.resolve() / f".scratch-{self._id}"
         self._servers: dict[str, Server] = {}
         self._missing: dict[str, str] = {}
+        self._warm: set[str] = set()
         self._ways: dict[str, str] = {}
         self._rows: list[Row] = []
         self._manifest: manifest.Manifest = {}
@@ -126,6 +127,7 @@ class _Run:
         except NoServer as error:
             self._leave_out(trial.store.technology, str(error))
             return
+        trial = self._warmed_up(trial, server)
         self._observer.began(trial)
         trial_run = TrialRun(
             trial=trial,
@@ -141,6 +143,13 @@ class _Run:
             self._write(trial_run, Finding(status="aborted", message="interrupted"), endpoint)
             raise
         self._write(trial_run, finding, endpoint)
+
+    def _warmed_up(self, trial: Trial, server: Server | None) -> Trial:
+        """The first trial on a fresh server warms that up as well, before anything is measured."""
+        if server is None or server.technology in self._warm:
+            return trial
+        self._warm.add(server.technology)
+        return replace(trial, warm_up_s=max(trial.warm_up_s, server.warm_up_s))
 
     async def _endpoint(
         self, trial: Trial, stack: AsyncExitStack

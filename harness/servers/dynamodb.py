@@ -42,6 +42,7 @@ class DynamoRecipe:
 
     technology = "dynamodb"
     unprivileged = False
+    warm_up_s = 8.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         for name, value in settings.items():

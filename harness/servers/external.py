@@ -72,6 +72,7 @@ class ExternalServer:
     """Somebody else's server: an address, and nothing that the lab may do to it."""
 
     controllable = False
+    warm_up_s = 0.0
 
     def __init__(self, technology: str, variable: str, address: Address) -> None:
         self.technology = technology

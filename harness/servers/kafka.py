@@ -62,6 +62,7 @@ class KafkaRecipe:
 
     technology = "kafka"
     unprivileged = False
+    warm_up_s = 5.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         for name, value in settings.items():

@@ -62,7 +62,7 @@ class NativeServer:
     controllable = True
 
     def __init__(self, recipe: Recipe, *, scratch: Path, version: str) -> None:
-        self.technology = recipe.technology
+        self.technology, self.warm_up_s = recipe.technology, recipe.warm_up_s
         self._recipe, self._scratch, self._version = recipe, scratch, version
         self._place: Place | None = None
         self._guard: Guard | None = None

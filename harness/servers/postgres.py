@@ -29,6 +29,7 @@ class PostgresRecipe:
 
     technology = "postgres"
     unprivileged = True
+    warm_up_s = 0.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         for name in settings:

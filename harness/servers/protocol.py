@@ -58,6 +58,8 @@ class Server(Protocol):
     technology: str
     controllable: bool
     """False for external servers: restart, kill and pause raise `UnsupportedByServer`."""
+    warm_up_s: float
+    """How long it needs load after its start before it runs at its speed."""
 
     @property
     def endpoint(self) -> Endpoint:

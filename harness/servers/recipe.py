@@ -35,6 +35,8 @@ class Recipe(Protocol):
     technology: str
     unprivileged: bool
     """It refuses to run as root and needs an account of its own then."""
+    warm_up_s: float
+    """How long a fresh one needs load before it runs at its speed: a JVM compiles as it goes."""
 
     def plan(self, place: Place) -> Plan:
         """How it runs there. Called once, when the folders exist; may write files into them."""
