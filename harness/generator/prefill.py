@@ -13,7 +13,8 @@ from harness.generator.samples import SampleRows
 from harness.outcome import Outcome
 from harness.store import EventStore, StreamState
 
-BATCH = 100
+BATCH = 49
+"""Events in one append: within the limit of every store that has one."""
 APPENDERS = 16
 
 

@@ -129,7 +129,7 @@ async def test_the_sdks_own_retry_turns_a_landed_write_into_a_conflict(on_disk):
 
 
 async def test_the_emulator_is_slow_to_cancel_a_transaction_in_part(dynamodb):
-    """Some 10 ms, which `declares` names: a figure of conflicts shows them."""
+    """Several times a refused put, which `declares` names: a figure of conflicts shows it."""
     async with store(dynamodb, driver="http") as subject:
         await append(subject.store, "order-1", events(3))
 
@@ -139,10 +139,9 @@ async def test_the_emulator_is_slow_to_cancel_a_transaction_in_part(dynamodb):
 
         in_part = await fastest_ms(conflict)
         alone = await fastest_ms(lambda: refused_put(subject))
-        assert in_part > 9.0
-        assert in_part > 3 * alone
+        assert in_part > 1.5 * alone
     for case in ({}, {"driver": "http"}):
-        assert "10 ms" in STORE.variants[""].declares(STORE.options(**case)).occ_note
+        assert "emulator" in STORE.variants[""].declares(STORE.options(**case)).occ_note
 
 
 async def refused_put(subject):
@@ -156,11 +155,11 @@ async def refused_put(subject):
 
 async def fastest_ms(act):
     took = []
-    for _ in range(40):
+    for _ in range(100):
         began = time.perf_counter()
         await act()
         took.append((time.perf_counter() - began) * 1e3)
-    return statistics.quantiles(took, n=4)[0]
+    return statistics.quantiles(took, n=10)[0]
 
 
 async def test_the_file_modes_last_acknowledged_transaction_is_lost_at_a_kill(on_disk):

@@ -44,8 +44,8 @@ class Heads(EventItems):
     @classmethod
     def declares(cls, options: DynamoOptions) -> Guarantees:
         """As all, with what the emulator does to conflicts."""
-        note = "the emulator takes 10 ms, one at a time, to cancel a transaction in part: conflicts"
-        return replace(super().declares(options), occ_note=f"{note} look dearer than the service's")
+        note = "the emulator cancels a transaction as slowly as it carries one out: conflicts look"
+        return replace(super().declares(options), occ_note=f"{note} dearer than the service's")
 
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
