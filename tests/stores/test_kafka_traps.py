@@ -1,0 +1,265 @@
+"""Kafka's traps, sprung on the real server: placement, fencing, late writes, a broker's death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from harness.errors import (
+    AppendRefused,
+    EventTooLarge,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+    UnsupportedByStore,
+)
+from harness.servers import Server
+from harness.store import Adapter, Endpoint, NewEvent, StreamState
+from harness.stores import kinds
+from harness.stores.kafka.partitioning import partition_of
+
+pytest.importorskip("aiokafka")
+pytest.importorskip("confluent_kafka")
+
+ANY = StreamState.ANY
+DRIVERS = ("aiokafka", "librdkafka")
+BACK_WITHIN_S = 20.0
+driver = pytest.mark.parametrize("driver", DRIVERS)
+
+
+def event(data: bytes = b"{}") -> NewEvent:
+    return NewEvent(uuid4(), "OrderPlaced", data)
+
+
+def ids(events):
+    return [one.id for one in events]
+
+
+async def log(store: Adapter):
+    return [one async for one in store.read_all()]
+
+
+@pytest.fixture
+def broker(servers: Callable[[str], Server]) -> Server:
+    return servers("kafka")
+
+
+@asynccontextmanager
+async def topic(broker: Server, variant: str = "", **options) -> AsyncIterator[Callable]:
+    """A fresh topic, and a function that connects to it: variant and options may differ."""
+    endpoint = replace(broker.endpoint, namespace=f"eslab_{uuid4().hex[:16]}")
+    async with AsyncExitStack() as connections:
+
+        async def connect(variant: str = variant, **changed) -> Adapter:
+            kind = kinds()["kafka"]
+            chosen = kind.options(**{**options, **changed})
+            store = await kind.variants[variant].connect(endpoint, chosen)
+            connections.push_async_callback(store.aclose)
+            return store
+
+        maker = await connect()
+        await maker.setup()
+        connections.push_async_callback(maker.teardown)
+        yield connect
+
+
+async def until_back(store: Adapter, stream: str = "back-1") -> None:
+    """Retry one append until the broker takes it."""
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while True:
+            try:
+                await store.append(stream, [event()], expected=ANY)
+            except StoreError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+async def test_both_drivers_put_a_stream_on_the_partition_where_readers_look(broker: Server):
+    streams = [f"order-{number}" for number in range(40)] + ["x", "заказ-1", "ab", "abc"]
+    async with topic(broker, partitions=7) as connect:
+        writers = [await connect(driver=name) for name in DRIVERS]
+        for stream in streams:
+            for writer in writers:
+                await writer.append(stream, [event()], expected=ANY)
+        for reader in writers:
+            for stream in streams:
+                found = [one async for one in reader.read_stream(stream)]
+                assert [one.version for one in found] == [0, 1], stream
+        partitions = {partition_of(stream.encode(), 7) for stream in streams}
+    assert len(partitions) == 7
+
+
+@driver
+async def test_an_expected_version_is_unsupported_not_ignored(broker: Server, driver: str):
+    async with topic(broker, driver=driver) as connect:
+        store = await connect()
+        for expected in (0, StreamState.NO_STREAM, StreamState.EXISTS):
+            with pytest.raises(UnsupportedByStore):
+                await store.append("order-1", [event()], expected=expected)
+        assert await log(store) == []
+
+
+@pytest.mark.parametrize("first", DRIVERS)
+@pytest.mark.parametrize("second", DRIVERS)
+async def test_two_owners_fence_each_other_and_the_losers_write_is_never_seen(
+    broker: Server, first: str, second: str
+):
+    async with topic(broker, "single-writer") as connect:
+        old, new = await connect(driver=first), await connect(driver=second)
+        kept = event()
+        await old.append("order-1", [kept], expected=StreamState.NO_STREAM)
+        taken = event()
+        result = await new.append("order-1", [taken], expected=0)
+        assert result.version == 1
+        lost = event()
+        for expected in (0, ANY):  # as the loser remembers the stream
+            with pytest.raises((AppendRefused, OutcomeUnknown)):
+                await old.append("order-1", [lost], expected=expected)
+        await new.append("order-1", [event()], expected=1)
+        for reader in (old, new, await connect()):
+            found = await log(reader)
+            assert ids(found[:2]) == [kept.id, taken.id]
+            assert [one.version for one in found] == [0, 1, 2]
+            assert lost.id not in ids(found)
+
+
+@driver
+async def test_a_fenced_owner_may_connect_again_and_take_over(broker: Server, driver: str):
+    async with topic(broker, "single-writer", driver=driver) as connect:
+        for turn in range(3):
+            owner = await connect()
+            result = await owner.append("order-1", [event()], expected=ANY)
+            assert result.version == turn
+
+
+@driver
+async def test_what_an_idempotent_producer_was_given_is_unknown_at_the_deadline_and_shows_later(
+    broker: Server, driver: str
+):
+    """With aiokafka it is written when the broker comes back; librdkafka gives it up, or not."""
+    async with topic(broker, driver=driver) as connect:
+        store, reader = await connect(deadline_s=0.7), await connect()
+        await until_back(store, "order-1")
+        late = event()
+        await broker.pause()
+        try:
+            with pytest.raises(OutcomeUnknown):
+                await store.append("order-1", [late], expected=ANY)
+        finally:
+            await broker.resume()
+        await until_back(store, "order-1")
+        copies = ids(await log(reader)).count(late.id)
+        assert copies == 1 if driver == "aiokafka" else copies <= 1
+
+
+@pytest.mark.parametrize("variant", ["", "single-writer"])
+@driver
+async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
+    broker: Server, variant: str, driver: str
+):
+    async with topic(broker, variant, driver=driver) as connect:
+        store = await connect()
+        await store.append("order-0", [event()], expected=ANY)
+        acknowledged, unknown, refused = [], [], []
+
+        async def write(stream: str) -> None:
+            while True:
+                one = event()
+                try:
+                    await store.append(stream, [one], expected=ANY)
+                except OutcomeUnknown:
+                    unknown.append(one.id)
+                    return
+                except StoreError:
+                    refused.append(one.id)
+                    return
+                acknowledged.append(one.id)
+
+        writers = [asyncio.create_task(write(f"order-{number}")) for number in range(8)]
+        while len(acknowledged) < 20:
+            await asyncio.sleep(0.01)
+        await broker.kill()
+        await asyncio.gather(*writers)
+        await broker.restart()
+        await until_back(store)
+        found = ids(await log(store))
+    assert unknown
+    assert acknowledged
+    assert set(acknowledged) <= set(found)
+    assert len(set(found)) == len(found)
+    assert not set(refused) & set(found)
+    assert {found.count(one) for one in unknown} <= {0, 1}
+
+
+@driver
+async def test_a_refused_port_is_unavailable_in_little_time(broker: Server, driver: str):
+    kind = kinds()["kafka"]
+    nobody = Endpoint("127.0.0.1:9")
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreUnavailable):
+            await kind.variants[""].connect(nobody, kind.options(driver=driver))
+
+
+@driver
+async def test_an_event_over_the_limit_is_told_before_anything_is_sent(broker: Server, driver: str):
+    async with topic(broker, driver=driver) as connect:
+        store = await connect()
+        with pytest.raises(EventTooLarge):
+            await store.append("order-1", [event(), event(b"x" * 1_000_001)], expected=ANY)
+        await store.append("order-1", [event(b"x" * 990_000)], expected=ANY)
+        assert len(await log(store)) == 1
+
+
+@driver
+async def test_a_stopped_subscriber_leaves_the_broker_to_others(broker: Server, driver: str):
+    async with topic(broker, driver=driver) as connect:
+        store = await connect()
+        following = asyncio.ensure_future(anext(aiter(store.subscribe())))
+        await asyncio.sleep(0.2)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await store.append("order-1", [event()], expected=ANY)
+        assert len(await log(store)) == 1
+
+
+async def test_durability_follows_the_settings_that_the_broker_applies(broker: Server):
+    for flush, told in (("page-cache", "process-crash safe"), ("each", "power-loss")):
+        async with topic(broker, flush=flush) as connect:
+            store = await connect()
+            settings = await store.settings()
+            assert settings["retention.ms"] == "-1"
+            assert settings["cleanup.policy"] == "delete"
+            assert type(store).durability_of(settings).value.startswith(told)
+
+
+async def test_an_open_transaction_of_a_dead_owner_holds_readers_no_longer_than_declared(
+    broker: Server,
+):
+    """A reader waits for what was written before it began to be committed or aborted."""
+    aiokafka = pytest.importorskip("aiokafka")
+    async with topic(broker, "single-writer") as connect:
+        store = await connect()
+        await store.append("order-1", [event()], expected=ANY)
+        name = store._connection.target.topic
+        producer = aiokafka.AIOKafkaProducer(
+            bootstrap_servers=broker.endpoint.address,
+            transactional_id=f"{name}-stranger",
+            transaction_timeout_ms=2000,
+        )
+        await producer.start()
+        await producer.begin_transaction()
+        message = [("id", uuid4().bytes), ("type", b"T"), ("version", (1).to_bytes(8))]
+        await producer.send_and_wait(name, b"{}", b"order-1", partition=0, headers=message)
+        reading = asyncio.create_task(log(store))
+        await asyncio.sleep(0.5)
+        assert not reading.done()
+        await producer.abort_transaction()
+        assert [one.version for one in await reading] == [0]
+        await producer.stop()
