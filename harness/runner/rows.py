@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Finding:
     looks: list[Look] = field(default_factory=list)
     verification: Verification | None = None
     verified: str = "off"
+    server_killed: bool = False
+    """The server was dead at the end and had to be started again."""
 
 
 def identity(scenario: Scenario, trial: Trial, run: str) -> Row:
@@ -84,8 +86,16 @@ def verdict(finding: Finding) -> Row:
         "verified": finding.verified,
     }
     if finding.verification is not None and guarantees is not None:
-        row |= _violations(finding.verification, guarantees)
+        row |= _violations(finding.verification, _held_to(finding, guarantees))
     return row
+
+
+def _held_to(finding: Finding, guarantees: Guarantees) -> Guarantees:
+    """What was promised: a server that died may lose what its durability class says it may."""
+    may_lose = finding.durability in (Durability.MEMORY, Durability.BOUNDED_LOSS)
+    if finding.server_killed and may_lose:
+        return replace(guarantees, append_only="none")
+    return guarantees
 
 
 def _violations(verification: Verification, guarantees: Guarantees) -> Row:

@@ -133,6 +133,7 @@ class TrialRun:
                 finding.verified, finding.message = "failed", f"not verified: {error}"
                 return
             await self.server.restart()
+            finding.server_killed = True
             finding.message = "the server was restarted to verify what was written"
             finding.verification = await self._read_back(control, worker, finding)
         found = finding.verification.counts
