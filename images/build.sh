@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Builds the lab's images from Debian and Maven packages: no image registry is asked for anything.
+# Needs docker, mmdebstrap and mvn; takes the host's own package sources.
+set -euo pipefail
+cd "$(dirname "$0")"
+root=..
+services=("$@")
+((${#services[@]})) || services=(postgres kafka dynamodb)
+
+base() {
+    docker image inspect lab/debian:12 >/dev/null 2>&1 && return
+    echo "base image: Debian 12 by mmdebstrap (half a minute)"
+    local work
+    work=$(mktemp -d)
+    mmdebstrap --quiet --variant=minbase bookworm "$work/base.tar" /etc/apt/sources.list.d/debian.sources
+    docker import "$work/base.tar" lab/debian:12 >/dev/null
+    rm -rf "$work"
+}
+
+jars() {
+    rm -rf "$1/lib"
+    mvn -q -B -f "$root/harness/servers/poms/$1.xml" dependency:copy-dependencies "-DoutputDirectory=$PWD/$1/lib"
+}
+
+# A jar without classes, whose manifest names the main class and the other jars.
+starter() {
+    local jar=$1 main=$2 lib=$3 folder=$4
+    python3 - "$jar" "$main" "$lib" "$folder" <<'PYTHON'
+import pathlib, sys, zipfile
+
+jar, main, lib, folder = sys.argv[1:]
+entries = " ".join(f"{folder}/{each.name}" for each in sorted(pathlib.Path(lib).glob("*.jar")))
+line = f"Class-Path: {entries}"
+# A manifest's lines hold 72 bytes; the next ones begin with a space.
+folded = "\r\n ".join(line[at : at + 70] for at in range(0, len(line), 70))
+with zipfile.ZipFile(jar, "w") as archive:
+    archive.writestr("META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\nMain-Class: {main}\r\n{folded}\r\n\r\n")
+PYTHON
+}
+
+version() { grep -m1 -oP '(?<=<version>)[^<$]+' "$root/harness/servers/poms/$1.xml"; }
+
+tag() { [[ $1 == postgres ]] && echo debian12 || version "$1"; }
+
+base
+for service in "${services[@]}"; do
+    echo "lab/$service:$(tag "$service")"
+    case $service in
+    kafka) jars kafka ;;
+    dynamodb)
+        jars dynamodb
+        starter dynamodb/DynamoDBLocal.jar software.amazon.dynamodb.services.local.main.ServerRunner dynamodb/lib DynamoDBLocal_lib
+        ;;
+    esac
+    DOCKER_BUILDKIT=0 docker build --quiet --tag "lab/$service:$(tag "$service")" "$service" >/dev/null
+done
+docker image ls --filter 'reference=lab/*'
