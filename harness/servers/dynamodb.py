@@ -34,7 +34,18 @@ _ALLOWED: Mapping[str, Mapping[str, list[str]]] = MappingProxyType(
 )
 """Settings of the lab's own words, and what they are on the command line; defaults first."""
 # Emulated accounts: with -sharedDb any names will do, and all of them see the same tables.
-_CREDENTIALS = MappingProxyType({"access_key": "eslab", "secret_key": "eslab"})
+CREDENTIALS = MappingProxyType({"access_key": "eslab", "secret_key": "eslab"})
+
+
+def check(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """What is chosen of each of the lab's own words. Raises `BadInput` for any other setting."""
+    for name, value in settings.items():
+        if name not in (*_ALLOWED, "port"):
+            raise BadInput(f"dynamodb: {name!r} is not a setting that a scenario may declare")
+        if value not in _ALLOWED.get(name, (value,)):
+            allowed = ", ".join(_ALLOWED[name])
+            raise BadInput(f"dynamodb: {name}: {value!r} is none of {allowed}")
+    return {name: settings.get(name, next(iter(words))) for name, words in _ALLOWED.items()}
 
 
 class DynamoRecipe:
@@ -45,13 +56,7 @@ class DynamoRecipe:
     warm_up_s = 8.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        for name, value in settings.items():
-            if name not in (*_ALLOWED, "port"):
-                raise BadInput(f"dynamodb: {name!r} is not a setting that a scenario may declare")
-            if value not in _ALLOWED.get(name, (value,)):
-                allowed = ", ".join(_ALLOWED[name])
-                raise BadInput(f"dynamodb: {name}: {value!r} is none of {allowed}")
-        chosen = {name: settings.get(name, next(iter(words))) for name, words in _ALLOWED.items()}
+        chosen = check(settings)
         self._storage, self._compiler = (_ALLOWED[name][chosen[name]] for name in _ALLOWED)
         self._port = _port(settings.get("port")) or _free_port()
 
@@ -78,7 +83,7 @@ class DynamoRecipe:
 
     def endpoint(self, place: Place) -> Endpoint:  # noqa: ARG002
         """Its one port, on the loopback interface's address."""
-        return Endpoint(f"http://{_HOST}:{self._port}", credentials=_CREDENTIALS)
+        return Endpoint(f"http://{_HOST}:{self._port}", credentials=CREDENTIALS)
 
 
 def _port(text: str | None) -> int:

@@ -57,6 +57,15 @@ _OWN_PREFIXES = ("controller.quorum.", "metadata.log.")
 _NAME = re.compile(r"[a-z][a-z0-9._-]*", re.ASCII)
 
 
+def check(settings: Mapping[str, str]) -> None:
+    """Raises `BadInput` for what a scenario may not set."""
+    for name, value in settings.items():
+        if not _NAME.fullmatch(name) or name in _OWN or name.startswith(_OWN_PREFIXES):
+            raise BadInput(f"kafka: {name!r} is not a setting that a scenario may declare")
+        if not value.isprintable():
+            raise BadInput(f"kafka: the value of {name!r} does not fit on one line")
+
+
 class KafkaRecipe:
     """A fresh one-node cluster on two free ports of the loopback interface."""
 
@@ -65,11 +74,7 @@ class KafkaRecipe:
     warm_up_s = 5.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        for name, value in settings.items():
-            if not _NAME.fullmatch(name) or name in _OWN or name.startswith(_OWN_PREFIXES):
-                raise BadInput(f"kafka: {name!r} is not a setting that a scenario may declare")
-            if not value.isprintable():
-                raise BadInput(f"kafka: the value of {name!r} does not fit on one line")
+        check(settings)
         self._settings = {**_DEFAULTS, **settings}
         self._port, self._controller_port = _free_ports()
 

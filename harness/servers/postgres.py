@@ -24,6 +24,13 @@ _STATUS_LINE = 7
 """Of `postmaster.pid`, from 0: the postmaster's own word on whether it takes clients."""
 
 
+def check(settings: Mapping[str, str]) -> None:
+    """Raises `BadInput` for what a scenario may not set."""
+    for name in settings:
+        if not _NAME.fullmatch(name) or name in _OWN:
+            raise BadInput(f"postgres: {name!r} is not a setting that a scenario may declare")
+
+
 class PostgresRecipe:
     """A fresh cluster, UTF-8 in locale C, whose fsync is on unless the scenario says otherwise."""
 
@@ -32,9 +39,7 @@ class PostgresRecipe:
     warm_up_s = 0.0
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        for name in settings:
-            if not _NAME.fullmatch(name) or name in _OWN:
-                raise BadInput(f"postgres: {name!r} is not a setting that a scenario may declare")
+        check(settings)
         self._settings = {**_DEFAULTS, **settings}
 
     def plan(self, place: Place) -> Plan:

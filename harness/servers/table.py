@@ -13,6 +13,7 @@ from harness.servers import (
     postgres,
     postgres_dsn,
 )
+from harness.servers.docker import Docker
 from harness.servers.external import External
 from harness.servers.protocol import Way
 
@@ -20,14 +21,17 @@ TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
     {
         "dynamodb": {
             "external": External("dynamodb", "ESLAB_DYNAMODB_ENDPOINT", dynamodb_endpoint.parse),
+            "docker": Docker("dynamodb"),
             "native": dynamodb.NATIVE,
         },
         "kafka": {
             "external": External("kafka", "ESLAB_KAFKA_BOOTSTRAP", kafka_bootstrap.parse),
+            "docker": Docker("kafka"),
             "native": kafka.NATIVE,
         },
         "postgres": {
             "external": External("postgres", "ESLAB_POSTGRES_DSN", postgres_dsn.parse),
+            "docker": Docker("postgres"),
             "native": postgres.NATIVE,
         },
     }

@@ -1,0 +1,136 @@
+"""Compose, v2 or v1: the files that describe the servers, and bringing services up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from harness.errors import BadInput, NoServer
+
+Described = Mapping[str, Any]
+"""A service as a compose file describes it."""
+_NAME = "docker-compose.yml"
+_TOP_NAME = re.compile(r"^name:.*$", re.M)
+_TELLING = re.compile(r"error|failed|denied|in use|allocated|no such|invalid|unsupported", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Compose files, the later ones over the earlier ones."""
+
+    files: tuple[Path, ...]
+
+    def services(self) -> dict[str, Described]:
+        """Each service with what the last file that mentions it says. Variables stay as written."""
+        merged: dict[str, Described] = {}
+        for file in self.files:
+            for name, described in _load(file)["services"].items():
+                merged[name] = {**merged.get(name, {}), **described}
+        return merged
+
+
+def root() -> Path:
+    """Where the lab's compose files are: the checkout, or the installed package."""
+    checkout = Path(__file__).parents[3]
+    return checkout if (checkout / _NAME).is_file() else Path(__file__).parent / "files"
+
+
+def official() -> Description:
+    """What COMPOSE_FILE names, else the lab's own file."""
+    named = os.environ.get("COMPOSE_FILE")
+    if named:
+        separator = os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
+        return Description(tuple(Path(part).resolve() for part in named.split(separator)))
+    return Description((root() / _NAME,))
+
+
+def built() -> Description:
+    """The lab's own file under the one for images that were built here."""
+    return Description((root() / _NAME, root() / "images" / _NAME))
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """`docker compose`, else `docker-compose`. Raises `NoServer` without either."""
+    asked = subprocess.run(
+        ["docker", "compose", "version"], capture_output=True, check=False, timeout=30
+    )
+    if asked.returncode == 0:
+        return ("docker", "compose")
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
+    raise NoServer("install Docker Compose: the plugin for `docker compose`, or docker-compose")
+
+
+async def up(
+    description: Description,
+    services: Sequence[str],
+    *,
+    project: str,
+    environment: Mapping[str, str],
+    changed: Mapping[str, Described],
+    scratch: Path,
+    pull: bool = False,
+) -> None:
+    """Create and start services, `changed` laid over their description; does not wait for them.
+
+    Raises `NoServer` with Compose's most telling line.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    over = scratch / f"{project}.json"
+    over.write_text(json.dumps({"services": changed}))
+    files = (*_readable(description.files, scratch), *([over] if changed else []))
+    named = [argument for file in files for argument in ("-f", str(file))]
+    call = [*command(), "-p", project, "--project-directory", str(root()), *named]
+    call += ["up", "-d", "--no-deps", *_pulling(pull), *services]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
+    process = await asyncio.create_subprocess_exec(
+        *call,
+        env=inherited | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    if process.returncode:
+        raise NoServer(_reason(told.decode(errors="replace")))
+
+
+def _load(file: Path) -> Any:
+    try:
+        return YAML(typ="safe").load(file.read_text())
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}") from None
+
+
+def _pulling(pull: bool) -> list[str]:  # noqa: FBT001
+    """v1 pulls what is missing and cannot be told not to; the caller has looked before."""
+    return [] if pull or command() == ("docker-compose",) else ["--pull", "never"]
+
+
+def _readable(files: Sequence[Path], scratch: Path) -> list[Path]:
+    """The files themselves, or for v1 copies without the project's name, which it refuses."""
+    if command() != ("docker-compose",):
+        return list(files)
+    copies = []
+    for number, file in enumerate(files):
+        copies.append(scratch / f"compose-v1-{number}.yml")
+        copies[-1].write_text(_TOP_NAME.sub("", file.read_text()))
+    return copies
+
+
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.search(line)]
+    return (telling or lines or ["it printed nothing"])[-1]

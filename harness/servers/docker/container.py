@@ -1,0 +1,120 @@
+"""One container as the SDK shows it: its state, its costs, and the place of its data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.servers.docker.engine import sdk
+from harness.servers.files import disk_bytes
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+NS_A_SECOND = 1e9
+_LOG_LINES = 200
+_TELLING = (
+    re.compile(r"no space left|address already in use|permission denied", re.I),
+    re.compile(r"\b(fatal|panic)\b|error\b|exception\b|could not", re.I),
+    re.compile(r"\S"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the engine says of a container."""
+
+    status: str
+    """created, running, paused, exited, …"""
+    health: str
+    exit_code: int
+    pid: int
+
+    def __str__(self) -> str:
+        ended = f" with code {self.exit_code}" if self.status == "exited" else ""
+        return f"{self.status}{ended}" if self.status != "running" else self.health or "running"
+
+
+def state(container: Container) -> State:
+    """Its state now."""
+    container.reload()
+    found = container.attrs["State"]
+    health = found.get("Health", {}).get("Status", "")
+    return State(found["Status"], health, found["ExitCode"], found["Pid"])
+
+
+def last_words(container: Container) -> str:
+    """The last telling line of its log."""
+    log = container.logs(tail=_LOG_LINES).decode(errors="replace").splitlines()
+    for pattern in _TELLING:
+        for line in reversed(log):
+            if pattern.search(line):
+                return line.strip()
+    return "it printed nothing"
+
+
+def passes_its_check(container: Container) -> bool:
+    """Run its own health check now, whenever the engine would."""
+    test = container.attrs["Config"]["Healthcheck"]["Test"]
+    words = ["/bin/sh", "-c", test[1]] if test[0] == "CMD-SHELL" else test[1:]
+    try:
+        return bool(container.exec_run(words).exit_code == 0)
+    except sdk().errors.APIError:
+        return False  # it is not running, or no longer
+
+
+def published_port(container: Container, inside: int) -> int | None:
+    """Its port on the loopback interface; `None` on the host's own network."""
+    bound = container.attrs["NetworkSettings"]["Ports"].get(f"{inside}/tcp")
+    return int(bound[0]["HostPort"]) if bound else None
+
+
+def inside_address(container: Container) -> str:
+    """Its own address in its network; empty on the host's."""
+    networks = container.attrs["NetworkSettings"]["Networks"].values()
+    return next((str(each["IPAddress"]) for each in networks if each.get("IPAddress")), "")
+
+
+def environment(container: Container) -> dict[str, str]:
+    """The variables that it was created with. They hold credentials."""
+    pairs = (text.partition("=") for text in container.attrs["Config"]["Env"])
+    return {name: value for name, _, value in pairs}
+
+
+def data_folder(container: Container) -> Path | None:
+    """Its named volume as a folder of this machine; `None` where that cannot be read."""
+    for mount in container.attrs["Mounts"]:
+        source = Path(mount.get("Source", ""))
+        if mount["Type"] == "volume" and mount.get("Name") and _readable(source):
+            return source
+    return None
+
+
+def cpu_s(statistics: Any) -> float | None:
+    """CPU time of its cgroup since it started."""
+    used = statistics.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
+    return used / NS_A_SECOND if used else None
+
+
+def memory_bytes(statistics: Any) -> int | None:
+    """What it holds, less the page cache that nobody uses; as `docker stats` counts it."""
+    memory = statistics.get("memory_stats", {})
+    details = memory.get("stats", {})
+    unused = details.get("total_inactive_file", details.get("inactive_file", 0))
+    return memory["usage"] - unused if "usage" in memory else None
+
+
+def data_bytes(container: Container) -> int | None:
+    """What its volume takes on disk, where the lab may look."""
+    folder = data_folder(container)
+    return disk_bytes(folder) if folder else None
+
+
+def _readable(folder: Path) -> bool:
+    try:
+        next(folder.iterdir(), None)
+    except OSError:
+        return False
+    return True

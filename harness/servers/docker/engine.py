@@ -1,0 +1,84 @@
+"""The container engine: whether it answers, and what it holds of the lab's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import NoServer
+
+if TYPE_CHECKING:
+    from docker.client import DockerClient
+    from docker.models.containers import Container
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+_SOCKET = Path("/var/run/docker.sock")
+_CALL_LIMIT_S = 120
+
+
+@contextmanager
+def engine() -> Iterator[DockerClient]:
+    """A connection to an engine that answers. Raises `NoServer` with what would make it answer."""
+    if shutil.which("docker") is None:
+        raise NoServer("install Docker and its Compose plugin")
+    if "DOCKER_HOST" not in os.environ and not _SOCKET.exists():
+        raise NoServer(
+            f"the engine is not running (no {_SOCKET}): start Docker, or set DOCKER_HOST"
+        )
+    client = _client()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def containers(client: DockerClient, **labels: str) -> list[Container]:
+    """All containers with these labels, running or not; `project` and `service` are Compose's."""
+    names = {"project": PROJECT_LABEL, "service": SERVICE_LABEL}
+    wanted = [f"{names[name]}={value}" for name, value in labels.items()]
+    found: list[Container] = client.containers.list(
+        all=True, filters={"label": [*wanted, "eslab.started-by"]}
+    )
+    return found
+
+
+def has_image(client: DockerClient, reference: str) -> bool:
+    """Whether the image is here; nothing is pulled."""
+    try:
+        client.images.get(reference)
+    except sdk().errors.ImageNotFound:
+        return False
+    return True
+
+
+def sdk() -> Any:
+    """The `docker` SDK, imported when it is first needed. Raises `NoServer` without it."""
+    try:
+        return importlib.import_module("docker")
+    except ImportError:
+        raise NoServer("pip install 'eventstore-lab[docker]'") from None
+
+
+def _client() -> DockerClient:
+    docker = sdk()
+    try:
+        client: DockerClient = docker.from_env(timeout=_CALL_LIMIT_S)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        raise NoServer(_why(str(error))) from None
+    return client
+
+
+def _why(text: str) -> str:
+    where = os.environ.get("DOCKER_HOST", str(_SOCKET))
+    if "Permission" in text:
+        return f"no permission on {where}: run as a member of its group (usually `docker`)"
+    if "refused" in text or "No such file" in text:
+        return f"the engine is not running (nobody answers at {where}): start Docker"
+    return f"the engine does not answer at {where}: {text.splitlines()[0]}"
