@@ -78,7 +78,7 @@ async def up(
     services: Sequence[str],
     *,
     project: str,
-    environment: Mapping[str, str],
+    environment: dict[str, str],
     changed: Mapping[str, Described],
     scratch: Path,
     pull: bool = False,
@@ -87,10 +87,7 @@ async def up(
 
     Raises `NoServer` with Compose's most telling line.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    over = scratch / f"{project}.json"
-    over.write_text(json.dumps({"services": changed}))
-    files = (*_readable(description.files, scratch), *([over] if changed else []))
+    files = await asyncio.to_thread(_files, description, changed, scratch / project)
     named = [argument for file in files for argument in ("-f", str(file))]
     call = [*command(), "-p", project, "--project-directory", str(root()), *named]
     call += ["up", "-d", "--no-deps", *_pulling(pull), *services]
@@ -105,6 +102,15 @@ async def up(
     _, told = await process.communicate()
     if process.returncode:
         raise NoServer(_reason(told.decode(errors="replace")))
+
+
+def _files(description: Description, changed: Mapping[str, Described], scratch: Path) -> list[Path]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    files = _readable(description.files, scratch)
+    if changed:
+        files.append(scratch / "changed.json")
+        files[-1].write_text(json.dumps({"services": changed}))
+    return files
 
 
 def _load(file: Path) -> Any:

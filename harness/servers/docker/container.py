@@ -51,7 +51,7 @@ def last_words(container: Container) -> str:
     for pattern in _TELLING:
         for line in reversed(log):
             if pattern.search(line):
-                return line.strip()
+                return str(line.strip())
     return "it printed nothing"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import psutil
@@ -49,7 +48,7 @@ def remove(client: DockerClient, project: str) -> list[str]:
 
 def _run_lives(container: Container) -> bool:
     _, _, pid = container.labels.get("eslab.started-by", "").partition(" ")
-    return pid.isdecimal() and psutil.pid_exists(int(pid))
+    return bool(pid.isdecimal() and psutil.pid_exists(int(pid)))
 
 
 def _gone(removing: object, **how: bool) -> None:
@@ -59,8 +58,3 @@ def _gone(removing: object, **how: bool) -> None:
         removing(**how)
     except sdk().errors.NotFound:
         return
-
-
-def described(projects: Iterable[str]) -> str:
-    """For a line that names them."""
-    return ", ".join(sorted(projects))

@@ -179,7 +179,7 @@ class DockerServer:
         if not self._service.version:
             return str(found.attrs["Config"]["Image"].rpartition(":")[2])
         printed = found.exec_run(list(self._service.version)).output.decode()
-        return next((word for word in printed.split() if word[0].isdigit()), printed.strip())
+        return next((w for w in str(printed).split() if w[0].isdigit()), "")
 
     def _end_orderly(self) -> None:
         self._look()

@@ -28,7 +28,7 @@ class Service:
     warm_up_s: float
     address: Callable[[int], str]
     """The adapter's address of a published port on the loopback interface."""
-    credentials: Callable[[Environment], Mapping[str, str]] = lambda environment: {}
+    credentials: Callable[[Environment], Mapping[str, str]] = lambda _: {}
     """From the container's own environment."""
     changed: Callable[[Described, Mapping[str, str]], Described]
     """What the scenario's settings change in its description. Raises `BadInput`."""
@@ -107,7 +107,7 @@ SERVICES: Mapping[str, Service] = {
         port_variable="ESLAB_DYNAMODB_PORT",
         warm_up_s=dynamodb.DynamoRecipe.warm_up_s,
         address=lambda port: f"http://{HOST}:{port}",
-        credentials=lambda environment: dynamodb.CREDENTIALS,  # noqa: ARG005
+        credentials=lambda _: dynamodb.CREDENTIALS,
         changed=_dynamodb_settings,
     ),
 }
