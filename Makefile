@@ -6,7 +6,7 @@ BENCH_FLAGS ?=
 ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all test check perf report lock clean
+.PHONY: help setup setup-dev bench bench-all up down images test check perf report lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,15 @@ bench: setup ## Run scenarios/quick.yaml on every store that this machine can ru
 
 bench-all: setup ## Every variant of every store, more workers, longer
 	$(BIN)/eslab run scenarios/append-scaling.yaml scenarios/hot-streams.yaml --stores '$(ALL_STORES)' --report $(BENCH_FLAGS)
+
+up: setup ## The servers as containers, ports on 127.0.0.1 alone; pulls what is missing
+	$(BIN)/eslab up
+
+down: setup ## Remove those containers with their data
+	$(BIN)/eslab down
+
+images: ## Build their images from Debian and Maven packages, where none can be pulled
+	images/build.sh
 
 report: setup ## Write report.html of the newest run again
 	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"

@@ -115,6 +115,22 @@ def calibrate(
 
 
 @app.command()
+def up(json: Json = False) -> None:
+    """Bring the servers up as containers; the only command that pulls images."""
+    from harness.cli import containers
+
+    containers.up(json=json)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """Remove those containers with their data, and what runs that ended early left behind."""
+    from harness.cli import containers
+
+    containers.down(json=json)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Show each store, each way to get its server, and what would make it ready."""
     from harness.cli import doctoring

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from harness.servers.docker.engine import sdk
 from harness.servers.files import disk_bytes
 
@@ -75,6 +77,15 @@ def inside_address(container: Container) -> str:
     """Its own address in its network; empty on the host's."""
     networks = container.attrs["NetworkSettings"]["Networks"].values()
     return next((str(each["IPAddress"]) for each in networks if each.get("IPAddress")), "")
+
+
+def has_proxy(port: int) -> bool:
+    """Whether the engine's `docker-proxy` listens at a published port; seen on Linux alone."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if process.info["name"] == "docker-proxy" and str(port) in words:
+            return bool(words[words.index(str(port)) - 1] == "-host-port")
+    return False
 
 
 def environment(container: Container) -> dict[str, str]:

@@ -32,6 +32,14 @@ def left_behind(client: DockerClient) -> set[str]:
     }
 
 
+def without_containers(client: DockerClient) -> set[str]:
+    """Projects of runs of which nothing but volumes and networks is there."""
+    things = [*client.volumes.list(), *client.networks.list()]
+    named = {(each.attrs.get("Labels") or {}).get(PROJECT_LABEL, "") for each in things}
+    alive = {each.labels[PROJECT_LABEL] for each in containers(client)}
+    return {each for each in named - alive if each.startswith(RUN_PREFIX)}
+
+
 def remove(client: DockerClient, project: str) -> list[str]:
     """Remove its containers, volumes and networks; the names of the containers."""
     label = {"label": f"{PROJECT_LABEL}={project}"}

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,7 @@ from harness.errors import NoServer
 from harness.servers.docker import compose, container, project, waiting
 from harness.servers.docker.compose import Described, Description
 from harness.servers.docker.engine import containers, engine, sdk
-from harness.servers.docker.services import Service
+from harness.servers.docker.services import HOST, Service
 from harness.servers.files import drop_from_page_cache
 from harness.servers.protocol import Statistics, UnsupportedByServer
 from harness.store import Endpoint
@@ -54,7 +55,7 @@ class DockerServer:
         """Its published port, with the container's id and its image's."""
         found, service = _started(self._container), self._service
         return Endpoint(
-            service.address(self.port),
+            service.address(HOST, self.port),
             credentials=service.credentials(container.environment(found)),
             provider="docker",
             version=self._version,
@@ -68,12 +69,23 @@ class DockerServer:
         """On the loopback interface of this machine."""
         found, service = _started(self._container), self._service
         inside = service.inside_port
-        return container.published_port(found, inside) or service.wanted_port or inside
+        asked = waiting.asked_port(service.port_variable)
+        return container.published_port(found, inside) or asked or inside
 
     @property
-    def inside_address(self) -> str:
-        """The container's own address, past every published port; empty on the host's network."""
-        return container.inside_address(_started(self._container))
+    def direct(self) -> Endpoint | None:
+        """The container's own address, past every published port; `None` on the host's network."""
+        host = container.inside_address(_started(self._container))
+        if not host:
+            return None
+        return replace(
+            self.endpoint, address=self._service.address(host, self._service.inside_port)
+        )
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a process of the engine carries every byte between port and container."""
+        return container.has_proxy(self.port)
 
     async def start(self) -> None:
         """Take the healthy container of `make up`, or make one and wait until it answers."""
@@ -139,7 +151,7 @@ class DockerServer:
         )
 
     def _of_make_up(self) -> Container | None:
-        if self._changed or self._service.wanted_port == 0:
+        if self._changed:
             return None  # settings are for a container of the run's own
         name = project.name()
         found = containers(_started(self._client), project=name, service=self.technology)

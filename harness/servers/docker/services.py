@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,8 @@ class Service:
     inside_port: int
     port_variable: str
     warm_up_s: float
-    address: Callable[[int], str]
-    """The adapter's address of a published port on the loopback interface."""
+    address: Callable[[str, int], str]
+    """The adapter's address of a host and a port."""
     credentials: Callable[[Environment], Mapping[str, str]] = lambda _: {}
     """From the container's own environment."""
     changed: Callable[[Described, Mapping[str, str]], Described]
@@ -36,12 +35,6 @@ class Service:
     """A command that prints the server's version; without one the image's tag says it."""
     answers: Callable[[int], Awaitable[bool]] = _healthy_is_enough
     """Whether it serves at a published port, once its own health check holds."""
-
-    @property
-    def wanted_port(self) -> int | None:
-        """The host port that the user asked for."""
-        text = os.environ.get(self.port_variable, "")
-        return int(text) if text.isdecimal() else None
 
 
 def _postgres_settings(described: Described, settings: Mapping[str, str]) -> Described:
@@ -87,7 +80,7 @@ SERVICES: Mapping[str, Service] = {
         inside_port=5432,
         port_variable="ESLAB_POSTGRES_PORT",
         warm_up_s=postgres.PostgresRecipe.warm_up_s,
-        address=lambda port: f"postgresql://postgres@{HOST}:{port}/postgres",
+        address="postgresql://postgres@{}:{}/postgres".format,
         credentials=lambda environment: {"password": environment["POSTGRES_PASSWORD"]},
         changed=_postgres_settings,
         version=("postgres", "--version"),
@@ -97,7 +90,7 @@ SERVICES: Mapping[str, Service] = {
         inside_port=9092,
         port_variable="ESLAB_KAFKA_PORT",
         warm_up_s=kafka.KafkaRecipe.warm_up_s,
-        address=lambda port: f"{HOST}:{port}",
+        address="{}:{}".format,
         changed=_kafka_settings,
         answers=_kafka_answers,
     ),
@@ -106,7 +99,7 @@ SERVICES: Mapping[str, Service] = {
         inside_port=8000,
         port_variable="ESLAB_DYNAMODB_PORT",
         warm_up_s=dynamodb.DynamoRecipe.warm_up_s,
-        address=lambda port: f"http://{HOST}:{port}",
+        address="http://{}:{}".format,
         credentials=lambda _: dynamodb.CREDENTIALS,
         changed=_dynamodb_settings,
     ),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from harness.errors import NoServer
+from harness.errors import BadInput, NoServer
 from harness.servers.docker import container as inside
 from harness.servers.docker.services import HOST, Service
 
@@ -21,11 +22,22 @@ _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _POLL_S = 0.05
 _PROGRESS_S = 2.0
+_PORT_MAX = 65535
+
+
+def asked_port(variable: str) -> int | None:
+    """The host port that the user asked for. Raises `BadInput` for what is none."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal() or not 0 < int(text) <= _PORT_MAX:
+        raise BadInput(f"{variable}: {text!r} is no port number")
+    return int(text)
 
 
 def free_port(service: Service) -> int:
     """The host port that the user asked for, or any. Raises `NoServer` where it is taken."""
-    port = service.wanted_port or 0
+    port = asked_port(service.port_variable) or 0
     try:
         with socket.create_server((HOST, port)) as free:
             found: int = free.getsockname()[1]
