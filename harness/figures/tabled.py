@@ -113,6 +113,7 @@ def surroundings(manifest: Mapping[str, Any]) -> Facts:
         "Python": str(environment.get("python", "")),
         "packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "servers": "; ".join(_servers(manifest)),
+        "idle round trips": "; ".join(_paths(manifest)),
     }
     return Facts({name: value for name, value in found.items() if value})
 
@@ -164,6 +165,17 @@ def _servers(manifest: Mapping[str, Any]) -> list[str]:
         f"{name} {about.get('version', '')} ({about.get('provider', '')})"
         for name, about in manifest.get("servers", {}).items()
     ]
+
+
+def _paths(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The idle round trip to each server, and past its published port where that was possible."""
+    for name, about in manifest.get("servers", {}).items():
+        for path in about.get("paths", []):
+            added = f" + {path['added_rtt_ms']:g} ms" if path["added_rtt_ms"] else ""
+            times = (path["round_trip_us"], path["direct_round_trip_us"])
+            took, past = (words.duration(us * 1000) if us else words.MISSING for us in times)
+            direct = f" ({past} past the port)" if times[1] else ""
+            yield f"{name}: {path['kind']}{added}, {took}{direct}"
 
 
 def _two(value: float) -> str:

@@ -148,6 +148,7 @@ _VERDICTS = (
 _SURROUNDINGS = (
     Column("provider", "text", "", "where the server came from: none, native, docker, external"),
     Column("server_version", "text", "", "the server's own version"),
+    Column("added_rtt_ms", "float", "ms", "delay added to each round trip to the server"),
     Column("settings", "json", "", "durability settings read back from the server"),
     Column("emulator", "text", "", "a sentence to show where the store stands in for a service"),
     Column("generator_cpu_s", "float", "s", "CPU time of the load generator while measuring"),

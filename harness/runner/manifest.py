@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import environment
 from harness.runner import verdicts
+from harness.runner.paths import Paths
 from harness.scenario.types import Scenario
 from harness.servers import Server
 
@@ -40,13 +41,19 @@ def opening(run: str, scenario: Scenario, *, command: str, data_folder: Path) ->
     }
 
 
-def closing(status: str, left_out: Mapping[str, str], servers: Mapping[str, Server]) -> Manifest:
+def closing(
+    status: str, left_out: Mapping[str, str], servers: Mapping[str, Server], paths: Paths
+) -> Manifest:
     """What is known after the last one."""
+    reached = paths.described()
     return {
         "status": status,
         "finished_at": _now(),
         "left_out": dict(left_out),
-        "servers": {technology: _server(server) for technology, server in servers.items()},
+        "servers": {
+            technology: _server(server) | {"paths": reached.get(technology, [])}
+            for technology, server in servers.items()
+        },
     }
 
 

@@ -16,6 +16,7 @@ from harness.results import RunFolder
 from harness.runner import ceiling, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
+from harness.runner.paths import Paths
 from harness.runner.rows import Finding, Row
 from harness.runner.trial import TrialRun
 from harness.scenario.types import Scenario, Trial
@@ -49,16 +50,15 @@ async def run(request: Request, observer: Observer) -> Result:
 
     When cancelled, the trial in progress is marked `aborted` and the folder is finished.
     """
-    run_ = _Run(request, observer)
     async with AsyncExitStack() as stack:
+        run_ = _Run(request, observer, Paths(stack))
         stack.callback(shutil.rmtree, run_.scratch, ignore_errors=True)
         return await run_.carry_out(stack)
 
 
 class _Run:
-    def __init__(self, request: Request, observer: Observer) -> None:
-        self._request = request
-        self._observer = observer
+    def __init__(self, request: Request, observer: Observer, paths: Paths) -> None:
+        self._request, self._observer, self._paths = request, observer, paths
         self._id = secrets.token_hex(4)
         self.scratch = request.out.resolve() / f".scratch-{self._id}"
         self._servers: dict[str, Server] = {}
@@ -170,13 +170,15 @@ class _Run:
                 )
             )
         server = self._servers[technology]
-        return replace(server.endpoint, namespace=namespace), server
+        endpoint = await self._paths.to(server, trial)
+        return replace(endpoint, namespace=namespace), server
 
     def _write(self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint) -> None:
         trial = trial_run.trial
         row = rows.identity(self._request.scenario, trial, str(self._manifest["run"]))
         row |= rows.verdict(finding)
         row |= {"provider": endpoint.provider, "server_version": endpoint.version}
+        row["added_rtt_ms"] = trial.added_rtt_ms if trial_run.server else None
         row["loop"] = type(asyncio.get_event_loop()).__module__.split(".")[0]
         if finding.measured is not None:
             row |= rows.measurement(trial, finding.measured, trial_run.files)
@@ -196,7 +198,8 @@ class _Run:
         self._observer.ended(trial, row)
 
     def _finish(self, folder: RunFolder, status: str) -> Path:
-        self._manifest |= manifest.closing(status, self._missing, self._servers)
+        self._manifest |= manifest.closing(status, self._missing, self._servers, self._paths)
+        self._manifest["flags"] += self._paths.flags()
         folder.write_manifest(self._manifest)
         return folder.finish()
 

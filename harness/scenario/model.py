@@ -148,6 +148,14 @@ class Streams(Model):
         return self
 
 
+class Path(Model):
+    """The network between generator and server."""
+
+    rtt_ms: float = Field(
+        0, ge=0, le=10_000, description="added to each round trip: what a network would cost"
+    )
+
+
 class Verify(Model):
     """How much is read back after a trial."""
 
@@ -202,6 +210,7 @@ class ScenarioFile(Model):
     load: Load = Load(closed=Closed())
     events: Events = Events()
     streams: Streams = Streams()
+    path: Path = Path()
     warm_up_s: float = Field(1.0, ge=0, le=3600)
     duration_s: float | None = Field(None, gt=0, le=DURATION_MAX_S)
     operations: int | None = Field(None, ge=1, le=10**10)

@@ -16,7 +16,8 @@ from harness.scenario.wording import did_you_mean, shown
 
 TRIALS_MAX = 10_000
 VARIABLE = (
-    "workload", "load", "events", "streams", "warm_up_s", "duration_s", "operations", "drain_s",
+    "workload", "load", "events", "streams", "path",
+    "warm_up_s", "duration_s", "operations", "drain_s",
 )  # fmt: skip
 """What may differ between the points of one scenario."""
 

@@ -92,6 +92,7 @@ def _trial(
         streams=_streams(file.streams),
         verify=_verify(file.verify),
         server_settings=server_settings,
+        added_rtt_ms=float(file.path.rtt_ms),
         point=MappingProxyType(dict(point)),
         warm_up_s=file.warm_up_s,
         duration_s=duration_s,

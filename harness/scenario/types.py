@@ -104,6 +104,8 @@ class Trial:
     streams: Streams
     verify: Verify
     server_settings: Mapping[str, str]
+    added_rtt_ms: float
+    """Delay added to each round trip between generator and server."""
     point: Mapping[str, Scalar]
     """The varied names and their values here, e.g. `{"load.closed.workers": 8}`."""
     warm_up_s: float

@@ -30,6 +30,8 @@ EXPLANATIONS: Mapping[str, str] = {
     "uncommitted changes": "the code that ran is not quite the commit that is named",
     "swapping": "memory was short; times may contain the disk's",
     "busy with something else": "other programs had the CPU at times; expect wider scatter",
+    "behind docker-proxy": "a process of the engine carries every byte to these servers: some "
+    "0.1 ms a round trip that other paths do not have",
     "left out": "the numbers beside it come from the other repetitions",
 }
 """What a flag means for the reader, found by words in it."""

@@ -40,6 +40,7 @@ TRIAL = Trial(
     streams=Streams(1000, "order", StreamChoice("uniform"), 0, "warm"),
     verify=Verify(enabled=False, streams_max=0),
     server_settings=MappingProxyType({}),
+    added_rtt_ms=0.0,
     point=MappingProxyType({}),
     warm_up_s=0.3,
     duration_s=3.0,

@@ -1,0 +1,87 @@
+"""A process that carries bytes between a local port and a server, each way half a round trip late.
+
+Run as a script; needs nothing but Python. It prints its port and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+_CHUNK_BYTES = 64 * 1024
+_CHUNKS_MAX = 1024
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Opening = Callable[[], Awaitable[Streams]]
+
+
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late_s: float) -> None:
+    """Everything that is read, in its order, each piece `late_s` after it came; then its end."""
+    under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_MAX)
+    delivering = asyncio.create_task(_deliver(under_way, writer))
+    try:
+        data = b"-"
+        while data:
+            data = await reader.read(_CHUNK_BYTES)
+            await under_way.put((time.monotonic() + late_s, data))
+        await delivering
+    except OSError:
+        return
+    finally:
+        delivering.cancel()
+        writer.close()
+
+
+async def _deliver(
+    under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+) -> None:
+    while True:
+        due_s, data = await under_way.get()
+        await asyncio.sleep(due_s - time.monotonic())
+        if not data:
+            return
+        writer.write(data)
+        await writer.drain()
+
+
+async def serve(open_target: Opening, late_s: float) -> None:
+    """Relay until standard input ends."""
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await open_target()
+        except OSError:
+            writer.transport.abort()  # refused there is cut here: a relay has accepted already
+            return
+        await asyncio.gather(
+            carry(reader, inner_writer, late_s), carry(inner_reader, writer, late_s)
+        )
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    over = asyncio.Event()
+    # Nothing is ever written there: it becomes readable when it ends.
+    asyncio.get_running_loop().add_reader(sys.stdin, over.set)
+    await over.wait()
+
+
+def _target(host: str, port: int) -> Opening:
+    if port:
+        return lambda: asyncio.open_connection(host, port)
+    return lambda: asyncio.open_unix_connection(host)
+
+
+def main() -> None:
+    """`relay.py HOST PORT LATE_S`; port 0 makes the host the path of a unix socket."""
+    host, port, late_s = sys.argv[1:]
+    # `epoll` waits in whole milliseconds, which is as long as what is to be added.
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(serve(_target(host, int(port)), float(late_s)))
+
+
+if __name__ == "__main__":
+    main()
