@@ -7,6 +7,9 @@ root=..
 services=("$@")
 ((${#services[@]})) || services=(postgres kafka dynamodb)
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 base() {
     docker image inspect lab/debian:12 >/dev/null 2>&1 && return
     echo "base image: Debian 12 by mmdebstrap (half a minute)"
@@ -52,6 +55,10 @@ for service in "${services[@]}"; do
         starter dynamodb/DynamoDBLocal.jar software.amazon.dynamodb.services.local.main.ServerRunner dynamodb/lib DynamoDBLocal_lib
         ;;
     esac
-    DOCKER_BUILDKIT=0 docker build --quiet --tag "lab/$service:$(tag "$service")" "$service" >/dev/null
+    # The classic builder: BuildKit is a plugin of its own that not every machine has.
+    DOCKER_BUILDKIT=0 docker build --quiet --tag "lab/$service:$(tag "$service")" "$service" >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        exit 1
+    }
 done
 docker image ls --filter 'reference=lab/*'

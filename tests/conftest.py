@@ -14,6 +14,9 @@ import pytest
 from harness.errors import NoServer
 from harness.servers import Server, serving
 
+ENGINE = os.environ.get("DOCKER_HOST")
+"""Where the user's engine is, for `tests/docker` alone: other tests take native servers."""
+os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
 TEST_LIMIT_S = 60.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 SURVIVING: Mapping[str, Mapping[str, str]] = {"dynamodb": {"storage": "file"}}
@@ -47,7 +50,14 @@ async def _limited(coroutine) -> None:
 def servers(
     runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
-    """`servers(technology)`: started at the first call, shared by the session, else a skip.
+    """`servers(technology)`: started at the first call, shared by the session, else a skip."""
+    yield from shared_servers(runner, tmp_path_factory, way="auto")
+
+
+def shared_servers(
+    runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory, way: str
+) -> Iterator[Callable[..., Server]]:
+    """The body of such a fixture.
 
     `surviving=True` asks for one whose data is there again after it was stopped.
     """
@@ -56,7 +66,7 @@ def servers(
 
     async def start(technology: str, settings: Mapping[str, str]) -> Server | NoServer:
         scratch = tmp_path_factory.mktemp(technology)
-        serve = serving(technology, scratch=scratch, settings=settings)
+        serve = serving(technology, way=way, scratch=scratch, settings=settings)
         try:
             return await stack.enter_async_context(serve)
         except NoServer as error:

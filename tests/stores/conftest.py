@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -42,10 +42,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test the stores that it is about."""
+    parametrize(metafunc, cases())
+
+
+def parametrize(metafunc: pytest.Metafunc, among: Sequence[Case]) -> None:
+    """Give a test those of `among` that it is about."""
     declarations = [mark.kwargs for mark in metafunc.definition.iter_markers("declares")]
     for fixture, wanted in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
-            chosen = [c for c in cases() if wanted(c) and _declares(c, declarations)]
+            chosen = [c for c in among if wanted(c) and _declares(c, declarations)]
             metafunc.parametrize(fixture, chosen or [NOBODY], ids=str, indirect=True)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 _SOCKET = Path("/var/run/docker.sock")
+_UNIX = "unix://"
 _CALL_LIMIT_S = 120
 
 
@@ -27,10 +28,9 @@ def engine() -> Iterator[DockerClient]:
     """A connection to an engine that answers. Raises `NoServer` with what would make it answer."""
     if shutil.which("docker") is None:
         raise NoServer("install Docker and its Compose plugin")
-    if "DOCKER_HOST" not in os.environ and not _SOCKET.exists():
-        raise NoServer(
-            f"the engine is not running (no {_SOCKET}): start Docker, or set DOCKER_HOST"
-        )
+    where = os.environ.get("DOCKER_HOST") or f"{_UNIX}{_SOCKET}"
+    if where.startswith(_UNIX) and not Path(where.removeprefix(_UNIX)).exists():
+        raise NoServer(f"the engine is not running (no {where}): start Docker, or set DOCKER_HOST")
     client = _client()
     try:
         yield client

@@ -39,7 +39,8 @@ class Service:
 
 def _postgres_settings(described: Described, settings: Mapping[str, str]) -> Described:
     postgres.check(settings)
-    flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
+    declared = (f"{name}={_escaped(value)}" for name, value in settings.items())
+    flags = [word for setting in declared for word in ("-c", setting)]
     return {"command": [*_words(described["command"]), *flags]}
 
 

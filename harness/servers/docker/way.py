@@ -46,8 +46,8 @@ class Docker:
         return SERVICES[self.technology]
 
     def _description(self) -> compose.Description:
-        compose.command()
         with engine() as client:
+            compose.command()
             return usable(client, self.technology)
 
 

@@ -27,8 +27,8 @@ async def up() -> dict[str, str]:
 
     Raises `NoServer` with one line that says what to do.
     """
-    compose.command()
     with engine() as client, tempfile.TemporaryDirectory(prefix="eslab-up-") as scratch:
+        compose.command()
         description = _description(client)
         services = _services(description)
         running = _running(client)

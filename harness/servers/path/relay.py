@@ -17,21 +17,28 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Opening = Callable[[], Awaitable[Streams]]
 
 
+async def join(one: Streams, other: Streams, late_s: float) -> None:
+    """Carry both ways until both have ended, or one has broken; then both are closed."""
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(carry(one[0], other[1], late_s))
+            both.create_task(carry(other[0], one[1], late_s))
+    except* OSError:
+        pass  # a connection that breaks on one side breaks on the other, too
+    finally:
+        one[1].close()
+        other[1].close()
+
+
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late_s: float) -> None:
     """Everything that is read, in its order, each piece `late_s` after it came; then its end."""
     under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_MAX)
-    delivering = asyncio.create_task(_deliver(under_way, writer))
-    try:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_deliver(under_way, writer))
         data = b"-"
         while data:
             data = await reader.read(_CHUNK_BYTES)
             await under_way.put((time.monotonic() + late_s, data))
-        await delivering
-    except OSError:
-        return
-    finally:
-        delivering.cancel()
-        writer.close()
 
 
 async def _deliver(
@@ -41,6 +48,7 @@ async def _deliver(
         due_s, data = await under_way.get()
         await asyncio.sleep(due_s - time.monotonic())
         if not data:
+            writer.write_eof()
             return
         writer.write(data)
         await writer.drain()
@@ -51,13 +59,11 @@ async def serve(open_target: Opening, late_s: float) -> None:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            inner_reader, inner_writer = await open_target()
+            target = await open_target()
         except OSError:
-            writer.transport.abort()  # refused there is cut here: a relay has accepted already
+            writer.close()  # what is refused there is cut here: a relay has accepted already
             return
-        await asyncio.gather(
-            carry(reader, inner_writer, late_s), carry(inner_reader, writer, late_s)
-        )
+        await join((reader, writer), target, late_s)
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")

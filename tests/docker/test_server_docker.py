@@ -1,0 +1,240 @@
+"""A PostgreSQL in a container: what the lab makes, hurts, measures and leaves."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import docker
+import pytest
+
+from harness import results
+from harness.errors import BadInput, NoServer
+from harness.servers import serving
+from harness.servers.docker import project, whole
+from harness.servers.docker.engine import PROJECT_LABEL
+from harness.servers.path import measure
+
+asyncpg = pytest.importorskip("asyncpg")
+
+
+@pytest.fixture
+def client():
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def made_up(client):
+    """The project of `make up`, removed afterwards whatever the test did."""
+    yield project.name()
+    project.remove(client, project.name())
+
+
+@pytest.fixture
+def free_port(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("ESLAB_POSTGRES_PORT", str(port))
+    return port
+
+
+def things_of(client, label):
+    wanted = {"label": label}
+    return [
+        *client.containers.list(all=True, filters=wanted),
+        *client.volumes.list(filters=wanted),
+        *client.networks.list(filters=wanted),
+    ]
+
+
+async def ask(endpoint, query):
+    connection = await asyncpg.connect(endpoint.address, timeout=2, **endpoint.credentials)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_a_server_of_the_runs_own_is_there_and_then_nothing_of_it(tmp_path, client):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        endpoint = server.endpoint
+        label = f"{PROJECT_LABEL}={client.containers.get(endpoint.container).labels[PROJECT_LABEL]}"
+        assert things_of(client, label)
+        assert endpoint.provider == "docker"
+        assert endpoint.pid
+        assert "sha256:" in endpoint.image
+        assert (await ask(endpoint, "show server_version")).startswith(endpoint.version)
+        assert endpoint.credentials["password"] not in repr(endpoint)
+    assert things_of(client, label) == []
+
+
+async def test_it_is_as_durable_as_a_native_one(tmp_path):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        settings = {
+            name: await ask(server.endpoint, f"show {name}")
+            for name in ("fsync", "synchronous_commit", "full_page_writes", "max_connections")
+        }
+        assert await ask(server.endpoint, "select datcollate from pg_database limit 1") == "C"
+    assert settings == {
+        "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
+        "max_connections": "200",
+    }  # fmt: skip
+
+
+async def test_settings_of_a_scenario_are_read_back(tmp_path):
+    settings = {"synchronous_commit": "off", "application_name": "a b $HOME 'c'"}
+    async with serving("postgres", way="docker", scratch=tmp_path, settings=settings) as server:
+        assert await ask(server.endpoint, "show synchronous_commit") == "off"
+        assert await ask(
+            server.endpoint, "select reset_val from pg_settings where name='application_name'"
+        ) == settings["application_name"]  # fmt: skip
+
+
+async def test_a_setting_that_is_the_labs_own_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="'data_directory' is not a setting"):
+        async with serving(
+            "postgres", way="docker", scratch=tmp_path, settings={"data_directory": "/"}
+        ):
+            pass
+
+
+async def test_data_survives_a_kill_and_costs_are_added_up_over_it(tmp_path):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        await ask(server.endpoint, "select count(*) from generate_series(1, 1000000)")
+        connection = await asyncpg.connect(server.endpoint.address, **server.endpoint.credentials)
+        await connection.execute("create table kept as select 1 as one")
+        before = server.statistics()
+        await server.kill()
+        with pytest.raises((OSError, asyncpg.PostgresError)):
+            await ask(server.endpoint, "select 1")
+        await server.restart()
+        assert await ask(server.endpoint, "select one from kept") == 1
+        after = server.statistics()
+    assert 0.05 < before.cpu_s < after.cpu_s < before.cpu_s + 5
+    assert before.memory_bytes > 1_000_000
+    assert before.disk_bytes is None or before.disk_bytes > 10_000_000
+
+
+async def test_a_paused_server_is_silent_until_it_goes_on(tmp_path):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        await server.pause()
+        with pytest.raises(TimeoutError):
+            await ask(server.endpoint, "select 1")
+        await server.resume()
+        assert await ask(server.endpoint, "select 1") == 1
+        await server.pause()
+        await server.kill()
+        await server.restart()
+        assert await ask(server.endpoint, "select 1") == 1
+
+
+async def test_a_cold_restart_reads_from_the_disk_or_says_what_it_needs(tmp_path):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        if os.geteuid() == 0:
+            await server.restart(cold=True)
+        assert await ask(server.endpoint, "select 1") == 1
+
+
+async def test_the_path_is_measured_through_the_port_and_past_it(tmp_path):
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        path = await measure(server)
+    assert path.kind in {"published port", "docker-proxy", "host network"}
+    assert 1 < path.round_trip_us < 100_000
+    if sys.platform == "linux" and path.kind != "host network":
+        assert 1 < path.direct_round_trip_us < 100_000
+
+
+async def test_a_run_takes_the_server_of_make_up_and_leaves_it(
+    tmp_path, client, made_up, free_port
+):
+    described = whole.compose.built() if not _official_here(client) else whole.compose.official()
+    await whole.compose.up(
+        described, ["postgres"], project=made_up, environment={}, changed={}, scratch=tmp_path
+    )
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        assert server.endpoint.address.endswith(f":{free_port}/postgres")
+        container = server.endpoint.container
+        await server.kill()
+    assert client.containers.get(container).status == "running"
+    client.containers.get(container).stop(timeout=10)
+    with pytest.raises(NoServer, match=r"container that is exited .*`make down` removes it"):
+        async with serving("postgres", way="docker", scratch=tmp_path):
+            pass
+
+
+def _official_here(client):
+    return any("postgres:18" in tag for image in client.images.list() for tag in image.tags)
+
+
+async def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(tmp_path, free_port):
+    told = f"port {free_port} is in use: set ESLAB_POSTGRES_PORT"
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(NoServer, match=told):
+        async with serving("postgres", way="docker", scratch=tmp_path):
+            pass
+
+
+async def test_a_server_that_does_not_start_says_why_in_its_own_words(tmp_path, client):
+    before = len(client.containers.list(all=True))
+    with pytest.raises(
+        NoServer, match=r"container is exited with code 1: .*FATAL: .*shared_buffers"
+    ):
+        async with serving(
+            "postgres", way="docker", scratch=tmp_path, settings={"shared_buffers": "-5"}
+        ):
+            pass
+    assert len(client.containers.list(all=True)) == before
+
+
+LAB = """
+import asyncio, sys
+from pathlib import Path
+from harness.servers import serving
+
+async def main():
+    async with serving("postgres", way="docker", scratch=Path(sys.argv[1])) as server:
+        print(server.endpoint.container, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_killed_run_left_is_found_and_removed_by_make_down(tmp_path, client):
+    lab = subprocess.Popen(
+        [sys.executable, "-c", LAB, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    container = client.containers.get(lab.stdout.readline().strip())
+    name = container.labels[PROJECT_LABEL]
+    assert name not in project.left_behind(client)
+    lab.kill()
+    lab.communicate()
+    assert name in project.left_behind(client)
+    assert container.name in whole.down()
+    assert things_of(client, f"{PROJECT_LABEL}={name}") == []
+
+
+def test_a_run_in_containers_says_so_and_shows_its_path(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        "scenarios/quick.yaml",
+        "--servers",
+        "docker",
+    ]
+    command += ["--stores", "postgres", "--repeat", "1", "--out", str(tmp_path)]
+    command += ["--set", "duration_s=0.5", "--set", "warm_up_s=0.1", "--set", "path.rtt_ms=2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (path for path in tmp_path.iterdir() if not path.name.startswith("."))
+    loaded = results.load(run)
+    idle, longer = loaded.manifest["servers"]["postgres"]["paths"]
+    assert loaded.trials["provider"].tolist() == ["docker"]
+    assert loaded.trials["added_rtt_ms"].tolist() == [2.0]
+    assert longer["round_trip_us"] > idle["round_trip_us"] + 2000
+    assert loaded.trials["service_p50_ns"].item() > 2_000_000

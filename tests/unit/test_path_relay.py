@@ -1,0 +1,135 @@
+"""The relay that makes a path longer, on real sockets; and addresses that lead through it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from harness.errors import NoServer
+from harness.servers.path import delayed
+from harness.servers.path.lines import LINES
+from harness.store import Endpoint
+
+RTT_MS = 20.0
+MANY = bytes(range(256)) * 8192
+
+
+@asynccontextmanager
+async def echo(path=None):
+    """A server that sends everything back: its DSN."""
+
+    async def answer(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    if path:
+        server = await asyncio.start_unix_server(answer, path / ".s.PGSQL.5432")
+        dsn = f"postgresql://ann@/shop?host={path}"
+    else:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        dsn = f"postgresql://ann@127.0.0.1:{server.sockets[0].getsockname()[1]}/shop?sslmode=x"
+    async with server:
+        yield dsn
+
+
+@asynccontextmanager
+async def connected(endpoint):
+    ((host, port),) = LINES["postgres"].parse(endpoint.address).hosts
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def round_trip_ms(reader, writer, times):
+    began = time.monotonic()
+    for _ in range(times):
+        writer.write(b"?")
+        await reader.readexactly(1)
+    return (time.monotonic() - began) * 1000 / times
+
+
+@asynccontextmanager
+async def through(dsn, rtt_ms):
+    """A connection by way of a relay."""
+    async with delayed("postgres", Endpoint(dsn), rtt_ms) as longer, connected(longer) as streams:
+        yield streams
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+async def test_each_round_trip_takes_that_much_longer(tmp_path, unix):
+    server = echo(tmp_path if unix else None)
+    async with server as dsn, through(dsn, RTT_MS) as (reader, writer):
+        took_ms = await round_trip_ms(reader, writer, 20)
+    assert RTT_MS <= took_ms < RTT_MS + 15
+
+
+async def test_what_is_under_way_is_delayed_together_and_stays_in_order():
+    async with echo() as dsn, through(dsn, RTT_MS) as (reader, writer):
+        began = time.monotonic()
+        writer.write(MANY)
+        assert await reader.readexactly(len(MANY)) == MANY
+        took_ms = (time.monotonic() - began) * 1000
+    pieces = len(MANY) / 65536
+    assert RTT_MS <= took_ms < pieces * RTT_MS / 2
+
+
+async def test_an_end_on_one_side_reaches_the_other():
+    async with echo() as dsn, through(dsn, 1.0) as (reader, writer):
+        writer.write(b"last")
+        writer.write_eof()
+        assert await reader.read() == b"last"
+
+
+async def test_where_nobody_serves_the_connection_is_cut():
+    async with echo() as dsn:
+        pass
+    async with through(dsn, 1.0) as (reader, _):
+        assert await reader.read() == b""
+
+
+async def test_the_relay_ends_with_the_block():
+    async with echo() as dsn:
+        async with delayed("postgres", Endpoint(dsn), 1.0) as longer:
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            async with connected(longer):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("technology", "address", "longer"),
+    [
+        (
+            "postgres",
+            "postgresql://ann@db:1/shop?sslmode=x",
+            "postgresql://ann@127.0.0.1:7/shop?sslmode=x",
+        ),
+        ("postgres", "postgresql://ann@/shop?host=/run", "postgresql://ann@127.0.0.1:7/shop"),
+        ("postgres", "postgresql:///shop?host=/run&port=9", "postgresql://127.0.0.1:7/shop"),
+        ("dynamodb", "http://db:8000", "http://127.0.0.1:7"),
+    ],
+)
+def test_an_address_leads_through_a_local_port(technology, address, longer):
+    assert LINES[technology].through(address, 7) == longer
+
+
+@pytest.mark.parametrize(
+    ("technology", "address", "why"),
+    [
+        ("kafka", "127.0.0.1:9092", "its brokers tell clients where they are"),
+        ("dynamodb", "https://db", "a relay has no certificate"),
+        ("oracle", "db", "does not know its addresses"),
+    ],
+)
+async def test_what_cannot_be_led_through_a_relay_is_refused(technology, address, why):
+    with pytest.raises(NoServer, match=f"{technology}: path.rtt_ms: .*{why}"):
+        async with delayed(technology, Endpoint(address), 1.0):
+            pass
