@@ -167,6 +167,7 @@ async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
         store = await connect()
         await store.append("order-0", [event()], expected=ANY)
         acknowledged, unknown, refused = [], [], []
+        enough = asyncio.Event()
 
         async def write(stream: str) -> None:
             while True:
@@ -180,10 +181,11 @@ async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
                     refused.append(one.id)
                     return
                 acknowledged.append(one.id)
+                if len(acknowledged) >= 20:
+                    enough.set()
 
         writers = [asyncio.create_task(write(f"order-{number}")) for number in range(8)]
-        while len(acknowledged) < 20:
-            await asyncio.sleep(0.01)
+        await enough.wait()
         await broker.kill()
         await asyncio.gather(*writers)
         await broker.restart()

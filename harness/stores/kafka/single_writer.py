@@ -59,8 +59,8 @@ class SingleWriter(TopicStore):
         """Everything, while one process owns the topic and holds its ids in memory."""
         return Guarantees(
             occ="emulated",
-            occ_note="versions are compared in the memory of the one owner, which Kafka fences; an"
-            " owner that was replaced learns it at its next write, and may refuse by an old version",
+            occ_note="versions are compared in the memory of the one owner, which Kafka fences;"
+            " who was replaced learns it at the next write, and may refuse by an old version",
             atomic_append=True,
             global_order="total" if cls._partitions(options) == 1 else "per-partition",
             gap_free_read=True,

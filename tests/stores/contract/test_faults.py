@@ -140,7 +140,7 @@ async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(serv
     assert written in ([0, 0], [1, 1])
     if served.declared.idempotency == "durable":
         await append(store, "order-1", batch)
-        assert _count(await read_log(store), batch) == [1, 1]
+        assert _count(await read_log(served.store), batch) == [1, 1]
 
 
 async def test_after_a_restart_everything_goes_on(served: Subject):

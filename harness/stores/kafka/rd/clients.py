@@ -18,6 +18,9 @@ _PRODUCING: Settings = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 0,
+    # What arrives while a request is under way goes together in the next, as with aiokafka; with
+    # five of them, each message starts a small one of its own.
+    "max.in.flight": 1,
     # Its own default, crc32, would put a stream elsewhere than every other client does.
     "partitioner": "murmur2_random",
     "message.max.bytes": 1_048_576,
