@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH_FLAGS ?=
-ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory
+ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},sqlite,memory
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev bench bench-all test check perf report lock clean

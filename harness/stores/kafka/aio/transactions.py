@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +13,9 @@ from harness.stores.kafka.aio.driver import (
     closed,
     connection,
     errors,
+    part,
     started,
+    uncommitted_error,
 )
 from harness.stores.kafka.aio.producing import BATCH_BYTES
 from harness.stores.kafka.clients import Fenced, Target
@@ -47,7 +48,7 @@ class AioTransactions:
 
     def _choose_backoff(self) -> None:
         """For this whole process: aiokafka keeps it as a constant of a module."""
-        sender: Any = importlib.import_module("aiokafka.producer.sender")
+        sender = part("producer.sender")
         patched = self._target.options.backoff == "patched"
         sender.BACKOFF_OVERRIDE = PATCHED_BACKOFF_S if patched else _STOCK_BACKOFF_S
 
@@ -62,7 +63,7 @@ class AioTransactions:
             raise Fenced(committing=False) from error
         except errors() as error:
             await self._abort()
-            raise append_error(error) from error
+            raise uncommitted_error(error) from error
         await self._commit()
         return offsets
 
