@@ -25,17 +25,19 @@ _CLOSE_WITHIN_S = 2.0
 class Link:
     """One connection and its prepared statements."""
 
-    __slots__ = ("connection", "statements")
+    __slots__ = ("_deadline_s", "connection", "statements")
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: asyncpg.Connection, deadline_s: float) -> None:
+        self.connection, self._deadline_s = connection, deadline_s
         self.statements: dict[str, PreparedStatement] = {}
 
     async def prepared(self, query: str) -> PreparedStatement:
         """The statement, prepared at its first use."""
         statement = self.statements.get(query)
         if statement is None:
-            statement = self.statements[query] = await self.connection.prepare(query)
+            statement = self.statements[query] = await self.connection.prepare(
+                query, timeout=self._deadline_s
+            )
         return statement
 
 
@@ -107,7 +109,7 @@ class Pool:
             if not link.connection.is_closed():
                 return link
         try:
-            return Link(await self.connect())
+            return Link(await self.connect(), self._options.deadline_s)
         except BaseException:
             self._one_back()
             raise

@@ -54,9 +54,12 @@ class AioTransactions:
 
     async def write(self, messages: Sequence[Message]) -> list[int]:
         """Begin, send, commit; abort where a message was refused."""
+        answers: list[Any] = []
         try:
             await self._producer.begin_transaction()
-            answers = [await self._send(message) for message in messages]
+            for message in messages:
+                answers.append(await self._send(message))
+                answers[-1].add_done_callback(_seen)
             # A commit does not look whether each message arrived.
             offsets = [(await answer).offset for answer in answers]
         except (aiokafka.errors.ProducerFenced, AssertionError) as error:
@@ -89,3 +92,9 @@ class AioTransactions:
         """Close, whatever state it is in."""
         if self._producer is not None:
             await closed(self._producer)
+
+
+def _seen(answer: Any) -> None:
+    """The first error of a transaction speaks for all: asyncio need not tell of the others."""
+    if not answer.cancelled():
+        answer.exception()

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import NotSent
 from harness.stores.kafka.clients import Target
-from harness.stores.kafka.deadlines import Deadlines
+from harness.stores.kafka.deadlines import Deadlines, all_answered
 from harness.stores.kafka.messages import Message
 from harness.stores.kafka.rd.driver import append_error, confluent_kafka
 
@@ -37,8 +37,8 @@ class RdProducer:
         if len(messages) == 1:
             await self._hand_over(messages[0])
             return
-        for answer in [self._hand_over(message) for message in messages]:
-            await answer
+        for error in await all_answered([self._hand_over(message) for message in messages]):
+            raise error
 
     def _hand_over(self, message: Message) -> Answer:
         answer: Answer = self._loop.create_future()
