@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import ssl
 from collections.abc import Awaitable
@@ -30,6 +31,12 @@ T = TypeVar("T")
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 MS_A_SECOND = 1000
 _CLOSE_WITHIN_S = 1.0
+
+
+def part(name: str) -> Any:
+    """A module of aiokafka that it does not load by itself. Raises `MissingExtra`."""
+    _ = aiokafka.errors
+    return importlib.import_module(f"aiokafka.{name}")
 
 
 def connection(endpoint: Endpoint, *, deadline_s: float) -> dict[str, Any]:
@@ -64,6 +71,14 @@ def append_error(error: BaseException) -> StoreError:
     if isinstance(error, kafka.TopicAuthorizationFailedError | kafka.InvalidTopicError):
         return AppendRefused(str(error), reason=type(error).__name__)
     return OutcomeUnknown(f"Kafka: {_told(error)}")
+
+
+def uncommitted_error(error: BaseException) -> StoreError:
+    """What was raised before a commit was asked for: nobody will ever see the transaction."""
+    known = append_error(error)
+    if isinstance(known, OutcomeUnknown):
+        return AppendRefused(f"aborted: {_told(error)}", reason=type(error).__name__)
+    return known
 
 
 def read_error(error: BaseException) -> StoreError:
