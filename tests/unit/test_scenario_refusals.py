@@ -95,8 +95,8 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
 
 
 STORES = {
-    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, kafka, memory, null, postgres, sqlite "
-    "(did you mean 'postgres'?)",
+    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, kafka, memory, null, "
+    "postgres, sqlite (did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
     "table-lock, counter, coalesced, template (did you mean 'row'?)",
     "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "
