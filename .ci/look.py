@@ -18,9 +18,7 @@ def problems(run: Path) -> list[str]:
     loaded = results.load(run)
     trials = loaded.trials
     page = (run / "report.html").read_text()
-    servers = [
-        p.info["name"] for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres"
-    ]
+    servers = _servers_of(run.parent.resolve())
     found = [
         (loaded.manifest["status"] != "done", f"status is {loaded.manifest['status']}"),
         (
@@ -34,6 +32,16 @@ def problems(run: Path) -> list[str]:
         (bool(servers), f"{len(servers)} server processes were left behind"),
     ]
     return [text for wrong, text in found if wrong]
+
+
+def _servers_of(results_folder: Path) -> list[psutil.Process]:
+    """PostgreSQL servers whose data lies in this folder; a machine may have others."""
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "postgres"
+        and str(results_folder) in " ".join(process.info["cmdline"] or ())
+    ]
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalogue import Catalogue
@@ -16,11 +16,11 @@ from harness.results import RunFolder
 from harness.runner import ceiling, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
-from harness.runner.paths import Paths
+from harness.runner.pool import ServerPool
 from harness.runner.rows import Finding, Row
 from harness.runner.trial import TrialRun
 from harness.scenario.types import Scenario, Trial
-from harness.servers import Server, choose_way, serving
+from harness.servers import choose_way
 from harness.store import Endpoint
 
 
@@ -51,24 +51,24 @@ async def run(request: Request, observer: Observer) -> Result:
     When cancelled, the trial in progress is marked `aborted` and the folder is finished.
     """
     async with AsyncExitStack() as stack:
-        run_ = _Run(request, observer, Paths(stack))
+        run_ = _Run(request, observer, stack)
         stack.callback(shutil.rmtree, run_.scratch, ignore_errors=True)
-        return await run_.carry_out(stack)
+        return await run_.carry_out()
 
 
 class _Run:
-    def __init__(self, request: Request, observer: Observer, paths: Paths) -> None:
-        self._request, self._observer, self._paths = request, observer, paths
-        self._id = secrets.token_hex(4)
-        self.scratch = request.out.resolve() / f".scratch-{self._id}"
-        self._servers: dict[str, Server] = {}
+    def __init__(self, request: Request, observer: Observer, stack: AsyncExitStack) -> None:
+        self._request, self._observer = request, observer
+        run_id = secrets.token_hex(4)
+        self.scratch = request.out.resolve() / f".scratch-{run_id}"
+        self._pool = ServerPool(
+            run_id, request.catalogue, scratch=self.scratch, stack=stack, note=observer.note
+        )
         self._missing: dict[str, str] = {}
-        self._warm: set[str] = set()
-        self._ways: dict[str, str] = {}
         self._rows: list[Row] = []
         self._manifest: manifest.Manifest = {}
 
-    async def carry_out(self, stack: AsyncExitStack) -> Result:
+    async def carry_out(self) -> Result:
         scenario = self._request.scenario
         self._choose_ways()
         self._require_something()
@@ -83,7 +83,7 @@ class _Run:
             await self._measure_ceiling(scenario.trials[0])
             folder.write_manifest(self._manifest)
             for trial in scenario.trials:
-                await self._one(trial, folder, stack)
+                await self._one(trial, folder)
             status = "done"
         except (asyncio.CancelledError, KeyboardInterrupt):
             status = "aborted"
@@ -100,7 +100,7 @@ class _Run:
             for trial in self._request.scenario.trials
         }
         choice = choose_way([name for name in technologies.values() if name], self._request.way)
-        self._ways = dict(choice.ways)
+        self._pool.ways = dict(choice.ways)
         for technology, server in technologies.items():
             if server and server not in choice.ways:
                 reasons = [line for line in choice.reasons if line.startswith(f"{server}:")]
@@ -119,15 +119,15 @@ class _Run:
         ceiling_per_s = await ceiling.ceiling_per_s(trial, self._request.catalogue, self.scratch)
         self._manifest["generator_ceiling_per_s"] = round(ceiling_per_s)
 
-    async def _one(self, trial: Trial, folder: RunFolder, stack: AsyncExitStack) -> None:
+    async def _one(self, trial: Trial, folder: RunFolder) -> None:
         if trial.store.technology in self._missing:
             return
         try:
-            endpoint, server = await self._endpoint(trial, stack)
+            endpoint, server = await self._pool.reach(trial)
         except NoServer as error:
             self._leave_out(trial.store.technology, str(error))
             return
-        trial = self._warmed_up(trial, server)
+        trial = self._pool.warmed_up(trial, server)
         self._observer.began(trial)
         trial_run = TrialRun(
             trial=trial,
@@ -143,35 +143,6 @@ class _Run:
             self._write(trial_run, Finding(status="aborted", message="interrupted"), endpoint)
             raise
         self._write(trial_run, finding, endpoint)
-
-    def _warmed_up(self, trial: Trial, server: Server | None) -> Trial:
-        """The first trial on a fresh server warms that up as well, before anything is measured."""
-        if server is None or server.technology in self._warm:
-            return trial
-        self._warm.add(server.technology)
-        return replace(trial, warm_up_s=max(trial.warm_up_s, server.warm_up_s))
-
-    async def _endpoint(
-        self, trial: Trial, stack: AsyncExitStack
-    ) -> tuple[Endpoint, Server | None]:
-        namespace = f"eslab_{self._id}_{trial.number}"
-        technology = self._request.catalogue.stores[trial.store.technology].server
-        if technology is None:
-            self.scratch.mkdir(parents=True, exist_ok=True)
-            return Endpoint(address=str(self.scratch), namespace=namespace), None
-        if technology not in self._servers:
-            self._observer.note(f"starting {technology} ({self._ways[technology]})")
-            self._servers[technology] = await stack.enter_async_context(
-                serving(
-                    technology,
-                    way=self._ways[technology],
-                    scratch=self.scratch,
-                    settings=trial.server_settings,
-                )
-            )
-        server = self._servers[technology]
-        endpoint = await self._paths.to(server, trial)
-        return replace(endpoint, namespace=namespace), server
 
     def _write(self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint) -> None:
         trial = trial_run.trial
@@ -198,8 +169,10 @@ class _Run:
         self._observer.ended(trial, row)
 
     def _finish(self, folder: RunFolder, status: str) -> Path:
-        self._manifest |= manifest.closing(status, self._missing, self._servers, self._paths)
-        self._manifest["flags"] += self._paths.flags()
+        self._manifest |= manifest.closing(
+            status, self._missing, self._pool.servers, self._pool.paths
+        )
+        self._manifest["flags"] += self._pool.paths.flags()
         folder.write_manifest(self._manifest)
         return folder.finish()
 

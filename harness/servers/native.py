@@ -119,8 +119,8 @@ class NativeServer:
         await _exit_code(child, limit_s=_STOP_LIMIT_S)
 
     async def pause(self) -> None:
-        """SIGSTOP the whole process tree."""
-        tree.pause(_started(self._child).root)
+        """SIGSTOP the whole process tree, and wait until it stands still."""
+        await tree.still(tree.pause(_started(self._child).root))
 
     async def resume(self) -> None:
         """SIGCONT the whole process tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import psutil
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.005
 _KILL_LIMIT_S = 30.0
+_STILL_LIMIT_S = 5.0
+_STATE = re.compile(rb"\) (\S) ")
+"""In `/proc/…/stat`, behind the name, which may hold anything but ends with the last bracket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,16 @@ def pause(root: psutil.Process) -> list[psutil.Process]:
         send(fresh, signal.SIGSTOP)
         stopped += fresh
     return stopped
+
+
+async def still(family: list[psutil.Process]) -> None:
+    """Wait until stopped processes stand still: their threads go on until each has noticed."""
+    deadline = time.monotonic() + _STILL_LIMIT_S
+    while not all(map(_stands_still, family)):
+        if time.monotonic() > deadline:
+            _LOG.warning("a stopped process goes on after %.0f s", _STILL_LIMIT_S)
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 def resume(root: psutil.Process) -> None:
@@ -110,6 +124,21 @@ def _precise_cpu_s(pid: int) -> float:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    threads = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
+    if not threads:  # no Linux, or gone
+        return not _alive(process) or process.status() == psutil.STATUS_STOPPED
+    return all(_state(thread) in b"TtZX" for thread in threads)
+
+
+def _state(thread: Path) -> bytes:
+    try:
+        found = _STATE.findall(thread.read_bytes())
+    except OSError:
+        return b"X"
+    return bytes(found[-1]) if found else b"X"
 
 
 def _alive(process: psutil.Process) -> bool:

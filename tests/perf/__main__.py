@@ -1,6 +1,6 @@
 """`make perf`: the speed goals beside what this machine reaches, each pair in one run, interleaved.
 
-Run one part alone with its name: `python tests/perf null recording memory postgres pgbench`.
+Run parts alone by their names: `python tests/perf null pgbench kafka`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 
 import dynamodb
 import generator
+import kafka
 import postgres
 from table import Table
 
@@ -17,6 +18,9 @@ PARTS = {
     "null": generator.null_store,
     "memory": generator.memory,
     "designs": postgres.designs,
+    "kafka": kafka.awaited,
+    "kafka-groups": kafka.grouped,
+    "kafka-heads": kafka.rebuilding,
     "pgbench": postgres.against_pgbench,
     "dynamodb-drivers": dynamodb.drivers,
     "dynamodb-designs": dynamodb.designs,

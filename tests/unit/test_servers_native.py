@@ -24,6 +24,7 @@ class WebRecipe:
 
     technology = "web"
     unprivileged = False
+    warm_up_s = 0.0
 
     def __init__(self, *, prepare=("mkdir", "data"), arguments=(), binary=sys.executable):
         self._prepare, self._arguments, self._binary = prepare, arguments, binary

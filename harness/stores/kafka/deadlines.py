@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import NotSent, OutcomeUnknown, StoreError, StoreUnavailable
@@ -13,6 +14,18 @@ _LOOKS = 4
 _LOOK_MAX_S = 0.1
 _SILENCE_S = 0.3
 """Without an answer for so long, it is asked whether anybody listens at all."""
+
+
+async def all_answered(answers: Sequence[asyncio.Future[Any]]) -> list[BaseException]:
+    """Wait for the messages of one append; what went wrong, if anything.
+
+    Where only some of them are written, that is an `OutcomeUnknown`, too.
+    """
+    found = await asyncio.gather(*answers, return_exceptions=True)
+    errors = [one for one in found if isinstance(one, BaseException)]
+    if errors and len(errors) < len(found):
+        return [OutcomeUnknown(f"Kafka: a part of the append was written: {errors[0]}")]
+    return sorted(errors, key=lambda error: not isinstance(error, OutcomeUnknown))
 
 
 class Turn:

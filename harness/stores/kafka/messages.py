@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from harness.errors import AppendRefused, EmptyAppend, EventTooLarge
@@ -26,15 +26,38 @@ class Message(NamedTuple):
     headers: Headers
 
 
-class Record(NamedTuple):
-    """What a consumer gets; `recorded_ms` is the broker's clock since 1970."""
+class Record(Protocol):
+    """What a consumer gets. As aiokafka has it: to make another object of each takes time."""
 
-    partition: int
-    offset: int
-    recorded_ms: int
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def partition(self) -> int:
+        """The number of its partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """The broker's clock when it was written, in milliseconds since 1970."""
+        ...
+
+    @property
+    def key(self) -> bytes:
+        """The stream's key."""
+        ...
+
+    @property
+    def value(self) -> bytes:
+        """The event's data."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """The event's id, type, metadata if any, and version if told, in this order."""
+        ...
 
 
 def key_of(stream: str) -> bytes:
@@ -61,7 +84,7 @@ def versioned(message: Message, version: int) -> Message:
 
 def told_version(record: Record) -> int:
     """The version that `versioned` wrote."""
-    return int.from_bytes(dict(record.headers)["version"])
+    return int.from_bytes(record.headers[-1][1])
 
 
 def recorded(record: Record, version: int, position: Position) -> RecordedEvent:
@@ -75,7 +98,7 @@ def recorded(record: Record, version: int, position: Position) -> RecordedEvent:
         headers["type"].decode(),
         record.value,
         headers.get("metadata", b""),
-        datetime.fromtimestamp(record.recorded_ms / _MS, UTC),
+        datetime.fromtimestamp(record.timestamp / _MS, UTC),
     )
 
 

@@ -77,6 +77,14 @@ async def _until_back(store: Adapter, stream: str = "back-1") -> None:
                 return
 
 
+async def _impatient(served: Subject) -> Adapter:
+    """A connection with a short deadline, which a busy machine may not keep at the first try."""
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while True:
+            with suppress(StoreUnavailable):
+                return await served.connect(deadline_s=0.5)
+
+
 def _count(log: Sequence, batch: Sequence[NewEvent]) -> list[int]:
     found = ids(log)
     return [found.count(one.id) for one in batch]
@@ -103,8 +111,9 @@ async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served:
         if served.declared.durability in SURVIVES_A_KILL:
             assert set(_count(log, told.acknowledged)) == {1}
         assert set(_count(log, told.not_written)) <= {0}
-        if served.declared.atomic_append:
-            assert _count(log, told.unknown) in ([], [0, 0], [1, 1])
+        unknown = _count(log, told.unknown)
+        assert unknown in ([], [0, 0], [1, 1]) or not served.declared.atomic_append
+        assert set(unknown) <= {0, 1}
     await _assert_unknowns_can_be_retried(served, everything)
 
 
@@ -133,7 +142,7 @@ async def _assert_unknowns_can_be_retried(served: Subject, everything: Sequence[
 
 
 async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(served: Subject):
-    store = await served.connect(deadline_s=0.5)
+    store = await _impatient(served)
     await _until_back(store, "order-1")
     batch = events(2)
     await served.server.pause()
@@ -148,10 +157,12 @@ async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(serv
     await _until_back(store, "order-1")
     # With a deadline that a reader who connects anew can keep.
     written = _count(await read_log(served.store), batch)
-    assert written in ([0, 0], [0, 0] if isinstance(ended.value, NotSent) else [1, 1])
+    assert not isinstance(ended.value, NotSent) or written == [0, 0]
+    assert written in ([0, 0], [1, 1]) or not served.declared.atomic_append
+    assert max(written) <= 1
     if served.declared.idempotency == "durable":
         await append(store, "order-1", batch)
-        assert _count(await read_log(store), batch) == [1, 1]
+        assert _count(await read_log(served.store), batch) == [1, 1]
 
 
 @pytest.mark.declares(subscription=("push", "poll"))

@@ -126,7 +126,7 @@ async def test_a_category_subscription_resumes_behind_a_position(subject: Subjec
     how = {"category": "order", "after": orders[0].position}
     async with following(subject.store, **how) as follower:
         await follower.until(2)
-    assert follower.events == orders[1:]
+    assert_same_log(subject, follower.events, orders[1:])
 
 
 @subscribing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from harness.stores.kafka.aio.driver import (
     aiokafka,
     closed,
     connection,
+    part,
     reading,
     started,
 )
@@ -28,7 +28,7 @@ class AioAdministrator:
     def __init__(self, client: Any, target: Target) -> None:
         self._client, self._target = client, target
         self._ruler: Any = None
-        self._admin = importlib.import_module("aiokafka.admin")
+        self._admin = part("admin")
 
     async def create(self, settings: Mapping[str, str]) -> None:
         """Make the topic and wait until each partition has a leader."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 from harness.stores.kafka.aio.administrator import AioAdministrator
 from harness.stores.kafka.aio.consuming import PAGE_RECORDS, AioConsumer
-from harness.stores.kafka.aio.driver import aiokafka, connection, started
+from harness.stores.kafka.aio.driver import aiokafka, connection, part, started
 from harness.stores.kafka.aio.producing import BATCH_BYTES, AioProducer
 from harness.stores.kafka.aio.transactions import AioTransactions
 from harness.stores.kafka.clients import Target
@@ -28,7 +26,7 @@ class AioClients:
 
     async def administrator(self) -> AioAdministrator:
         """For everything about the topic but its records."""
-        admin = importlib.import_module("aiokafka.admin")
+        admin = part("admin")
         client = admin.AIOKafkaAdminClient(**self._connection)
         await started(client, deadline_s=self._deadline_s)
         return AioAdministrator(client, self._target)

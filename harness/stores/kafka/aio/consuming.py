@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from harness.stores.kafka.aio.driver import (
@@ -42,11 +43,7 @@ class AioConsumer:
                 self.places[partition] = await self._consumer.position(self._named(partition))
         except errors() as error:
             raise read_error(error) from error
-        return [
-            Record(named.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
-            for named, records in found.items()
-            for one in records
-        ]
+        return [*chain.from_iterable(found.values())]
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import ssl
 from collections.abc import Awaitable
@@ -30,6 +31,12 @@ T = TypeVar("T")
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 MS_A_SECOND = 1000
 _CLOSE_WITHIN_S = 1.0
+
+
+def part(name: str) -> Any:
+    """A module of aiokafka that it does not load by itself. Raises `MissingExtra`."""
+    _ = aiokafka.errors
+    return importlib.import_module(f"aiokafka.{name}")
 
 
 def connection(endpoint: Endpoint, *, deadline_s: float) -> dict[str, Any]:
@@ -66,6 +73,14 @@ def append_error(error: BaseException) -> StoreError:
     return OutcomeUnknown(f"Kafka: {_told(error)}")
 
 
+def uncommitted_error(error: BaseException) -> StoreError:
+    """What was raised before a commit was asked for: nobody will ever see the transaction."""
+    known = append_error(error)
+    if isinstance(known, OutcomeUnknown):
+        return AppendRefused(f"aborted: {_told(error)}", reason=type(error).__name__)
+    return known
+
+
 def read_error(error: BaseException) -> StoreError:
     """What was raised during a read."""
     if isinstance(error, TimeoutError | aiokafka.errors.KafkaTimeoutError):
@@ -88,8 +103,27 @@ async def started(client: Any, *, deadline_s: float) -> Any:
 
 async def closed(client: Any) -> None:
     """Say goodbye, but do not wait long for a broker that does not listen."""
+    if isinstance(client, aiokafka.AIOKafkaProducer) and not await _flushed(client):
+        await _abandon(client)
+        return
     closing = asyncio.ensure_future(client.stop() if hasattr(client, "stop") else client.close())
     await within(_CLOSE_WITHIN_S, closing)
+
+
+async def _flushed(producer: Any) -> bool:
+    flushing = asyncio.ensure_future(producer.flush())
+    await within(_CLOSE_WITHIN_S, flushing)
+    return not flushing.cancelled()
+
+
+async def _abandon(producer: Any) -> None:
+    """What `stop` does, without the wait for unsent records, which would leave its task behind."""
+    producer._closed = True
+    sender = producer._sender
+    if sender is not None and sender.sender_task is not None:
+        sender.sender_task.cancel()
+        await within(_CLOSE_WITHIN_S, sender.sender_task)
+    await within(_CLOSE_WITHIN_S, asyncio.ensure_future(producer.client.close()))
 
 
 async def within(limit_s: float, work: asyncio.Future[Any]) -> None:

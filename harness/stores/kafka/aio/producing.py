@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import NotSent
 from harness.stores.kafka.aio.driver import aiokafka, append_error, closed, errors
 from harness.stores.kafka.clients import Target
-from harness.stores.kafka.deadlines import Deadlines
+from harness.stores.kafka.deadlines import Deadlines, all_answered
 from harness.stores.kafka.messages import Message
 from harness.stores.kafka.partitioning import partition_of
 
@@ -35,9 +35,11 @@ class AioProducer:
                 self._watch(answer)
                 await answer
                 return
-            for answer in [await self._hand_over(one, partition) for one in messages]:
+            answers = [await self._hand_over(one, partition) for one in messages]
+            for answer in answers:
                 self._watch(answer)
-                await answer
+            for error in await all_answered(answers):
+                raise error
         except errors() as error:
             raise append_error(error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +13,9 @@ from harness.stores.kafka.aio.driver import (
     closed,
     connection,
     errors,
+    part,
     started,
+    uncommitted_error,
 )
 from harness.stores.kafka.aio.producing import BATCH_BYTES
 from harness.stores.kafka.clients import Fenced, Target
@@ -47,22 +48,25 @@ class AioTransactions:
 
     def _choose_backoff(self) -> None:
         """For this whole process: aiokafka keeps it as a constant of a module."""
-        sender: Any = importlib.import_module("aiokafka.producer.sender")
+        sender = part("producer.sender")
         patched = self._target.options.backoff == "patched"
         sender.BACKOFF_OVERRIDE = PATCHED_BACKOFF_S if patched else _STOCK_BACKOFF_S
 
     async def write(self, messages: Sequence[Message]) -> list[int]:
         """Begin, send, commit; abort where a message was refused."""
+        answers: list[Any] = []
         try:
             await self._producer.begin_transaction()
-            answers = [await self._send(message) for message in messages]
+            for message in messages:
+                answers.append(await self._send(message))
+                answers[-1].add_done_callback(_seen)
             # A commit does not look whether each message arrived.
             offsets = [(await answer).offset for answer in answers]
         except (aiokafka.errors.ProducerFenced, AssertionError) as error:
             raise Fenced(committing=False) from error
         except errors() as error:
             await self._abort()
-            raise append_error(error) from error
+            raise uncommitted_error(error) from error
         await self._commit()
         return offsets
 
@@ -88,3 +92,9 @@ class AioTransactions:
         """Close, whatever state it is in."""
         if self._producer is not None:
             await closed(self._producer)
+
+
+def _seen(answer: Any) -> None:
+    """The first error of a transaction speaks for all: asyncio need not tell of the others."""
+    if not answer.cancelled():
+        answer.exception()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import AppendRefused, StoreUnavailable
 from harness.stores.kafka.clients import Target
-from harness.stores.kafka.rd.driver import confluent_kafka, passing, read_error
+from harness.stores.kafka.rd.driver import administration, confluent_kafka, passing, read_error
 
 _POLL_S = 0.01
 _LEADERLESS = -1
@@ -33,7 +32,7 @@ class RdAdministrator:
     async def create(self, settings: Mapping[str, str]) -> None:
         """Make the topic and wait until each partition has a leader."""
         target = self._target
-        admin = importlib.import_module("confluent_kafka.admin")
+        admin = administration()
         topic = admin.NewTopic(
             target.topic, target.partitions, replication_factor=1, config=dict(settings)
         )
@@ -61,7 +60,7 @@ class RdAdministrator:
 
     async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
         """Where each partition ends now, open transactions included."""
-        admin = importlib.import_module("confluent_kafka.admin")
+        admin = administration()
         latest = admin.OffsetSpec.latest()
         named = {self._named(partition): latest for partition in partitions}
         ends_s = time.monotonic() + self._deadline_s
@@ -78,7 +77,7 @@ class RdAdministrator:
 
     async def settings(self) -> dict[str, str]:
         """The topic's settings, the broker's defaults included."""
-        admin = importlib.import_module("confluent_kafka.admin")
+        admin = administration()
         resource = admin.ConfigResource(admin.RESOURCE_TOPIC, self._target.topic)
         found = await self._asked(self._client.describe_configs([resource]))
         return {name: entry.value for name, entry in found.items() if entry.value}

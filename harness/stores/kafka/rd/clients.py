@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-
 from harness.stores.kafka.clients import Target
 from harness.stores.kafka.deadlines import Deadlines
 from harness.stores.kafka.rd.administrator import RdAdministrator
 from harness.stores.kafka.rd.consuming import RdConsumer
-from harness.stores.kafka.rd.driver import MS_A_SECOND, Settings, confluent_kafka, connection
+from harness.stores.kafka.rd.driver import (
+    MS_A_SECOND,
+    Settings,
+    administration,
+    confluent_kafka,
+    connection,
+)
 from harness.stores.kafka.rd.producing import RdProducer
 from harness.stores.kafka.rd.transactions import RdTransactions
 
@@ -18,6 +22,9 @@ _PRODUCING: Settings = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 0,
+    # What arrives while a request is under way goes together in the next, as with aiokafka; with
+    # five of them, each message starts a small one of its own.
+    "max.in.flight": 1,
     # Its own default, crc32, would put a stream elsewhere than every other client does.
     "partitioner": "murmur2_random",
     "message.max.bytes": 1_048_576,
@@ -47,7 +54,7 @@ class RdClients:
 
     async def administrator(self) -> RdAdministrator:
         """For everything about the topic but its records."""
-        admin = importlib.import_module("confluent_kafka.admin")
+        admin = administration()
         administrator = RdAdministrator(admin.AdminClient(self._connection), self._target)
         await administrator.reach()
         return administrator

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.stores.kafka.clients import Target
 from harness.stores.kafka.messages import Record
@@ -47,7 +47,7 @@ class RdConsumer:
         return [*self._records([first, *self._consumer.consume(PAGE_RECORDS, 0)])]
 
     def _records(self, messages: Sequence[Any]) -> list[Record]:
-        records = []
+        records: list[Record] = []
         for message in messages:
             if (error := message.error()) is not None:
                 self._passed(error, message)
@@ -74,8 +74,19 @@ class RdConsumer:
             raise read_error(error.args[0]) from error
 
 
-def _record(message: Any) -> Record:
-    return Record(
+class _Record(NamedTuple):
+    """A message whose parts are no calls."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+def _record(message: Any) -> _Record:
+    return _Record(
         message.partition(),
         message.offset(),
         message.timestamp()[1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,15 @@ LOG.setLevel(logging.CRITICAL)
 MS_A_SECOND = 1000
 
 Settings = dict[str, Any]
+
+
+def administration() -> Any:
+    """The package's module for administrators, which it does not load by itself.
+
+    Raises `MissingExtra`.
+    """
+    _ = confluent_kafka.TopicPartition
+    return importlib.import_module("confluent_kafka.admin")
 
 
 def connection(endpoint: Endpoint) -> Settings:
@@ -60,6 +70,14 @@ def append_error(error: Any) -> StoreError:
     if error.code() in (codes.TOPIC_AUTHORIZATION_FAILED, codes._UNKNOWN_TOPIC):
         return AppendRefused(error.str(), reason=error.name())
     return OutcomeUnknown(f"Kafka: {error.name()}: {error.str()}")
+
+
+def uncommitted_error(error: Any) -> StoreError:
+    """What went wrong before a commit was asked for: nobody will ever see the transaction."""
+    known = append_error(error)
+    if isinstance(known, OutcomeUnknown):
+        return AppendRefused(f"aborted: {error.str()}", reason=error.name())
+    return known
 
 
 def read_error(error: Any) -> StoreError:

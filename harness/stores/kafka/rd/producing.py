@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import NotSent
 from harness.stores.kafka.clients import Target
-from harness.stores.kafka.deadlines import Deadlines
+from harness.stores.kafka.deadlines import Deadlines, all_answered
 from harness.stores.kafka.messages import Message
 from harness.stores.kafka.rd.driver import append_error, confluent_kafka
 
@@ -28,7 +28,6 @@ class RdProducer:
         self._watch = deadlines.add
         self._loop = asyncio.get_running_loop()
         self._answered: deque[tuple[Answer, Any]] = deque()
-        self._woken = False
         self._open = True
         self._thread = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         self._thread.start()
@@ -38,8 +37,8 @@ class RdProducer:
         if len(messages) == 1:
             await self._hand_over(messages[0])
             return
-        for answer in [self._hand_over(message) for message in messages]:
-            await answer
+        for error in await all_answered([self._hand_over(message) for message in messages]):
+            raise error
 
     def _hand_over(self, message: Message) -> Answer:
         answer: Answer = self._loop.create_future()
@@ -60,15 +59,11 @@ class RdProducer:
 
         def delivered(error: Any, _: Any) -> None:
             self._answered.append((answer, error))
-            if not self._woken:
-                self._woken = True
-                self._loop.call_soon_threadsafe(self._tell)
 
         return delivered
 
     def _tell(self) -> None:
         """Called in the event loop."""
-        self._woken = False
         answered = self._answered
         while answered:
             answer, error = answered.popleft()
@@ -82,6 +77,10 @@ class RdProducer:
     def _poll(self) -> None:
         while self._open:
             self._producer.poll(_POLL_S)
+            # Once all that has arrived is here: each callback needs the interpreter's lock, and
+            # an event loop that was awake would contend for it.
+            if self._answered:
+                self._loop.call_soon_threadsafe(self._tell)
 
     async def aclose(self) -> None:
         """Wait a moment for what is under way, and give the rest up."""

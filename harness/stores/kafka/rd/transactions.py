@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from harness.errors import StoreUnavailable
 from harness.stores.kafka.clients import Fenced, Target
 from harness.stores.kafka.messages import Message
-from harness.stores.kafka.rd.driver import append_error, confluent_kafka
+from harness.stores.kafka.rd.driver import append_error, confluent_kafka, uncommitted_error
 
 _CLOSE_WITHIN_S = 0.5
 _TRY_S = 1.0
@@ -88,7 +89,9 @@ class RdTransactions:
             told = error.args[0]
             if _fenced(told):
                 raise Fenced(committing=True) from error
-            raise self._undone(told) if told.txn_requires_abort() else append_error(told) from error
+            if told.txn_requires_abort():
+                self._abort()
+            raise append_error(told) from error
 
     def _until_done(self, call: Callable[[], None], *, ends_s: float = float("inf")) -> None:
         """A call that timed out may be called again, and goes on where it was."""
@@ -102,14 +105,16 @@ class RdTransactions:
                 return
 
     def _undone(self, error: Any) -> Exception:
-        """Abort, so that nobody sees the transaction."""
+        """What happened before the commit; the transaction is aborted."""
         if _fenced(error):
             return Fenced(committing=False)
-        try:
+        self._abort()
+        return uncommitted_error(error)
+
+    def _abort(self) -> None:
+        """Where that fails, the next owner's start does it."""
+        with suppress(confluent_kafka.KafkaException):
             self._until_done(partial(self._producer.abort_transaction, _TRY_S))
-        except confluent_kafka.KafkaException as failed:
-            return append_error(failed.args[0])
-        return append_error(error)
 
     def _close(self) -> None:
         if self._producer is not None:

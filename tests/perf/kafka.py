@@ -1,0 +1,158 @@
+"""Kafka's designs and drivers against Kafka's own ProducerPerformance, from the same jars."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import lab
+import uvloop
+from table import Table
+
+from harness.scenario.types import ClosedLoop
+from harness.servers import Server, maven, serving
+from harness.servers.kafka import POM
+from harness.store import Adapter, NewEvent, StreamState
+from harness.stores.kafka import STORE
+
+ROUNDS = 3
+SECONDS = 3.0
+RECORDS = 400_000
+RECORD_BYTES = 256
+CALLERS = 256
+EVENTS = 1_000_000
+BATCH = 1000
+GROUPS = {
+    "aiokafka": {},
+    "aiokafka, patched back-off": {"backoff": "patched"},
+    "librdkafka": {"driver": "librdkafka"},
+}
+
+
+def awaited(table: Table) -> None:
+    """Awaited appends of 256 callers, each driver against the peer, interleaved."""
+    rates = uvloop.run(_awaited())
+    peer = rates["ProducerPerformance"]
+    for driver, goal in (("aiokafka", "≥ 0.6"), ("librdkafka", "≥ 0.9")):
+        ratios = [ours / theirs for ours, theirs in zip(rates[driver], peer, strict=True)]
+        table.add(f"kafka, {driver}, {CALLERS} callers / ProducerPerformance", goal, ratios, " ×")
+    for name, values in rates.items():
+        table.add(f"kafka, {name}, events a second", "", values)
+
+
+def grouped(table: Table) -> None:
+    """The single writer: 256 callers in shared transactions against one at a time."""
+    rates = uvloop.run(_grouped())
+    for name in GROUPS:
+        many, one = rates[name, CALLERS], rates[name, 1]
+        ratios = [a / b for a, b in zip(many, one, strict=True)]
+        goal = "≥ 200" if name == "aiokafka" else ""
+        table.add(f"kafka:single-writer, {name}, {CALLERS} callers / 1", goal, ratios, " ×")
+        table.add(f"kafka:single-writer, {name}, {CALLERS} callers, appends a second", "", many)
+        table.add(f"kafka:single-writer, {name}, 1 caller, appends a second", "", one)
+
+
+def rebuilding(table: Table) -> None:
+    """The first append of a new owner, who reads a million events before."""
+    for driver, values in uvloop.run(_rebuilt()).items():
+        table.add(f"heads of {EVENTS:,} events rebuilt, {driver}", "≤ 3", values, " s")
+
+
+async def _awaited() -> dict[str, list[float]]:
+    rates = defaultdict(list)
+    async with _server() as server:
+        for _ in range(ROUNDS):
+            rates["ProducerPerformance"].append(await _peer(server))
+            for driver in ("aiokafka", "librdkafka"):
+                async with _opened(server, "", driver=driver) as store:
+                    rates[driver].append(await _rate(store, CALLERS))
+    return rates
+
+
+async def _grouped() -> dict[tuple[str, int], list[float]]:
+    rates = defaultdict(list)
+    async with _server() as server:
+        for _ in range(ROUNDS):
+            for name, options in GROUPS.items():
+                for callers in (1, CALLERS):
+                    async with _opened(server, "single-writer", **options) as store:
+                        rates[name, callers].append(await _rate(store, callers))
+    return rates
+
+
+async def _rebuilt() -> dict[str, list[float]]:
+    taken_s = defaultdict(list)
+    namespace = f"eslab_{uuid4().hex[:8]}"
+    async with _server() as server:
+        endpoint = replace(server.endpoint, namespace=namespace)
+        async with _opened(server, "single-writer", namespace, driver="librdkafka") as store:
+            await asyncio.gather(*(_fill(store, part) for part in range(4)))
+            for _ in range(ROUNDS):
+                for driver in ("aiokafka", "librdkafka"):
+                    options = STORE.options(driver=driver)
+                    owner = await STORE.variants["single-writer"].connect(endpoint, options)
+                    began_s = time.perf_counter()
+                    await owner.append("one-1", [_event()], expected=StreamState.ANY)
+                    taken_s[driver].append(time.perf_counter() - began_s)
+                    await owner.aclose()
+    return taken_s
+
+
+async def _fill(store: Adapter, part: int) -> None:
+    for number in range(EVENTS // BATCH // 4):
+        batch = [_event() for _ in range(BATCH)]
+        await store.append(f"order-{part}-{number}", batch, expected=StreamState.ANY)
+
+
+def _event() -> NewEvent:
+    return NewEvent(uuid4(), "OrderPlaced", b'{"order": 1}')
+
+
+async def _rate(store: Adapter, callers: int) -> float:
+    load = ClosedLoop(callers)
+    trial = replace(lab.TRIAL, load=load, duration_s=SECONDS, warm_up_s=1.0)
+    return (await lab.run(trial, store)).per_s
+
+
+async def _peer(server: Server) -> float:
+    """As its documentation runs it, on a topic like the store's."""
+    namespace = f"eslab_{uuid4().hex[:8]}"
+    async with _opened(server, "", namespace):
+        process = await asyncio.create_subprocess_exec(
+            *(maven.java(), "-cp", f"{maven.jars('kafka', POM)}/*"),
+            *("org.apache.kafka.tools.ProducerPerformance", "--topic", namespace),
+            *("--num-records", str(RECORDS), "--record-size", str(RECORD_BYTES)),
+            *("--throughput", "-1", "--producer-props", "acks=all", "linger.ms=0"),
+            f"bootstrap.servers={server.endpoint.address}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        told = (await process.communicate())[0].decode()
+    return float(re.findall(r"([\d.]+) records/sec", told)[-1])
+
+
+@asynccontextmanager
+async def _server() -> AsyncIterator[Server]:
+    with tempfile.TemporaryDirectory() as scratch:
+        async with serving("kafka", way="native", scratch=Path(scratch)) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _opened(
+    server: Server, variant: str, namespace: str = "", **options: object
+) -> AsyncIterator[Adapter]:
+    endpoint = replace(server.endpoint, namespace=namespace or f"eslab_{uuid4().hex[:8]}")
+    store = await STORE.variants[variant].connect(endpoint, STORE.options(**options))
+    await store.setup()
+    yield store
+    await store.teardown()
+    await store.aclose()

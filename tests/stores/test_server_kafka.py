@@ -1,0 +1,134 @@
+"""A real Kafka broker of the lab's own: started, set, hurt, restarted, refused and removed."""
+
+import asyncio
+import importlib
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from harness.errors import BadInput, NoServer
+from harness.servers import choose_way, probe, serving
+from harness.store import NewEvent, StreamState
+from harness.stores import kinds
+
+pytest.importorskip("aiokafka")
+READY = probe("kafka", "native")
+pytestmark = pytest.mark.skipif(not READY.ready, reason=f"native kafka: {READY.detail}")
+KIND = kinds()["kafka"]
+
+
+def with_server(act, scratch, **options):
+    async def enter():
+        async with serving("kafka", way="native", scratch=scratch, **options) as server:
+            return await act(server)
+
+    return asyncio.run(enter())
+
+
+def refusal(scratch, error=NoServer, **options):
+    async def never(server):
+        pytest.fail("it started")
+
+    with pytest.raises(error) as caught:
+        with_server(never, scratch, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    if "(log: " in message:
+        Path(message.rpartition("(log: ")[2].rstrip(")")).unlink()
+    return message
+
+
+async def broker_settings(server):
+    admin = importlib.import_module("aiokafka.admin")
+    client = admin.AIOKafkaAdminClient(bootstrap_servers=server.endpoint.address)
+    await client.start()
+    try:
+        resource = admin.config_resource
+        node = resource.ConfigResource(resource.ConfigResourceType.BROKER, "1")
+        (answer,) = await client.describe_configs([node])
+        return {entry[0]: entry[1] for entry in answer.resources[0][4]}
+    finally:
+        await client.close()
+
+
+async def written(store, number):
+    return [one async for one in store.read_all()][number].version == number
+
+
+def test_it_answers_on_the_loopback_with_the_settings_that_it_promises(tmp_path):
+    async def act(server):
+        assert server.controllable
+        assert (server.endpoint.provider, server.endpoint.version) == ("native", READY.version)
+        settings = await broker_settings(server)
+        assert settings["auto.create.topics.enable"] == "false"
+        assert settings["log.flush.interval.messages"] == "7"
+        listening = [
+            c.laddr.ip
+            for c in psutil.Process(server.endpoint.pid).net_connections("tcp")
+            if c.status == "LISTEN"
+        ]
+        assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+        return server.endpoint.pid
+
+    pid = with_server(act, tmp_path, settings={"log.flush.interval.messages": "7"})
+    assert not psutil.pid_exists(pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_acknowledged_survives_a_kill_and_the_broker_is_back_soon(tmp_path):
+    async def act(server):
+        endpoint = replace(server.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
+        store = await KIND.variants["single-writer"].connect(endpoint, KIND.options())
+        await store.setup()
+        for number in range(2):
+            one = NewEvent(uuid4(), "T", b"{}")
+            await store.append("order-1", [one], expected=StreamState.ANY)
+            await server.kill()
+            began = time.monotonic()
+            await server.restart()
+            took_s = time.monotonic() - began
+            assert await written(store, number)
+            # Sessions of 9 s, as by default, would keep it out for 12.
+            assert took_s < 10
+        await store.aclose()
+        assert server.statistics().cpu_s > 0
+
+    with_server(act, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["log.dirs", "listeners", "node.id", "a b", "-x"])
+def test_settings_that_are_the_labs_own_are_bad_input(tmp_path, name):
+    message = refusal(tmp_path, BadInput, settings={name: "x"})
+    assert message == f"kafka: {name!r} is not a setting that a scenario may declare"
+
+
+def test_an_impossible_value_is_one_line_with_the_brokers_own_words(tmp_path):
+    message = refusal(tmp_path, settings={"num.network.threads": "many"})
+    assert "num.network.threads" in message
+
+
+def test_a_server_by_address_is_used_and_left_running(tmp_path, monkeypatch):
+    async def act(somebodys):
+        monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", somebodys.endpoint.address)
+        assert choose_way(["kafka"], "auto").ways == {"kafka": "external"}
+        async with serving("kafka", scratch=tmp_path) as server:
+            assert (server.endpoint.provider, server.controllable) == ("external", False)
+            store = await KIND.variants[""].connect(server.endpoint, KIND.options())
+            await store.aclose()
+        assert await broker_settings(somebodys)
+
+    with_server(act, tmp_path)
+
+
+def test_nobody_at_the_address_is_one_line(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", f"127.0.0.1:{port}")
+    answer = probe("kafka", "external")
+    assert not answer.ready
+    assert f"nobody answers at 127.0.0.1:{port}" in answer.detail
