@@ -96,6 +96,10 @@ _IDENTITY = (
     _key("load_label", "text", "the load in words"),
     Column("workers", "int", "count", "clients in a closed run; most in flight in an open one"),
     Column("rate_per_s", "float", "1/s", "offered rate; open runs only"),
+    Column(
+        "capacity_per_s", "float", "1/s", "reached in closed probes; where the run found a rate"
+    ),
+    Column("failed_rate_per_s", "float", "1/s", "lowest rate that did not hold in a search"),
     _key("point", "json", "the varied names and their values here, canonical JSON"),
     _key("point_label", "text", "the point in words; empty where nothing varies"),
     _key("repetition", "int", "from 1"),
@@ -220,4 +224,20 @@ INTERVALS: tuple[Column, ...] = (
     Column("server_cpu_s", "float", "s", "CPU time of the server's processes"),
     Column("server_memory_bytes", "int", "bytes", "memory of the server's processes at its end"),
     Column("server_disk_bytes", "int", "bytes", "data folder of the server at its end"),
+)
+
+PROBES: tuple[Column, ...] = (
+    _key("trial_id", "text", "the trial whose rate was looked for"),
+    _key("key", "text", "canonical name of the store"),
+    _key("purpose", "text", "capacity: a closed loop; search: a rate that may hold"),
+    Column("workers", "int", "count", "clients in a closed probe"),
+    Column("rate_per_s", "float", "1/s", "offered rate in an open one"),
+    Column("held", "bool", "", "whether the objective held; searches only"),
+    Column("measured_s", "float", "s", "length of the measured window"),
+    _count("scheduled", "operations that were to run"),
+    _count("ok", "operations that ended well"),
+    Column("throughput_per_s", "float", "1/s", "operations that ended well, a second"),
+    _ns("response_p50_ns", "median response time; searches only"),
+    Column("failed_share", "float", "", "operations that failed, of those scheduled"),
+    Column("slow_share", "float", "", "operations over the objective's last limit, of those well"),
 )

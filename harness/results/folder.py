@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.results.columns import FORMAT_VERSION, INTERVALS, TRIALS, Column, schema
+from harness.results.columns import FORMAT_VERSION, INTERVALS, PROBES, TRIALS, Column, schema
 from harness.results.disk import write_atomically, writing
 
 Table = Literal["samples", "appends", "deliveries"]
@@ -21,6 +21,7 @@ PARTIAL = ".partial-"
 MANIFEST = "manifest.json"
 TRIALS_FILE = "trials.parquet"
 INTERVALS_FILE = "intervals.parquet"
+PROBES_FILE = "probes.parquet"
 _EMPTY: Mapping[str, object] = {"text": "", "json": ""}
 
 
@@ -35,6 +36,7 @@ class RunFolder:
         self._tables = {
             TRIALS_FILE: schema(TRIALS).empty_table(),
             INTERVALS_FILE: schema(INTERVALS).empty_table(),
+            PROBES_FILE: schema(PROBES).empty_table(),
         }
 
     @classmethod
@@ -63,6 +65,10 @@ class RunFolder:
     def add_intervals(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add a trial's seconds to intervals.parquet, in the same way."""
         self._add(INTERVALS_FILE, INTERVALS, rows)
+
+    def add_probes(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add the probes before a trial to probes.parquet, in the same way."""
+        self._add(PROBES_FILE, PROBES, rows)
 
     def _add(
         self, file: str, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]

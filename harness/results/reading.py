@@ -13,8 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import BadInput, MissingExtra
-from harness.results.columns import DELIVERIES, FORMAT_VERSION, INTERVALS, TRIALS, Column, schema
-from harness.results.folder import INTERVALS_FILE, MANIFEST, TRIALS_FILE, Table
+from harness.results.columns import (
+    DELIVERIES,
+    FORMAT_VERSION,
+    INTERVALS,
+    PROBES,
+    TRIALS,
+    Column,
+    schema,
+)
+from harness.results.folder import INTERVALS_FILE, MANIFEST, PROBES_FILE, TRIALS_FILE, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +44,12 @@ class Run:
         """A row a second a trial; empty for a run that was made before there were any."""
         path = self.path / INTERVALS_FILE
         return _frame(_read(path, None) if path.exists() else schema(INTERVALS).empty_table())
+
+    @property
+    def probes(self) -> pd.DataFrame:
+        """A row a probe of a run that found its own rates; else empty."""
+        path = self.path / PROBES_FILE
+        return _frame(_read(path, None) if path.exists() else schema(PROBES).empty_table())
 
     def samples(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A row an operation, warm-up included (`op` below 0); int64. Raises `BadInput`."""

@@ -17,10 +17,11 @@ from harness.runner import ceiling, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.pool import ServerPool
+from harness.runner.probing import NoRate, Prober
 from harness.runner.rows import Finding, Row
 from harness.runner.trial import TrialRun
 from harness.scenario.types import Scenario, Trial
-from harness.servers import choose_way
+from harness.servers import Server, choose_way
 from harness.store import Endpoint
 
 
@@ -79,11 +80,17 @@ class _Run:
         )
         folder.write_manifest(self._manifest)
         status = "failed"
+        prober = Prober(
+            self._request.catalogue,
+            RunFolder(self.scratch / "probes", "probes"),
+            keep=lambda row: folder.add_probes([row]),
+            note=self._observer.note,
+        )
         try:
             await self._measure_ceiling(scenario.trials[0])
             folder.write_manifest(self._manifest)
             for trial in scenario.trials:
-                await self._one(trial, folder)
+                await self._one(trial, folder, prober)
             status = "done"
         except (asyncio.CancelledError, KeyboardInterrupt):
             status = "aborted"
@@ -119,7 +126,7 @@ class _Run:
         ceiling_per_s = await ceiling.ceiling_per_s(trial, self._request.catalogue, self.scratch)
         self._manifest["generator_ceiling_per_s"] = round(ceiling_per_s)
 
-    async def _one(self, trial: Trial, folder: RunFolder) -> None:
+    async def _one(self, trial: Trial, folder: RunFolder, prober: Prober) -> None:
         if trial.store.technology in self._missing:
             return
         try:
@@ -129,7 +136,25 @@ class _Run:
             return
         trial = self._pool.warmed_up(trial, server)
         self._observer.began(trial)
-        trial_run = TrialRun(
+        try:
+            trial, found = await prober.settled(trial, endpoint, server)
+        except NoRate as error:
+            finding = Finding(status="failed", message=str(error))
+            self._write(self._trial_run(trial, endpoint, server, folder), finding, endpoint, {})
+            return
+        trial_run = self._trial_run(trial, endpoint, server, folder)
+        try:
+            finding = await trial_run.run()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            aborted = Finding(status="aborted", message="interrupted")
+            self._write(trial_run, aborted, endpoint, found)
+            raise
+        self._write(trial_run, finding, endpoint, found)
+
+    def _trial_run(
+        self, trial: Trial, endpoint: Endpoint, server: Server | None, folder: RunFolder
+    ) -> TrialRun:
+        return TrialRun(
             trial=trial,
             how=opening(trial.store, self._request.catalogue, endpoint),
             catalogue=self._request.catalogue,
@@ -137,16 +162,12 @@ class _Run:
             server=server,
             watcher=lambda snapshot: self._observer.ticked(trial, snapshot),
         )
-        try:
-            finding = await trial_run.run()
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            self._write(trial_run, Finding(status="aborted", message="interrupted"), endpoint)
-            raise
-        self._write(trial_run, finding, endpoint)
 
-    def _write(self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint) -> None:
+    def _write(
+        self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint, found: rows.Row
+    ) -> None:
         trial = trial_run.trial
-        row = rows.identity(self._request.scenario, trial, str(self._manifest["run"]))
+        row = rows.identity(self._request.scenario, trial, str(self._manifest["run"])) | found
         row |= rows.verdict(finding)
         row |= {"provider": endpoint.provider, "server_version": endpoint.version}
         row["added_rtt_ms"] = trial.added_rtt_ms if trial_run.server else None

@@ -20,6 +20,7 @@ from harness.scenario.naming import StoreRef, split_store_list
 from harness.scenario.nodes import Path_
 from harness.scenario.overrides import Overrides, overridden
 from harness.scenario.problems import translate
+from harness.scenario.ramps import unrolled
 from harness.scenario.text import Document, read
 from harness.scenario.trials import Declared, in_order
 from harness.scenario.types import Scenario
@@ -35,7 +36,7 @@ def load(path: Path, catalogue: Catalogue, *, overrides: Overrides = _AS_WRITTEN
         document = read(Path(path))
         if not isinstance(document.content, dict):
             raise document.wrong("expected a mapping (key: value)")
-        loader = _Loader(overridden(document, overrides), catalogue)
+        loader = _Loader(unrolled(overridden(document, overrides)), catalogue)
         return loader.scenario(overrides.stores)
     except BadInput as error:
         raise one_line(error) from None

@@ -12,6 +12,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -51,10 +52,77 @@ class Closed(Model):
     workers: int = Field(8, ge=1, le=WORKERS_MAX, description="clients, one operation each")
 
 
+Rate = Annotated[float, Field(gt=0, le=10_000_000)]
+
+
+class Ramp(Model):
+    """Rates at even distances, a trial each."""
+
+    model_config = ConfigDict(validate_by_name=False, validate_by_alias=True)
+    first: Rate = Field(alias="from", description="operations a second in the first step")
+    last: Rate = Field(alias="to", description="and in the last one")
+    steps: int = Field(ge=2, le=VALUES_MAX)
+
+    def rates(self) -> list[float]:
+        """The steps, operations a second."""
+        width = (self.last - self.first) / (self.steps - 1)
+        return [float(f"{self.first + width * step:.6g}") for step in range(self.steps)]
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Ramp:
+        if len(set(self.rates())) < self.steps:
+            raise ValueError("expected from and to far enough apart for that many steps")
+        return self
+
+
+def _share(value: Any) -> Any:
+    """`0.1%` is 0.001."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Share: TypeAlias = Annotated[
+    float,
+    Field(ge=0, le=1),
+    BeforeValidator(_share),
+    WithJsonSchema({"type": ["number", "string"], "pattern": r"^[0-9.]+ ?%$"}),
+]
+
+
+class Objective(Model):
+    """What must hold at a rate, in response times and failures."""
+
+    p50_ms: float | None = Field(None, gt=0, le=3_600_000)
+    p99_ms: float | None = Field(None, gt=0, le=3_600_000)
+    errors: Share = Field(0.001, description="share of operations that may fail: 0.001 or 0.1%")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Objective:
+        if self.p50_ms is None and self.p99_ms is None:
+            raise ValueError("expected p50_ms, p99_ms or both")
+        return self
+
+
+class Search(Model):
+    """The highest rate at which an objective holds."""
+
+    slo: Objective
+    probe_s: float = Field(3.0, gt=0, le=600, description="how long each rate is tried")
+
+
 class Open(Model):
     """Operations at set times, whatever the store does."""
 
-    rate_per_s: float = Field(gt=0, le=10_000_000, description="operations a second")
+    rate_per_s: Rate | None = Field(None, description="operations a second")
+    of_capacity: float | None = Field(
+        None, gt=0, le=2, description="a fraction of what the store reached in a closed loop"
+    )
+    ramp: Ramp | None = Field(None, description="several rates, a trial each")
+    search: Search | None = Field(None, description="the highest rate that holds an objective")
     arrivals: Literal["poisson", "uniform"] = "poisson"
     in_flight_max: int = Field(256, ge=1, le=WORKERS_MAX, description="beyond it they queue")
     deadline_s: float | None = Field(
@@ -63,6 +131,13 @@ class Open(Model):
     pacer: Literal["auto", "timerfd", "sleep", "spin"] = Field(
         "auto", description="what waits for intended times; spin takes a whole core"
     )
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Open:
+        ways = (self.rate_per_s, self.of_capacity, self.ramp, self.search)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("expected one of rate_per_s, of_capacity, ramp and search")
+        return self
 
 
 class Load(Model):

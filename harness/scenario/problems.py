@@ -86,7 +86,7 @@ def allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str
         fields = [each.model_fields[step] for each in models if step in each.model_fields]
         if fields:
             models = [found for field in fields for found in _models(field.annotation)]
-    return [name for each in models for name in each.model_fields]
+    return [field.alias or name for each in models for name, field in each.model_fields.items()]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

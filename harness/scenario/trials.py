@@ -15,8 +15,10 @@ from harness.scenario.types import (
     DataSize,
     EventShape,
     Load,
+    Objective,
     OpenLoop,
     Scalar,
+    Search,
     StreamChoice,
     Streams,
     Trial,
@@ -109,12 +111,21 @@ def _load(load: model.Load) -> Load:
     assert load.open is not None, "the model takes one of the two"
     offered = load.open
     return OpenLoop(
-        rate_per_s=offered.rate_per_s,
+        rate_per_s=offered.rate_per_s or 0.0,
         arrivals=offered.arrivals,
         in_flight_max=offered.in_flight_max,
         deadline_s=offered.deadline_s,
         pacer=offered.pacer,
+        of_capacity=offered.of_capacity,
+        search=_search(offered.search),
     )
+
+
+def _search(search: model.Search | None) -> Search | None:
+    if search is None:
+        return None
+    slo = search.slo
+    return Search(Objective(slo.p50_ms, slo.p99_ms, slo.errors), search.probe_s)
 
 
 def _events(events: model.Events) -> EventShape:

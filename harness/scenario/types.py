@@ -24,8 +24,33 @@ class ClosedLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class Objective:
+    """What must hold at a rate: response times, and the share of operations that may fail."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+    errors: float
+
+    def __str__(self) -> str:
+        limits = (("p50", self.p50_ms), ("p99", self.p99_ms))
+        told = [f"{name} ≤ {limit:g} ms" for name, limit in limits if limit is not None]
+        return " and ".join([*told, f"errors ≤ {self.errors * 100:g} %"])
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Asks for the highest rate at which an objective holds, each rate tried for `probe_s`."""
+
+    slo: Objective
+    probe_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """Operations intended at set times, whatever the store does: response time counts."""
+    """Operations intended at set times, whatever the store does: response time counts.
+
+    With `of_capacity` or `search` the run itself finds the rate, which is 0 until then.
+    """
 
     rate_per_s: float
     arrivals: Literal["poisson", "uniform"]
@@ -34,9 +59,17 @@ class OpenLoop:
     """An operation still queued this long after its intended time is dropped, and counted."""
     pacer: Literal["auto", "timerfd", "sleep", "spin"] = "auto"
     """What waits for intended times; `auto` is timerfd on Linux, else sleep."""
+    of_capacity: float | None = None
+    """A fraction of the throughput that the same run reached in a closed loop."""
+    search: Search | None = None
 
     def __str__(self) -> str:
-        return f"open, {self.rate_per_s:g}/s {self.arrivals}, ≤ {self.in_flight_max} in flight"
+        rate = f"{self.rate_per_s:g}/s"
+        if self.of_capacity is not None:
+            rate = f"{self.of_capacity * 100:g} % of capacity"
+        elif self.search is not None:
+            rate = f"highest rate with {self.search.slo},"
+        return f"open, {rate} {self.arrivals}, ≤ {self.in_flight_max} in flight"
 
 
 Load = ClosedLoop | OpenLoop

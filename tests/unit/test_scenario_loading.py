@@ -189,3 +189,22 @@ def test_quick_holds_a_default_a_technology_and_the_template():
     assert {trial.store.key for trial in scenario.trials} == technologies | {"postgres:template"}
     assert {trial.repetition for trial in scenario.trials} == {1, 2, 3}
     assert all(2 <= trial.duration_s <= 3 for trial in scenario.trials)
+
+
+def test_a_ramp_is_a_trial_a_step(tmp_path):
+    text = SMALL + "load: {open: {ramp: {from: 100, to: 1000, steps: 4}}}\n"
+    found = loaded(tmp_path, text, stores="memory")
+    assert [trial.load.rate_per_s for trial in found.trials] == [100, 400, 700, 1000]
+    assert found.trials[1].point == {"load.open.rate_per_s": 400.0}
+
+
+def test_a_fraction_of_capacity_and_a_search_say_so_and_have_no_rate_yet(tmp_path):
+    def load(written):
+        return loaded(tmp_path, SMALL + f"load: {{open: {written}}}\n", stores="memory").trials[0].load
+
+    fraction = load("{of_capacity: 0.7}")
+    assert (fraction.rate_per_s, fraction.of_capacity) == (0, 0.7)
+    assert "70 % of capacity" in str(fraction)
+    sought = load("{search: {slo: {p99_ms: 50, errors: 0.1%}, probe_s: 2}}")
+    assert sought.search.slo.errors == 0.001
+    assert "highest rate with p99 ≤ 50 ms and errors ≤ 0.1 %" in str(sought)

@@ -31,7 +31,18 @@ REFUSED = {
     "load: {}": "4:7: load: expected one of closed and open",
     "load: 3": "4:7: load: expected a mapping (key: value), got 3",
     "load:": "4:1: load: expected a mapping (key: value), got nothing",
-    "load: {open: {}}": "4:14: 'rate_per_s' is missing in load.open",
+    "load: {open: {}}": "4:14: load.open: expected one of rate_per_s, of_capacity, ramp and search",
+    "load: {open: {of_capacity: 0.7, rate_per_s: 3}}": "4:14: load.open: expected one of "
+    "rate_per_s, of_capacity, ramp and search",
+    "load: {open: {ramp: {from: 1, too: 9, steps: 3}}}": "4:21: 'to' is missing in load.open.ramp",
+    "load: {open: {ramp: {from: 1, to: 1, steps: 3}}}": "4:21: load.open.ramp: expected from and "
+    "to far enough apart for that many steps",
+    "load: {open: {ramp: {from: 1, to: 9, steps: 3}, rate_per_s: 5}}": "4:21: ramp: expected no "
+    "other rate beside it",
+    "load: {open: {search: {slo: {errors: 1%}}}}": "4:29: load.open.search.slo: expected p50_ms, "
+    "p99_ms or both",
+    "load: {open: {search: {slo: {p99_ms: 5, errors: x%}}}}": "4:49: load.open.search.slo.errors: "
+    "expected a number, got 'x%'",
     "load: {open: {rate_per_s: .inf}}": "4:27: load.open.rate_per_s: expected a finite number, "
     "got inf",
     "load: {open: {rate_per_s: 5, arrivals: poison}}": "4:40: load.open.arrivals: expected "
