@@ -14,8 +14,11 @@ import pytest
 from harness.errors import NoServer
 from harness.servers import Server, serving
 
-ENGINE = os.environ.get("DOCKER_HOST")
-"""Where the user's engine is, for `tests/docker` alone: other tests take native servers."""
+ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST", ""))
+"""Where the user's engine is, for `tests/docker` alone: other tests take native servers.
+
+In a variable of its own, because the processes of a parallel run inherit what is set below.
+"""
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
 TEST_LIMIT_S = 60.0
 NO_SKIPS = "ESLAB_NO_SKIPS"

@@ -16,7 +16,7 @@ from .scenarios import CATALOGUE, SMALL, loaded
 
 REFUSED = {
     "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, load, "
-    "name, operations, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
+    "name, operations, path, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
     "workload (did you mean 'load'?)",
     "load: {closed: {worker: 3}}": "4:17: unknown key 'worker'; allowed: workers "
     "(did you mean 'workers'?)",
@@ -49,7 +49,7 @@ REFUSED = {
     "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, kafka, postgres "
     "(did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
-    "warm_up_s, duration_s, operations, drain_s and what is in them",
+    "path, warm_up_s, duration_s, operations, drain_s and what is in them",
     "vary: {streams.count: [1, [2]]}": "4:27: streams.count: expected a single value",
     "vary: {load.closed.workers: 3}": "4:29: load.closed.workers: expected a list of values",
     "vary: {load.closed.workers: []}": "4:29: load.closed.workers: expected a list of values",
@@ -79,8 +79,8 @@ REFUSED = {
     "repetitions: 1000\nvary: {streams.count: [1, 2, 3, 4]}": "5:7: 12,000 trials; expected at "
     "most 10,000",
     "x" * 100 + ": 1": "4:1: unknown key '" + "x" * 59 + "…; allowed: description, drain_s, "
-    "duration_s, events, load, name, operations, repetitions, seed, servers, stores, streams, "
-    "vary, verify, warm_up_s, workload",
+    "duration_s, events, load, name, operations, path, repetitions, seed, servers, stores, "
+    "streams, vary, verify, warm_up_s, workload",
     "seed: " + "9" * 40: "4:7: '" + "9" * 40 + "' is no int",
 }
 
