@@ -68,10 +68,10 @@ class Double:
 
     async def stop(self) -> None:
         """Cut every connection."""
-        self._state.going.set()
         if self._server is not None:
             await self._server.stop(grace=0)
             self._server = None
+        self._state.going.set()
 
     async def restart(self, *, cold: bool = False) -> None:
         """Stop, if it runs, and listen again on the same port with the same log."""
