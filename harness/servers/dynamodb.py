@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from harness.errors import BadInput
 from harness.servers import maven
 from harness.servers.native import Native
 from harness.servers.place import Place
+from harness.servers.ports import free_ports
 from harness.servers.recipe import Plan
 from harness.store import Endpoint
 
@@ -58,7 +58,7 @@ class DynamoRecipe:
     def __init__(self, settings: Mapping[str, str]) -> None:
         chosen = check(settings)
         self._storage, self._compiler = (_ALLOWED[name][chosen[name]] for name in _ALLOWED)
-        self._port = _port(settings.get("port")) or _free_port()
+        self._port = _port(settings.get("port")) or free_ports(1)[0]
 
     def plan(self, place: Place) -> Plan:
         """One JVM. Fetches its jars if need be."""
@@ -92,13 +92,6 @@ def _port(text: str | None) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 16:
         raise BadInput(f"dynamodb: port: {text!r} is no port number")
     return int(text)
-
-
-def _free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server((_HOST, 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _listens(pid: int, port: int) -> bool:

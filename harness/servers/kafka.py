@@ -6,7 +6,6 @@ import base64
 import re
 import secrets
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from harness.errors import BadInput
 from harness.servers import kafka_answer, maven
 from harness.servers.native import Native
 from harness.servers.place import Place
+from harness.servers.ports import free_ports
 from harness.servers.recipe import Plan
 from harness.store import Endpoint
 
@@ -76,7 +76,7 @@ class KafkaRecipe:
     def __init__(self, settings: Mapping[str, str]) -> None:
         check(settings)
         self._settings = {**_DEFAULTS, **settings}
-        self._port, self._controller_port = _free_ports()
+        self._port, self._controller_port = free_ports(2)
 
     def plan(self, place: Place) -> Plan:
         """Write its properties; format the log folder once, then serve. Fetches jars if need be."""
@@ -109,12 +109,6 @@ class KafkaRecipe:
             "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(place.data),
         }
-
-
-def _free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on now; held together, so that they differ."""
-    with socket.create_server((_HOST, 0)) as one, socket.create_server((_HOST, 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _cluster_id() -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from harness.servers import (
     dynamodb,
     dynamodb_endpoint,
+    eventstoredb_uri,
     kafka,
     kafka_bootstrap,
     postgres,
@@ -15,6 +16,7 @@ from harness.servers import (
 )
 from harness.servers.docker import Docker
 from harness.servers.external import External
+from harness.servers.nowhere import Nowhere
 from harness.servers.protocol import Way
 
 TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
@@ -23,6 +25,16 @@ TECHNOLOGIES: Mapping[str, Mapping[str, Way]] = MappingProxyType(
             "external": External("dynamodb", "ESLAB_DYNAMODB_ENDPOINT", dynamodb_endpoint.parse),
             "docker": Docker("dynamodb"),
             "native": dynamodb.NATIVE,
+        },
+        "eventstoredb": {
+            "external": External("eventstoredb", "ESLAB_EVENTSTOREDB_URI", eventstoredb_uri.parse),
+            "docker": Docker("eventstoredb"),
+            "native": Nowhere(
+                "eventstoredb",
+                "native",
+                "no package brings its server: `make up` where images can be pulled, or "
+                "ESLAB_EVENTSTOREDB_URI",
+            ),
         },
         "kafka": {
             "external": External("kafka", "ESLAB_KAFKA_BOOTSTRAP", kafka_bootstrap.parse),

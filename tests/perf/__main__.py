@@ -29,11 +29,16 @@ PARTS = {
 
 def main(wanted: list[str]) -> None:
     """Run the parts asked for, all by default, and print the table."""
+    unknown = sorted(set(wanted) - set(PARTS))
+    if unknown:
+        sys.exit(f"unknown part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     table = Table()
-    for name in wanted or PARTS:
-        print(f"measuring: {name} …", file=sys.stderr, flush=True)
-        PARTS[name](table)
-    table.print()
+    try:
+        for name in wanted or PARTS:
+            print(f"measuring: {name} …", file=sys.stderr, flush=True)
+            PARTS[name](table)
+    finally:
+        table.print()
 
 
 if __name__ == "__main__":

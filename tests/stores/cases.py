@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from harness.stores import kinds
 
 OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
     "sqlite": [{"synchronous": "normal"}, {"synchronous": "off"}],
+    "eventstoredb": [{"subscription": "persistent"}, {"categories": "links"}],
     "kafka": [{"partitions": 1}, {"flush": "each"}],
     "postgres": [
         {"payload": "jsonb"},
@@ -22,6 +23,9 @@ OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
     ],
 }
 """Option sets worth a run of their own, on a technology's default design."""
+
+DOUBLED = ("eventstoredb",)
+"""Technologies of which no server can be had everywhere: each case runs on a double, too."""
 
 EVERYWHERE: Mapping[str, list[dict[str, Any]]] = {
     "dynamodb": [{"driver": "http"}],
@@ -36,6 +40,8 @@ class Case:
 
     kind: StoreKind
     ref: StoreRef
+    double: bool = False
+    """On a double that speaks the technology's protocol, not on a server of it."""
 
     @property
     def adapter(self) -> type[Adapter]:
@@ -53,13 +59,15 @@ class Case:
         return self.adapter.declares(self.options)
 
     def __str__(self) -> str:
-        return self.ref.key
+        return f"{self.ref.key}@double" if self.double else self.ref.key
 
 
 @cache
 def cases() -> tuple[Case, ...]:
     """All of them, defaults first."""
-    return tuple(case for kind in kinds().values() for case in _of(kind))
+    found = [case for kind in kinds().values() for case in _of(kind)]
+    doubles = [replace(case, double=True) for case in found if case.kind.server in DOUBLED]
+    return (*found, *doubles)
 
 
 def _of(kind: StoreKind) -> Iterator[Case]:

@@ -17,7 +17,8 @@ import pytest
 from harness.servers import Server
 from harness.store import Endpoint
 
-from .cases import Case, cases
+from ..conftest import EXCUSED
+from .cases import DOUBLED, Case, cases
 from .subject import Subject, fresh, opened
 
 SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
@@ -51,7 +52,14 @@ def parametrize(metafunc: pytest.Metafunc, among: Sequence[Case]) -> None:
     for fixture, wanted in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
             chosen = [c for c in among if wanted(c) and _declares(c, declarations)]
-            metafunc.parametrize(fixture, chosen or [NOBODY], ids=str, indirect=True)
+            values = [_marked(case) for case in chosen] or [NOBODY]
+            metafunc.parametrize(fixture, values, ids=str, indirect=True)
+
+
+def _marked(case: Case) -> object:
+    """Where no server of a technology can be had, its own group is excused; the double's is not."""
+    excused = case.kind.server in DOUBLED and not case.double
+    return pytest.param(case, marks=getattr(pytest.mark, EXCUSED)) if excused else case
 
 
 def _declares(case: Case, declarations: list[Mapping[str, tuple[object, ...]]]) -> bool:
@@ -74,13 +82,41 @@ def _is_for_nobody(item: pytest.Item) -> bool:
     )
 
 
+@pytest.fixture(scope="session")
+def double(runner: asyncio.Runner) -> Iterator[Callable[[], Server]]:
+    """`double()`: EventStoreDB's, started at the first call, shared by the session."""
+    started: list[Server] = []
+
+    def start() -> Server:
+        if not started:
+            from ..doubles.eventstoredb import Double  # noqa: PLC0415 - its driver may be missing
+
+            started.append(Double())
+            runner.run(started[0].start())
+        return started[0]
+
+    yield start
+    for server in started:
+        runner.run(server.stop())
+
+
 @pytest.fixture
-def opening(runner: asyncio.Runner, servers: Callable[..., Server], tmp_path: Path) -> Opening:
+def opening(
+    runner: asyncio.Runner,
+    servers: Callable[..., Server],
+    double: Callable[[], Server],
+    tmp_path: Path,
+) -> Opening:
     """Opens a case on a fresh namespace."""
+
+    def _server_of(case: Case, *, surviving: bool) -> Server | None:
+        if case.double:
+            return double()
+        return servers(case.kind.server, surviving=surviving) if case.kind.server else None
 
     @contextmanager
     def open_case(case: Case, *, surviving: bool = False) -> Iterator[Subject]:
-        server = servers(case.kind.server, surviving=surviving) if case.kind.server else None
+        server = _server_of(case, surviving=surviving)
         endpoint = fresh(server.endpoint if server else Endpoint(address=str(tmp_path)))
         subject = opened(case.adapter, case.options, endpoint, server)
         yield runner.run(subject.__aenter__())

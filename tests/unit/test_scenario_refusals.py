@@ -16,7 +16,7 @@ from .scenarios import CATALOGUE, SMALL, loaded
 
 REFUSED = {
     "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, load, "
-    "name, operations, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
+    "name, operations, path, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
     "workload (did you mean 'load'?)",
     "load: {closed: {worker: 3}}": "4:17: unknown key 'worker'; allowed: workers "
     "(did you mean 'workers'?)",
@@ -57,10 +57,10 @@ REFUSED = {
     "events: {types: {}}": "4:17: events.types: expected at least 1, got a mapping",
     "streams: {choice: sideways}": "4:19: streams.choice: expected 'uniform' or 'latest', "
     "got 'sideways'",
-    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, kafka, postgres "
-    "(did you mean 'postgres'?)",
+    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, "
+    "eventstoredb, kafka, postgres (did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
-    "warm_up_s, duration_s, operations, drain_s and what is in them",
+    "path, warm_up_s, duration_s, operations, drain_s and what is in them",
     "vary: {streams.count: [1, [2]]}": "4:27: streams.count: expected a single value",
     "vary: {load.closed.workers: 3}": "4:29: load.closed.workers: expected a list of values",
     "vary: {load.closed.workers: []}": "4:29: load.closed.workers: expected a list of values",
@@ -90,8 +90,8 @@ REFUSED = {
     "repetitions: 1000\nvary: {streams.count: [1, 2, 3, 4]}": "5:7: 12,000 trials; expected at "
     "most 10,000",
     "x" * 100 + ": 1": "4:1: unknown key '" + "x" * 59 + "…; allowed: description, drain_s, "
-    "duration_s, events, load, name, operations, repetitions, seed, servers, stores, streams, "
-    "vary, verify, warm_up_s, workload",
+    "duration_s, events, load, name, operations, path, repetitions, seed, servers, stores, "
+    "streams, vary, verify, warm_up_s, workload",
     "seed: " + "9" * 40: "4:7: '" + "9" * 40 + "' is no int",
 }
 
@@ -106,8 +106,8 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
 
 
 STORES = {
-    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, kafka, memory, null, "
-    "postgres, sqlite (did you mean 'postgres'?)",
+    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, eventstoredb, "
+    "kafka, memory, null, postgres, sqlite (did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
     "table-lock, counter, coalesced, template (did you mean 'row'?)",
     "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -47,17 +49,31 @@ def test_a_socket_behind_which_nobody_is_left_is_told_alike(
     assert f"nobody answers at unix://{path}" in probe("postgres", "docker").detail
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="docker: nothing is forbidden to root")
-def test_a_socket_of_somebody_elses_is_a_matter_of_its_group(
-    a_docker_command, tmp_path, monkeypatch
-):
-    path = tmp_path / "socket"
-    with socket.socket(socket.AF_UNIX) as forbidden:
-        forbidden.bind(str(path))
-        forbidden.listen()
+@pytest.fixture
+def nobody():
+    """What follows is done as an account that may do nothing, if that takes giving up root."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(os.getuid())
+
+
+@pytest.fixture
+def forbidden_socket():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "socket"
+        listening.bind(str(path))
+        listening.listen()
         path.chmod(0)
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-        assert "no permission on" in probe("postgres", "docker").detail
+        yield path
+
+
+def test_a_socket_of_somebody_elses_is_a_matter_of_its_group(
+    a_docker_command, forbidden_socket, monkeypatch, nobody
+):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{forbidden_socket}")
+    assert "no permission on" in probe("postgres", "docker").detail
 
 
 async def test_a_run_hears_the_same_as_the_doctor(a_docker_command, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ def engine() -> Iterator[DockerClient]:
     if shutil.which("docker") is None:
         raise NoServer("install Docker and its Compose plugin")
     where = os.environ.get("DOCKER_HOST") or f"{_UNIX}{_SOCKET}"
-    if where.startswith(_UNIX) and not Path(where.removeprefix(_UNIX)).exists():
-        raise NoServer(f"the engine is not running (no {where}): start Docker, or set DOCKER_HOST")
+    if where.startswith(_UNIX):
+        _knock(Path(where.removeprefix(_UNIX)))
     client = _client()
     try:
         yield client
@@ -65,12 +66,28 @@ def sdk() -> Any:
         raise NoServer("pip install 'eventstore-lab[docker]'") from None
 
 
+def _knock(path: Path) -> None:
+    """Before the SDK does: it leaves its socket open where nobody answers."""
+    if not path.exists():
+        where = f"{_UNIX}{path}"
+        raise NoServer(f"the engine is not running (no {where}): start Docker, or set DOCKER_HOST")
+    with socket.socket(socket.AF_UNIX) as knocking:
+        try:
+            knocking.connect(str(path))
+        except OSError as error:
+            raise NoServer(_why(str(error))) from None
+
+
 def _client() -> DockerClient:
     docker = sdk()
     try:
         client: DockerClient = docker.from_env(timeout=_CALL_LIMIT_S)
+    except (docker.errors.DockerException, OSError) as error:
+        raise NoServer(_why(str(error))) from None
+    try:
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
+        client.close()
         raise NoServer(_why(str(error))) from None
     return client
 

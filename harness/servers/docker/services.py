@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import BadInput
 from harness.servers import dynamodb, kafka, kafka_answer, postgres
 from harness.servers.docker.compose import Described
 
@@ -62,6 +63,15 @@ def _dynamodb_settings(described: Described, settings: Mapping[str, str]) -> Des
     return {"command": words}
 
 
+def _eventstoredb_settings(described: Described, settings: Mapping[str, str]) -> Described:
+    del described  # Compose merges environments by name
+    for name in settings:
+        if not name.replace("_", "").isalnum():
+            raise BadInput(f"eventstoredb: {name!r} is not a setting; expected a name like MEM_DB")
+    names = {name: f"EVENTSTORE_{name.upper()}" for name in settings}
+    return {"environment": {names[name]: _escaped(value) for name, value in settings.items()}}
+
+
 def _words(command: Any) -> list[str]:
     return [str(word) for word in command]
 
@@ -103,5 +113,13 @@ SERVICES: Mapping[str, Service] = {
         address="http://{}:{}".format,
         credentials=lambda _: dynamodb.CREDENTIALS,
         changed=_dynamodb_settings,
+    ),
+    "eventstoredb": Service(
+        technology="eventstoredb",
+        inside_port=2113,
+        port_variable="ESLAB_EVENTSTOREDB_PORT",
+        warm_up_s=5.0,
+        address="esdb://{}:{}?tls=false".format,
+        changed=_eventstoredb_settings,
     ),
 }

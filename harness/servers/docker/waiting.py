@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BadInput, NoServer
 from harness.servers.docker import container as inside
 from harness.servers.docker.services import HOST, Service
+from harness.servers.ports import free_ports
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -37,15 +38,16 @@ def asked_port(variable: str) -> int | None:
 
 def free_port(service: Service) -> int:
     """The host port that the user asked for, or any. Raises `NoServer` where it is taken."""
-    port = asked_port(service.port_variable) or 0
+    port = asked_port(service.port_variable)
+    if port is None:
+        return free_ports(1)[0]
     try:
-        with socket.create_server((HOST, port)) as free:
-            found: int = free.getsockname()[1]
+        socket.create_server((HOST, port)).close()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         why = "in use" if taken else (error.strerror or str(error))
         raise NoServer(f"port {port} is {why}: set {service.port_variable} to a free one") from None
-    return found
+    return port
 
 
 async def until_healthy(container: Container) -> None:

@@ -1,0 +1,174 @@
+"""What the double remembers: streams, one log of them all, and what an append may expect."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+ANY, NO_STREAM, EXISTS = "any", "no_stream", "stream_exists"
+TICKS_A_SECOND = 10_000_000
+RECENT_IDS = 100_000
+"""Idempotency under ANY reaches as far as a cache of recent event ids.
+
+Source: EventStoreDB docs, "Appending events", section "Idempotence".
+"""
+LINK_TYPE = "$>"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A recorded event. `position` is its place in the log of all streams."""
+
+    id: str
+    stream: str
+    version: int
+    position: int
+    metadata: dict[str, str]
+    custom_metadata: bytes
+    data: bytes
+
+
+@dataclass
+class Stream:
+    """Events from `first` on; a deleted stream goes on counting where it ended.
+
+    Source: EventStoreDB docs, "Deleting streams": after a soft delete, appending again makes the
+    stream anew and its numbers go on.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    first: int = 0
+    tombstoned: bool = False
+
+    @property
+    def head(self) -> int | None:
+        """The version of the last event; `None` where there is no stream, or none any more."""
+        return len(self.events) - 1 if len(self.events) > self.first else None
+
+    @property
+    def visible(self) -> list[Event]:
+        """The events that a read gives."""
+        return self.events[self.first :]
+
+
+@dataclass(frozen=True)
+class Conflict(Exception):
+    """What was expected is not so."""
+
+    actual: int | None
+
+
+class StreamIsDeleted(Exception):
+    """A tombstoned stream takes nothing any more."""
+
+
+class Log:
+    """The whole state of the double; it survives its own kill, as files would."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, Stream] = {}
+        self.all: list[Event] = []
+        self._recent: dict[tuple[str, str], None] = {}
+        self._position = 0
+
+    def append(self, name: str, expected: Any, proposed: list[Any]) -> Event:
+        """The last event written, or the one that an earlier append of the same ids wrote.
+
+        Raises `Conflict`. Source of the order of checks: the client's tests
+        `test_append_events_idempotence_*`, and "Idempotence" in the docs.
+        """
+        stream = self.streams.setdefault(name, Stream())
+        if stream.tombstoned:
+            raise StreamIsDeleted(name)
+        ids = [_id(one) for one in proposed]
+        known = self._known(stream, name, expected, ids)
+        if known is not None:
+            return known
+        if not _as_expected(stream, expected):
+            raise Conflict(stream.head)
+        for one in proposed:
+            self._record(name, stream, one)
+        return stream.events[-1]
+
+    def delete(self, name: str, *, tombstone: bool) -> bool:
+        """Hide what is there; whether there was anything."""
+        stream = self.streams.get(name)
+        if stream is None or stream.head is None:
+            return False
+        stream.first, stream.tombstoned = len(stream.events), tombstone
+        return True
+
+    def _known(self, stream: Stream, name: str, expected: Any, ids: list[str]) -> Event | None:
+        """With an exact version, the events behind it are compared; else the recent ids."""
+        if isinstance(expected, int) or expected == NO_STREAM:
+            start = expected + 1 if isinstance(expected, int) else stream.first
+            there = stream.events[start : start + len(ids)]
+            return there[-1] if ids and [one.id for one in there] == ids else None
+        recent = [(name, one) in self._recent for one in ids]
+        if all(recent):
+            return next(each for each in reversed(stream.events) if each.id == ids[-1])
+        if any(recent):
+            # Refused as a conflict. Source: the server's `IndexWriter`, CorruptedIdempotency.
+            raise Conflict(stream.head)
+        return None
+
+    def _record(self, name: str, stream: Stream, proposed: Any) -> None:
+        event = Event(
+            id=_id(proposed),
+            stream=name,
+            version=len(stream.events),
+            position=self._next(),
+            metadata={**proposed.metadata, "created": str(int(time.time() * TICKS_A_SECOND))},
+            custom_metadata=proposed.custom_metadata,
+            data=proposed.data,
+        )
+        stream.events.append(event)
+        self.all.append(event)
+        self._recent[name, event.id] = None
+        if len(self._recent) > RECENT_IDS:
+            del self._recent[next(iter(self._recent))]
+        self._link(event)
+
+    def _link(self, event: Event) -> None:
+        """As the system projection `$by_category` does: a link in `$ce-<category>`.
+
+        Source: EventStoreDB docs, "System projections".
+        """
+        category, dash, _ = event.stream.partition("-")
+        if not dash or event.stream.startswith("$"):
+            return
+        name = f"$ce-{category}"
+        stream = self.streams.setdefault(name, Stream())
+        link = Event(
+            id=f"{event.id[:-12]}{self._position:012x}",
+            stream=name,
+            version=len(stream.events),
+            position=self._next(),
+            metadata={**event.metadata, "type": LINK_TYPE},
+            custom_metadata=b"",
+            data=f"{event.version}@{event.stream}".encode(),
+        )
+        stream.events.append(link)
+        self.all.append(link)
+
+    def _next(self) -> int:
+        """Positions are bytes of a log, so they are not consecutive."""
+        self._position += 100
+        return self._position
+
+
+def _id(proposed: Any) -> str:
+    return str(proposed.id.string)
+
+
+def _as_expected(stream: Stream, expected: Any) -> bool:
+    head = stream.head
+    if expected == ANY:
+        return True
+    if expected == NO_STREAM:
+        return head is None
+    if expected == EXISTS:
+        return head is not None
+    # A deleted stream may be written again with the version at which it ended, too.
+    return bool(expected == (len(stream.events) - 1 if stream.events else None))

@@ -1,0 +1,96 @@
+"""The double as a `Server`: started on a port, killed, paused and restarted as a real one."""
+
+from __future__ import annotations
+
+import grpc
+
+from harness.servers.ports import free_ports
+from harness.servers.protocol import Statistics
+from harness.store import Endpoint
+
+from .library import gossip_pb2, gossip_pb2_grpc, persistent_pb2_grpc, streams_pb2_grpc
+from .persistent import PersistentSubscriptions
+from .state import State
+from .streams import Streams
+
+_RECEIVE_MAX_BYTES = 17 * 1024 * 1024
+
+
+class Gossip(gossip_pb2_grpc.GossipServicer):
+    """One node that leads."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def Read(self, request: object, context: object) -> object:  # noqa: N802
+        """The members of the cluster. Source: `gossip.proto`."""
+        del request, context
+        member = gossip_pb2.MemberInfo(
+            state=gossip_pb2.MemberInfo.Leader,
+            is_alive=True,
+            http_end_point=gossip_pb2.EndPoint(address="127.0.0.1", port=self._port),
+        )
+        return gossip_pb2.ClusterInfo(members=[member])
+
+
+class Double:
+    """Speaks the protocol on a port of the loopback interface; its log outlives `kill`."""
+
+    technology = "eventstoredb"
+    controllable = True
+    warm_up_s = 0.0
+
+    def __init__(self) -> None:
+        (self._port,) = free_ports(1)
+        self._state = State()
+        self._persistent = PersistentSubscriptions(self._state)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Without TLS, as the lab's own servers are."""
+        return Endpoint(f"esdb://127.0.0.1:{self._port}?tls=false", version="double")
+
+    async def start(self) -> None:
+        """Listen."""
+        self._state.going.set()
+        server = self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", _RECEIVE_MAX_BYTES),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        streams_pb2_grpc.add_StreamsServicer_to_server(Streams(self._state), server)
+        persistent_pb2_grpc.add_PersistentSubscriptionsServicer_to_server(self._persistent, server)
+        gossip_pb2_grpc.add_GossipServicer_to_server(Gossip(self._port), server)
+        server.add_insecure_port(f"127.0.0.1:{self._port}")
+        await server.start()
+
+    async def stop(self) -> None:
+        """Cut every connection."""
+        if self._server is not None:
+            await self._server.stop(grace=0)
+            self._server = None
+        self._state.going.set()
+
+    async def restart(self, *, cold: bool = False) -> None:
+        """Stop, if it runs, and listen again on the same port with the same log."""
+        del cold
+        await self.stop()
+        await self.start()
+
+    async def kill(self) -> None:
+        """As `stop`: what was under way gets no answer."""
+        await self.stop()
+
+    async def pause(self) -> None:
+        """Take requests and answer none."""
+        self._state.going.clear()
+
+    async def resume(self) -> None:
+        """Go on."""
+        self._state.going.set()
+
+    def statistics(self) -> Statistics:
+        """None: it is no server."""
+        return Statistics(None, None, None)
