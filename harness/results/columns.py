@@ -96,6 +96,7 @@ _IDENTITY = (
     _key("load_label", "text", "the load in words"),
     Column("workers", "int", "count", "clients in a closed run; most in flight in an open one"),
     Column("rate_per_s", "float", "1/s", "offered rate; open runs only"),
+    Column("rate_found", "text", "", "capacity or search, where the run found the rate itself"),
     Column(
         "capacity_per_s", "float", "1/s", "reached in closed probes; where the run found a rate"
     ),

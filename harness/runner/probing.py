@@ -57,7 +57,10 @@ class Prober:
         if not isinstance(load, OpenLoop) or not (load.of_capacity or load.search):
             return trial, {}
         capacity_per_s = await self._capacity_per_s(trial, endpoint, server)
-        row: Row = {"capacity_per_s": capacity_per_s}
+        row: Row = {
+            "rate_found": "search" if load.search else "capacity",
+            "capacity_per_s": capacity_per_s,
+        }
         if load.of_capacity:
             rate_per_s: float | None = load.of_capacity * capacity_per_s
         else:

@@ -46,6 +46,7 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
         (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
         (row["costs"] != "{}" and row["events"] > 0, _costs(row)),
+        (row.get("rate_found") == "search", _held(row)),
     ]
     return [text for holds, text in found if holds]
 
@@ -77,6 +78,13 @@ def _costs(row: Row) -> str:
     costs = json.loads(row["costs"]).items()
     each = (f"{_share(n, row['events']):.2f} {name.replace('_', ' ')}" for name, n in sorted(costs))
     return f"consumed an event: {', '.join(each)}"
+
+
+def _held(row: Row) -> str:
+    """Between which rates the answer of a search lies."""
+    failed_per_s = row.get("failed_rate_per_s")
+    above = f"{failed_per_s:,.0f}/s did not" if failed_per_s else "none above was tried"
+    return f"held {row.get('rate_per_s') or 0.0:,.0f}/s; {above}"
 
 
 def _busy(row: Row) -> str:

@@ -32,8 +32,8 @@ def ranking(trials: pd.DataFrame) -> pd.DataFrame:
 
     `throughput_per_s` is the median of the valid repetitions, with their minimum and maximum;
     `p50_ns` and `p99_ns` are medians of the repetitions' own percentiles (`times` says whether
-    service or response), empty where a repetition has too few samples for them. Closed loads
-    rank by throughput; open ones by response p50, since the offered rate caps throughput.
+    service or response), empty where a repetition has too few samples for them. Closed loads and
+    searches rank by throughput; open ones by response p50, since the rate caps throughput.
     `relative_to_best` is a ratio of the value ranked by: 1 for the best, for throughput below,
     for times above. A key without a valid repetition has no `rank` but a `reason`.
     """
@@ -107,7 +107,7 @@ def _row(trials: pd.DataFrame) -> dict[str, Any]:
     times = "response" if first["load"] == "open" else "service"
     throughput = shown["throughput_per_s"]
     return {name: first[name] for name in [*GROUP, "key", "emulator"]} | {
-        "ranked_by": "throughput" if times == "service" else "response p50",
+        "ranked_by": "throughput" if _by_throughput(first) else "response p50",
         "throughput_per_s": throughput.median(),
         "throughput_min_per_s": throughput.min(),
         "throughput_max_per_s": throughput.max(),
@@ -119,6 +119,11 @@ def _row(trials: pd.DataFrame) -> dict[str, Any]:
         "reason": "" if len(counted) else next(filter(None, reasons), ""),
         "provider": ", ".join(sorted(set(trials["provider"]) - {""})),
     }
+
+
+def _by_throughput(trial: pd.Series) -> bool:
+    """Closed loops and searches end with a rate; an open loop was given one."""
+    return bool(trial["load"] == "closed" or trial.get("rate_found") == "search")
 
 
 def _median_of_all(percentiles: pd.Series) -> float:

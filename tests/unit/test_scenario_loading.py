@@ -200,7 +200,9 @@ def test_a_ramp_is_a_trial_a_step(tmp_path):
 
 def test_a_fraction_of_capacity_and_a_search_say_so_and_have_no_rate_yet(tmp_path):
     def load(written):
-        return loaded(tmp_path, SMALL + f"load: {{open: {written}}}\n", stores="memory").trials[0].load
+        return (
+            loaded(tmp_path, SMALL + f"load: {{open: {written}}}\n", stores="memory").trials[0].load
+        )
 
     fraction = load("{of_capacity: 0.7}")
     assert (fraction.rate_per_s, fraction.of_capacity) == (0, 0.7)

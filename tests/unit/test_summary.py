@@ -187,3 +187,8 @@ def test_the_headline_does_not_name_a_leader_where_repetitions_overlap(tmp_path)
     (said,) = summary.headlines(summary.ranking(trials))
     assert "no clear lead" in said
     assert "power-loss" in said
+
+
+def test_a_search_is_ranked_by_the_rate_that_it_found(tmp_path):
+    trials = trials_of(tmp_path, SQLITE, POSTGRES, load="open").assign(rate_found="search")
+    assert set(summary.ranking(trials)["ranked_by"]) == {"throughput"}

@@ -57,3 +57,9 @@ def test_a_broken_promise_makes_a_trial_invalid_and_a_finding_does_not():
     assert not verdicts.is_valid(WELL | {"declared_violations": 1})
     assert not verdicts.is_valid(WELL | {"balanced": False})
     assert not verdicts.is_valid(WELL | {"status": "aborted"})
+
+
+def test_a_search_says_between_which_rates_its_answer_lies(trial):
+    found = {"rate_found": "search", "rate_per_s": 3644.0, "failed_rate_per_s": 3990.0}
+    said = verdicts.flags(trial, WELL | found, CEILING_PER_S)
+    assert said == ["held 3,644/s; 3,990/s did not"]
