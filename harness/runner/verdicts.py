@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from harness import costs
+from harness.runner import billing
 from harness.runner.rows import Row
 from harness.scenario.types import OpenLoop, Trial
 
@@ -45,7 +46,7 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
         (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
         (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
-        (row["costs"] != "{}" and row["events"] > 0, _costs(row)),
+        (bool(_units(row)), f"consumed an event: {', '.join(_units(row))}"),
     ]
     return [text for holds, text in found if holds]
 
@@ -72,11 +73,10 @@ def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
     )
 
 
-def _costs(row: Row) -> str:
+def _units(row: Row) -> list[str]:
     """What an event costs where use is billed; reads of the same window are part of it."""
-    costs = json.loads(row["costs"]).items()
-    each = (f"{_share(n, row['events']):.2f} {name.replace('_', ' ')}" for name, n in sorted(costs))
-    return f"consumed an event: {', '.join(each)}"
+    found = {name: row.get(billing.EACH[name]) for name in sorted(costs.BILLED)}
+    return [f"{n:.2f} {name.replace('_', ' ')}" for name, n in found.items() if n]
 
 
 def _busy(row: Row) -> str:

@@ -24,6 +24,7 @@ class WebRecipe:
 
     technology = "web"
     unprivileged = False
+    warm_up_s = 0.0
 
     def __init__(self, *, prepare=("mkdir", "data"), arguments=(), binary=sys.executable):
         self._prepare, self._arguments, self._binary = prepare, arguments, binary
@@ -47,6 +48,9 @@ class WebRecipe:
         writer.close()
         await writer.wait_closed()
         return True
+
+    def log_bytes(self, place):
+        return None
 
     def endpoint(self, place):
         return Endpoint(f"http://127.0.0.1:{self._port}")

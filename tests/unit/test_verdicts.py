@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from harness.runner import verdicts
@@ -15,7 +13,6 @@ WELL = {
     "status": "done", "balanced": True, "verified": "ok", "provider": "native", "measured_s": 2.0,
     "generator_cpu_s": 0.5, "throughput_per_s": 5_000.0, "scheduled": 10_000, "ok": 10_000,
     "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "events": 10_000,
-    "costs": json.dumps({}),
 }  # fmt: skip
 BOUND = {
     "its process took nearly a whole core": {"generator_cpu_s": 1.9},

@@ -79,3 +79,33 @@ SELECT 'version', current_setting('server_version')
 UNION ALL
 SELECT 'events_table', CASE relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END
 FROM pg_class WHERE oid = to_regclass('events')
+
+-- name: make_walinspect
+CREATE EXTENSION IF NOT EXISTS pg_walinspect
+
+-- name: end_of_wal
+SELECT pg_current_wal_flush_lsn()::text AS lsn
+
+-- name: tell
+SELECT pg_stat_force_next_flush()
+
+-- name: counts
+-- Where syncs are counted has moved: to_jsonb() reads a column that may not be there.
+SELECT
+    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS log_bytes_with_images,
+    (SELECT wal_fpi FROM pg_stat_wal) AS full_page_images,
+    (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
+    coalesce(
+        (SELECT (to_jsonb(wal) ->> 'wal_sync')::bigint FROM pg_stat_wal AS wal),
+        (SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal')
+    ) AS syncs,
+    (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+     WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r') AS data_bytes
+
+-- name: full_page_bytes
+-- The function refuses an empty range.
+SELECT CASE
+    WHEN pg_current_wal_flush_lsn() <= $1::text::pg_lsn THEN 0
+    ELSE (SELECT coalesce(sum(fpi_size), 0)
+          FROM pg_get_wal_stats($1::text::pg_lsn, pg_current_wal_flush_lsn()))
+END::bigint AS bytes
