@@ -71,9 +71,10 @@ def _print_costs(trials: pd.DataFrame, console: Console) -> None:
     from harness import summary
 
     for names, group in summary.costs(trials).groupby(_TITLE, sort=False):
-        had = [name for name in summary.COSTS if name in group]
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        table.add_column("store", max_width=_STORE_WIDTH, overflow="fold")
+        had = [name for name in summary.COSTS if name in group and group[name].notna().any()]
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+        width = min(_STORE_WIDTH, max(map(len, group["key"])))
+        table.add_column("store", width=width, overflow="fold")
         for name in had:
             table.add_column(summary.COSTS[name], justify="right")
         for _, row in group.iterrows():

@@ -12,8 +12,8 @@ from harness.summary.ranking import GROUP, unranked_reason
 COSTS: Mapping[str, str] = MappingProxyType(
     {
         "server_cpu_per_event_us": "server µs",
-        "generator_cpu_per_event_us": "generator µs",
-        "round_trips_per_event": "round trips",
+        "generator_cpu_per_event_us": "client µs",
+        "round_trips_per_event": "trips",
         "commits_per_event": "commits",
         "syncs_per_event": "syncs",
         "log_bytes_per_event": "log bytes",

@@ -26,6 +26,7 @@ from harness.stores import kinds
 from harness.stores.postgres.variants import StreamLock
 from harness.workloads.append import WORKLOAD as APPEND
 
+from .contract.support import append, event
 from .subject import fresh, opened
 
 OPERATIONS = 3_000
@@ -48,7 +49,6 @@ async def measured(
     options: StoreOptions,
     server: Server | None,
     endpoint: Endpoint,
-    *,
     seed: str,
 ) -> Measured:
     """A trial of a fixed number of appends."""
@@ -123,6 +123,7 @@ async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: S
             replace(endpoint, address=endpoint.address.replace("postgres@", f"{role}@"))
         )
         await plain.settle()
+        await append(subject.store, "order-1", [event()])
         counts = await plain.counts()
     assert costs.LOG_BYTES not in counts
     assert counts[costs.LOG_BYTES_WITH_IMAGES] > 0

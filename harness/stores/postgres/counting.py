@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from harness.stores.postgres.pool import Link
 
-LEAST_VERSION = 160_000
+LEAST_VERSION = 16
 """`pg_stat_io` is there from 16 on."""
 
 
 class Counting:
-    """Asks on one connection of the pool; its own commits are taken out of what it tells."""
+    """Asks on one connection of the pool; its own commits and syncs are taken out again."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._own_commits = 0
+        self._own_commits = self._own_syncs = 0
         self._since: str | None = None
 
     async def settle(self) -> None:
@@ -32,8 +32,7 @@ class Counting:
             async with self._session.pool.lent() as link:
                 await self._allowed(link, QUERY["make_walinspect"])
                 await self._allowed(link, "CHECKPOINT")
-                (row,) = await self._ask(link, QUERY["end_of_wal"])
-                self._since = row["lsn"]
+                self._since = (await self._end_of_wal(link))["lsn"]
         except errors() as error:
             raise read_error(error) from error
 
@@ -56,26 +55,38 @@ class Counting:
         self._own_commits += 1
 
     async def _read(self, link: Link) -> dict[str, float]:
-        version = link.connection.get_server_version()
-        if version.major * 10_000 < LEAST_VERSION:
+        if link.connection.get_server_version().major < LEAST_VERSION:
             return {}
-        told_commits = self._own_commits
+        own_commits, own_syncs = self._own_commits, self._own_syncs
         (row,) = await self._ask(link, QUERY["counts"])
         found = {name: float(value) for name, value in row.items() if value is not None}
-        found[costs.COMMITS] -= told_commits
-        images = await self._full_page_bytes(link)
-        if images is None:
-            return found
-        log_bytes = found.pop(costs.LOG_BYTES_WITH_IMAGES) - images
-        return {**found, costs.LOG_BYTES: log_bytes, costs.FULL_PAGE_BYTES: images}
+        found[costs.COMMITS] -= own_commits
+        found[costs.SYNCS] -= own_syncs
+        return found | await self._log(link)
 
-    async def _full_page_bytes(self, link: Link) -> float | None:
-        """Since `settle`, out of the WAL itself; `None` where this may not be read, or is gone."""
+    async def _log(self, link: Link) -> dict[str, float]:
+        """How far the write-ahead log has come, and what of it since `settle` are images."""
+        end = await self._end_of_wal(link)
+        images = 0.0 if end["lsn"] == self._since else await self._images(link, end["lsn"])
+        if images is None:
+            return {costs.LOG_BYTES_WITH_IMAGES: float(end["bytes"])}
+        return {costs.LOG_BYTES: end["bytes"] - images, costs.FULL_PAGE_BYTES: images}
+
+    async def _images(self, link: Link, until: str) -> float | None:
+        """Out of the log itself; `None` where that may not be read, or is gone."""
         try:
-            (row,) = await self._ask(link, QUERY["full_page_bytes"], self._since)
+            (row,) = await self._ask(link, QUERY["full_page_bytes"], self._since, until)
         except (asyncpg.PostgresError, TimeoutError):
             return None
         return float(row["bytes"])
+
+    async def _end_of_wal(self, link: Link) -> Record:
+        """Where it ends, all of it on disk: only there can it be read."""
+        await link.connection.execute(QUERY["flush_wal"], timeout=self._limit_s)
+        self._own_commits += 1
+        self._own_syncs += 1
+        (row,) = await self._ask(link, QUERY["end_of_wal"])
+        return row
 
     async def _ask(self, link: Link, query: str, *arguments: Any) -> list[Record]:
         self._own_commits += 1

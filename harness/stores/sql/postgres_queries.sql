@@ -83,8 +83,12 @@ FROM pg_class WHERE oid = to_regclass('events')
 -- name: make_walinspect
 CREATE EXTENSION IF NOT EXISTS pg_walinspect
 
+-- name: flush_wal
+-- A transaction with a number ends with a record, and waits until all before it is on disk.
+SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id()
+
 -- name: end_of_wal
-SELECT pg_current_wal_flush_lsn()::text AS lsn
+SELECT lsn::text, pg_wal_lsn_diff(lsn, '0/0')::bigint AS bytes FROM pg_current_wal_flush_lsn() AS lsn
 
 -- name: tell
 SELECT pg_stat_force_next_flush()
@@ -92,7 +96,6 @@ SELECT pg_stat_force_next_flush()
 -- name: counts
 -- Where syncs are counted has moved: to_jsonb() reads a column that may not be there.
 SELECT
-    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS log_bytes_with_images,
     (SELECT wal_fpi FROM pg_stat_wal) AS full_page_images,
     (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
     coalesce(
@@ -103,9 +106,5 @@ SELECT
      WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r') AS data_bytes
 
 -- name: full_page_bytes
--- The function refuses an empty range.
-SELECT CASE
-    WHEN pg_current_wal_flush_lsn() <= $1::text::pg_lsn THEN 0
-    ELSE (SELECT coalesce(sum(fpi_size), 0)
-          FROM pg_get_wal_stats($1::text::pg_lsn, pg_current_wal_flush_lsn()))
-END::bigint AS bytes
+SELECT coalesce(sum(fpi_size), 0)::bigint AS bytes
+FROM pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn)
