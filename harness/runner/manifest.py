@@ -40,10 +40,16 @@ def opening(run: str, scenario: Scenario, *, command: str, data_folder: Path) ->
     }
 
 
-def closing(status: str, left_out: Mapping[str, str], servers: Mapping[str, Server]) -> Manifest:
-    """What is known after the last one."""
+def closing(
+    status: str,
+    left_out: Mapping[str, str],
+    servers: Mapping[str, Server],
+    neighbours: Mapping[str, Any],
+) -> Manifest:
+    """What is known after the last one. `neighbours` is who else had the machine meanwhile."""
     return {
         "status": status,
+        "neighbours": dict(neighbours),
         "finished_at": _now(),
         "left_out": dict(left_out),
         "servers": {technology: _server(server) for technology, server in servers.items()},

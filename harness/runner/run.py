@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.catalogue import Catalogue
+from harness.environment import neighbours
 from harness.errors import NoServer
 from harness.generator.loops import Window
 from harness.results import RunFolder, hlog
@@ -68,6 +69,7 @@ class _Run:
         self._ways: dict[str, str] = {}
         self._rows: list[Row] = []
         self._manifest: manifest.Manifest = {}
+        self._began = neighbours.mark()
 
     async def carry_out(self, stack: AsyncExitStack) -> Result:
         scenario = self._request.scenario
@@ -205,7 +207,9 @@ class _Run:
             self._observer.note("no latency.hlog: pip install 'eventstore-lab[hlog]'")
 
     def _finish(self, folder: RunFolder, status: str) -> Path:
-        self._manifest |= manifest.closing(status, self._missing, self._servers)
+        around = neighbours.since(self._began)
+        self._manifest |= manifest.closing(status, self._missing, self._servers, around)
+        self._manifest["flags"] += verdicts.neighbour_flags(around)
         folder.write_manifest(self._manifest)
         return folder.finish()
 

@@ -17,6 +17,8 @@ ERRORS_MAX = 0.001
 REPETITIONS_MIN = 5
 PRESSURE_MAX = 10.0
 """Percent of the last ten seconds in which something waited for a CPU."""
+STEAL_MAX = 0.01
+"""Of all CPU time during the run."""
 _ERRORS = ("refused", "timeout", "unknown", "dropped", "unfinished")
 
 
@@ -61,6 +63,12 @@ def run_flags(repetitions: int, environment: Row, commit: Row) -> list[str]:
         (pressure.get("cpu", 0.0) > PRESSURE_MAX, "the machine was busy with something else"),
     ]
     return [text for holds, text in found if holds]
+
+
+def neighbour_flags(neighbours: Row) -> list[str]:
+    """What is known only at the end of a run. Pressure then is mostly the run's own."""
+    stolen = neighbours.get("steal_share", 0.0)
+    return ["the hypervisor took CPU time away"] if stolen > STEAL_MAX else []
 
 
 def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:

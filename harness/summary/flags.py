@@ -30,6 +30,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "uncommitted changes": "the code that ran is not quite the commit that is named",
     "swapping": "memory was short; times may contain the disk's",
     "busy with something else": "other programs had the CPU at times; expect wider scatter",
+    "hypervisor took": "other virtual machines had the CPU at times; expect wider scatter",
     "left out": "the numbers beside it come from the other repetitions",
 }
 """What a flag means for the reader, found by words in it."""
