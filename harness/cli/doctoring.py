@@ -19,6 +19,9 @@ from harness.cli.machine import machine_lines
 from harness.cli.running import event_loop
 from harness.servers import TECHNOLOGIES, WAYS, Availability, probe
 
+_MODULES = {"hdrhistogram": "hdrh"}
+"""Where a module is not called as its package is."""
+
 
 def doctor(*, json: bool) -> None:
     """Print the table of ways, the optional tools, the machine, and how late its pacers are."""
@@ -59,13 +62,15 @@ def _shown(found: Availability) -> dict[str, Any]:
 def _tools() -> dict[str, str]:
     """What is optional, and how to get it."""
     wanted = {
-        "hdrh": "pip install 'eventstore-lab[hlog]' (latency.hlog)",
+        "hdrhistogram": "pip install 'eventstore-lab[hlog]' (latency.hlog)",
         "uvloop": "pip install uvloop (a fifth more operations a second)",
         "pandas": "pip install 'eventstore-lab[notebooks]' (tables, figures, report)",
         "nbclient": "pip install 'eventstore-lab[notebooks]' (report.html)",
     }
     return {
-        name: "ready" if importlib.util.find_spec(name) else f"missing: {advice}"
+        name: "ready"
+        if importlib.util.find_spec(_MODULES.get(name, name))
+        else f"missing: {advice}"
         for name, advice in wanted.items()
     }
 

@@ -120,6 +120,8 @@ _COUNTS = (
     _count("attempts", "appends sent, retries included"),
     _count("retries", "attempts after the first of their operation"),
     _count("conflicts", "attempts that ended in a conflict"),
+    Column("steady", "bool", "", "became steady while measured; empty with too few operations"),
+    Column("steady_after_s", "float", "s", "0 where warm-up was long enough; empty for never"),
     Column("refusals", "json", "", "refusals counted by class name"),
 )
 

@@ -17,6 +17,7 @@ from harness.percentiles import percentiles
 from harness.runner import billing
 from harness.runner.checking import TrialFiles, delivery_latencies_ns
 from harness.runner.sampling import Look
+from harness.runner.steadiness import Steadiness, steadiness
 from harness.runner.tables import Columns, read_columns
 from harness.scenario.types import ClosedLoop, Scenario, Trial, point_key, point_label
 from harness.store import Durability, Guarantees
@@ -131,7 +132,14 @@ def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
     row |= billing.row(measured.bill, row["events"])
     row |= _attempts(operations, files)
     row |= _times(operations, open_loop=not isinstance(trial.load, ClosedLoop))
+    row |= _steadiness(steadiness(trial.load, measured.window, operations))
     return row | _deliveries(samples, files)
+
+
+def _steadiness(found: Steadiness | None) -> Row:
+    if found is None:
+        return {"steady": None}
+    return {"steady": found.after_s is not None, "steady_after_s": found.after_s}
 
 
 def _counts(operations: Columns, scheduled: int) -> Row:

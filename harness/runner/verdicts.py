@@ -45,6 +45,7 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
         (not row["balanced"], "accounting does not balance"),
         (_is_generator_bound(row, ceiling_per_s), _busy(row)),
         (_errors(row) > ERRORS_MAX, f"{_errors(row):.1%} of operations failed"),
+        (bool(_unsteady(row)), f"warm-up not steady: {_unsteady(row)}"),
         (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
         (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
@@ -79,6 +80,14 @@ def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
         or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s
         or (late_ns is not None and late_ns > LATE_SHARE * (response_ns or 0.0))
     )
+
+
+def _unsteady(row: Row) -> str:
+    """What is wrong with the warm-up; empty where nothing is, or nothing can be told."""
+    if row.get("steady") is False:
+        return "the trial never became so"
+    after_s = row.get("steady_after_s")
+    return f"it went on for {after_s:.1f} s into the measurement" if after_s else ""
 
 
 def _units(row: Row) -> list[str]:

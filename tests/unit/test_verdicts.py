@@ -54,3 +54,20 @@ def test_a_broken_promise_makes_a_trial_invalid_and_a_finding_does_not():
     assert not verdicts.is_valid(WELL | {"declared_violations": 1})
     assert not verdicts.is_valid(WELL | {"balanced": False})
     assert not verdicts.is_valid(WELL | {"status": "aborted"})
+
+
+def test_a_warm_up_that_was_not_over_is_named(trial):
+    never = {"steady": False, "steady_after_s": None}
+    late = {"steady": True, "steady_after_s": 1.25}
+    for changed, said in ((never, "never became so"), (late, "1.2 s into the measurement")):
+        (flag,) = verdicts.flags(trial, WELL | changed, CEILING_PER_S)
+        assert flag.startswith("warm-up not steady")
+        assert said in flag
+    well = {"steady": True, "steady_after_s": 0.0}
+    assert verdicts.flags(trial, WELL | well, CEILING_PER_S) == []
+    assert verdicts.flags(trial, WELL | {"steady": None}, CEILING_PER_S) == []
+
+
+def test_stolen_time_is_named_at_the_end_of_a_run():
+    assert verdicts.neighbour_flags({"steal_share": 0.05}) == ["the hypervisor took CPU time away"]
+    assert verdicts.neighbour_flags({}) == verdicts.neighbour_flags({"steal_share": 0.001}) == []
