@@ -57,17 +57,20 @@ def steadiness(load: Load, window: Window, operations: Columns) -> Steadiness | 
 
 def mattering_cut(series: NDArray[np.float64]) -> int | None:
     """How many batches to cut off; 0 where that changes nothing, `None` if it never is steady."""
-    cut = mser(series)
-    if cut > len(series) // 2:
-        first, second = np.array_split(series, 2)
-        return None if _bias(first.mean(), second.mean()) > BIAS_MAX else 0
+    half = len(series) // 2
+    cut = mser(series, len(series) - LEFT_MIN)
+    if cut > half:
+        # By luck, unless what the best cut of the first half leaves still goes on changing.
+        cut = mser(series, half)
+        earlier, later = np.array_split(series[cut:], 2)
+        if _bias(earlier.mean(), later.mean()) > BIAS_MAX:
+            return None
     return cut if _bias(series.mean(), series[cut:].mean()) > BIAS_MAX else 0
 
 
-def mser(series: NDArray[np.float64]) -> int:
-    """The cut that makes the squared standard error of what is left the smallest."""
-    cuts = range(len(series) - LEFT_MIN + 1)
-    return int(np.argmin([series[cut:].var() / (len(series) - cut) for cut in cuts]))
+def mser(series: NDArray[np.float64], last: int) -> int:
+    """The cut up to `last` that makes the squared standard error of what is left the smallest."""
+    return int(np.argmin([series[cut:].var() / (len(series) - cut) for cut in range(last + 1)]))
 
 
 def _medians(batch: NDArray[np.int64], values_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -76,7 +79,9 @@ def _medians(batch: NDArray[np.int64], values_ns: NDArray[np.int64]) -> NDArray[
     for number in np.unique(batch):
         medians[number] = np.median(values_ns[batch == number])
     known = np.flatnonzero(~np.isnan(medians))
-    return medians[known[np.searchsorted(known, np.arange(BATCHES), side="right").clip(1) - 1]]
+    nearest = np.searchsorted(known, np.arange(BATCHES), side="right").clip(1) - 1
+    filled: NDArray[np.float64] = medians[known[nearest]]
+    return filled
 
 
 def _bias(value: float, true: float) -> float:
