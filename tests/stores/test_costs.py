@@ -35,7 +35,7 @@ POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
 
 def trial_of(technology: str, seed: str) -> Trial:
     return Trial(
-        number=1, scenario="costs", store=StoreRef(technology, "", kinds()[technology].options()),
+        number=1, scenario="costs", store=StoreRef(technology),
         workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8),
         events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
         streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
