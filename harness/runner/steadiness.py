@@ -21,6 +21,8 @@ from harness.scenario.types import ClosedLoop, Load
 
 BATCHES = 40
 OPERATIONS_A_BATCH_MIN = 20
+LENGTH_MIN_NS = NS_A_SECOND
+"""In a shorter window a batch is not much longer than an operation: the first holds few ends."""
 LEFT_MIN = 5
 """Batches that are left at least: the standard error of fewer is small by luck."""
 BIAS_MAX = 0.05
@@ -37,13 +39,15 @@ class Steadiness:
 def steadiness(load: Load, window: Window, operations: Columns) -> Steadiness | None:
     """Of throughput in a closed loop, of response time in an open one, whose rate is given.
 
-    `None` where there are too few operations to tell.
+    `None` where the window is too short, or there are too few operations, to tell.
     """
     ok = operations["outcome"] == Outcome.OK
     if ok.sum() < BATCHES * OPERATIONS_A_BATCH_MIN:
         return None
     done_ns = operations["done_ns"][ok]
     length_ns = int(done_ns.max()) - window.started_ns
+    if length_ns < LENGTH_MIN_NS:
+        return None
     batch = np.minimum((done_ns - window.started_ns) * BATCHES // length_ns, BATCHES - 1)
     if isinstance(load, ClosedLoop):
         series = np.bincount(batch, minlength=BATCHES).astype(float)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -140,3 +142,27 @@ async def test_sqlite_tells_its_file_and_no_log(tmp_path):
 def test_every_count_that_has_a_column_has_a_word():
     words = {value for name, value in vars(costs).items() if name.isupper()}
     assert set(EACH) <= words | set(costs.BILLED)
+
+
+@pytest.fixture
+def broker(servers: Callable[[str], Server]) -> Server:
+    server = servers("kafka")
+    if not server.controllable:
+        pytest.skip("an external broker's files cannot be seen")
+    return server
+
+
+async def test_kafkas_log_is_counted_from_its_segments(broker: Server):
+    server = broker
+    adapter, options = kinds()["kafka"].variants[""], kinds()["kafka"].options()
+    async with opened(adapter, options, fresh(server.endpoint), server) as subject:
+        before = server.statistics().log_bytes
+        for number in range(40):
+            await append(subject.store, f"order-{number % 4}", [event(b"x" * 1000)])
+        written = server.statistics().log_bytes - before
+    assert 40_000 < written < 60_000
+    for _ in range(100):  # a topic is deleted behind the answer
+        if server.statistics().log_bytes < before + written:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("a deleted topic is still counted")

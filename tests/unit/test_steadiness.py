@@ -74,5 +74,10 @@ def test_a_batch_in_which_nothing_ended_is_as_the_one_before():
     assert found.after_s == 0
 
 
+def test_a_window_of_a_moment_tells_nothing():
+    operations = completions(np.where(T < 8, 20, 60), length_s=0.5)
+    assert steadiness(ClosedLoop(8), Window(0, S // 2, 0), operations) is None
+
+
 def test_too_few_operations_tell_nothing():
     assert steadiness(OPEN, Window(0, 4 * S, 0), completions(np.full(BATCHES, 5))) is None
