@@ -131,6 +131,20 @@ async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: S
     assert counts[costs.LOG_BYTES_WITH_IMAGES] > 0
 
 
+async def test_an_extension_that_is_there_already_is_used_and_left_alone(postgres_server: Server):
+    async with opened(StreamLock, POSTGRES.options(), fresh(postgres_server.endpoint)) as other:
+        session = other.store._session
+        await session.run("DROP EXTENSION IF EXISTS pg_walinspect")
+        await session.run("CREATE EXTENSION pg_walinspect SCHEMA public")
+        try:
+            found = await postgres(postgres_server)
+            left = await session.read("SELECT 1 FROM pg_extension WHERE extname = 'pg_walinspect'")
+        finally:
+            await session.run("DROP EXTENSION pg_walinspect")
+    assert found[costs.LOG_BYTES] > 0
+    assert left
+
+
 async def test_sqlite_tells_its_file_and_no_log(tmp_path):
     endpoint = Endpoint(str(tmp_path), namespace="costs")
     found = await measured(SQLITE.variants[""], SQLITE.options(), None, endpoint, "1/1")

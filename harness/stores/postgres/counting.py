@@ -25,6 +25,7 @@ class Counting:
         self._session = session
         self._own_commits = self._own_syncs = 0
         self._since: str | None = None
+        self._walinspect: str | None = None
 
     async def settle(self) -> None:
         """CHECKPOINT, and count full-page images from here. An extension may have to be made."""
@@ -33,6 +34,8 @@ class Counting:
                 await self._allowed(link, QUERY["make_walinspect"])
                 await self._allowed(link, "CHECKPOINT")
                 self._since = (await self._end_of_wal(link))["lsn"]
+                found = await self._ask(link, QUERY["walinspect"])
+                self._walinspect = found[0]["schema"] if found else None
         except errors() as error:
             raise read_error(error) from error
 
@@ -74,8 +77,11 @@ class Counting:
 
     async def _images(self, link: Link, until: str) -> float | None:
         """Out of the log itself; `None` where that may not be read, or is gone."""
+        if self._walinspect is None:
+            return None
+        query = QUERY["full_page_bytes"].replace(":schema", self._walinspect)
         try:
-            (row,) = await self._ask(link, QUERY["full_page_bytes"], self._since, until)
+            (row,) = await self._ask(link, query, self._since, until)
         except (asyncpg.PostgresError, TimeoutError):
             return None
         return float(row["bytes"])
@@ -95,10 +101,10 @@ class Counting:
         return rows
 
     async def _allowed(self, link: Link, statement: str) -> None:
-        """A statement for which the right, or the server's own files, may be missing."""
+        """A statement that the server may refuse: the right may be missing, or its files."""
         try:
             await link.connection.execute(statement, timeout=self._limit_s)
-        except (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError):
+        except asyncpg.PostgresError:
             return
 
     @property

@@ -83,6 +83,12 @@ FROM pg_class WHERE oid = to_regclass('events')
 -- name: make_walinspect
 CREATE EXTENSION IF NOT EXISTS pg_walinspect
 
+-- name: walinspect
+-- It may be somebody else's, in a schema of theirs.
+SELECT quote_ident(nspname) AS schema
+FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+WHERE extname = 'pg_walinspect'
+
 -- name: flush_wal
 -- A transaction with a number ends with a record, and waits until all before it is on disk.
 SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id()
@@ -107,4 +113,4 @@ SELECT
 
 -- name: full_page_bytes
 SELECT coalesce(sum(fpi_size), 0)::bigint AS bytes
-FROM pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn)
+FROM :schema.pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn)
