@@ -24,7 +24,7 @@ report: setup ## Write report.html of the newest run again
 	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"
 
 test: setup-dev ## Run every test; the end lists what was not run and why
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
 
 check: setup-dev ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import math
 _NS_A_US = 1_000
 _NS_A_MS = 1_000_000
 _NS_A_S = 1_000_000_000
+_TWO_DECIMALS_FROM = 0.01
 _WHOLE_FROM = 10
 MISSING = "–"
 
@@ -41,10 +42,11 @@ def numbers(least: float | None, most: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """`0.53 ×`, `12 ×`."""
+    """`0.53 ×`, `0.003 ×`, `12 ×`."""
     if value is None or math.isnan(value):
         return MISSING
-    return f"{value:.2f} ×" if abs(value) < _WHOLE_FROM else f"{value:,.0f} ×"
+    decimals = 3 if 0 < abs(value) < _TWO_DECIMALS_FROM else 2
+    return f"{value:,.{decimals if abs(value) < _WHOLE_FROM else 0}f} ×"
 
 
 def percent(share: float | None) -> str:

@@ -98,12 +98,13 @@ def _ranking_table(group: pd.DataFrame) -> Table:
 
 
 def _ranking_cells(row: pd.Series) -> list[str]:
+    middle = row["throughput_per_s"]
     spread = row["throughput_max_per_s"] - row["throughput_min_per_s"]
     return [
         str(row["rank"]) if row["reason"] == "" else words.MISSING,
         str(row["key"]),
-        words.number(row["throughput_per_s"]),
-        words.percent(spread / row["throughput_per_s"]),
+        words.number(middle),
+        words.percent(spread / middle if middle else None),
         words.ratio(row["relative_to_best"]),
         words.duration(row["p50_ns"]),
         words.duration(row["p99_ns"]),

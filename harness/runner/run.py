@@ -12,12 +12,12 @@ from pathlib import Path
 
 from harness.catalogue import Catalogue
 from harness.environment import neighbours
-from harness.errors import NoServer
+from harness.errors import NoServer, StoreError
 from harness.generator.loops import Window
 from harness.results import RunFolder, hlog
 from harness.runner import ceiling, histograms, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
-from harness.runner.opening import opening
+from harness.runner.opening import namespace, opening
 from harness.runner.rows import Finding, Row
 from harness.runner.trial import TrialRun
 from harness.scenario.types import Scenario, Trial
@@ -157,23 +157,40 @@ class _Run:
     async def _endpoint(
         self, trial: Trial, stack: AsyncExitStack
     ) -> tuple[Endpoint, Server | None]:
-        namespace = f"eslab_{self._id}_{trial.number}"
+        name = f"eslab_{self._id}_{trial.number}"
         technology = self._request.catalogue.stores[trial.store.technology].server
         if technology is None:
             self.scratch.mkdir(parents=True, exist_ok=True)
-            return Endpoint(address=str(self.scratch), namespace=namespace), None
+            return Endpoint(address=str(self.scratch), namespace=name), None
         if technology not in self._servers:
-            self._observer.note(f"starting {technology} ({self._ways[technology]})")
-            self._servers[technology] = await stack.enter_async_context(
-                serving(
-                    technology,
-                    way=self._ways[technology],
-                    scratch=self.scratch,
-                    settings=trial.server_settings,
-                )
-            )
+            self._servers[technology] = await self._started(technology, trial, stack)
         server = self._servers[technology]
-        return replace(server.endpoint, namespace=namespace), server
+        return replace(server.endpoint, namespace=name), server
+
+    async def _started(self, technology: str, trial: Trial, stack: AsyncExitStack) -> Server:
+        way = self._ways[technology]
+        self._observer.note(f"starting {technology} ({way})")
+        server = await stack.enter_async_context(
+            serving(technology, way=way, scratch=self.scratch, settings=trial.server_settings)
+        )
+        if not server.controllable:
+            await self._introduce(server, trial)
+        return server
+
+    async def _introduce(self, server: Server, trial: Trial) -> None:
+        """Make and remove a namespace on somebody else's server, before anything is measured.
+
+        Raises `NoServer` where it is of another kind, or does not let the lab in.
+        """
+        endpoint = replace(server.endpoint, namespace=f"eslab_{self._id}_0")
+        how = opening(trial.store, self._request.catalogue, endpoint)
+        try:
+            async with namespace(how):
+                pass
+        except (StoreError, NoServer) as error:
+            told = str(error).removeprefix(f"{server.technology}: ")
+            asking = f"is that a {server.technology} which lets you in?"
+            raise NoServer(f"{server.technology}: external: {told}; {asking}") from None
 
     def _write(self, trial_run: TrialRun, finding: Finding, endpoint: Endpoint) -> None:
         trial = trial_run.trial

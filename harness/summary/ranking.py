@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness import words
 from harness.summary.flags import listed, merged
 
 POINT = ["scenario", "workload", "load_label", "point", "point_label"]
 """What the trials of one figure agree in."""
 GROUP = [*POINT, "durability"]
 """Numbers are compared only between rows that agree in all of these."""
+
+_FAILED = ["refused", "timeout", "unknown", "dropped", "unfinished"]
+_FAILED_MAX = 0.5
+"""Where more operations than this failed, the rest is no measure of the store."""
 
 _COLUMNS = [
     *GROUP,
@@ -75,6 +80,13 @@ def unranked_reason(trial: pd.Series) -> str:
     return ""
 
 
+def _mostly_failed(trial: pd.Series) -> str:
+    failed = trial[_FAILED].sum() / trial["scheduled"] if trial["scheduled"] else 0.0
+    if failed <= _FAILED_MAX:
+        return ""
+    return f"{words.percent(failed)} of its operations failed: the speed of the rest is no measure"
+
+
 def _group(trials: pd.DataFrame) -> pd.DataFrame:
     rows = pd.DataFrame([_row(of_key) for _, of_key in trials.groupby("key", sort=False)])
     by_throughput = rows["ranked_by"].iloc[0] == "throughput"
@@ -89,7 +101,7 @@ def _group(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _row(trials: pd.DataFrame) -> dict[str, Any]:
     first = trials.iloc[0]
-    reasons = [unranked_reason(trial) for _, trial in trials.iterrows()]
+    reasons = [unranked_reason(trial) or _mostly_failed(trial) for _, trial in trials.iterrows()]
     counted = trials[[not reason for reason in reasons]]
     shown = counted if len(counted) else trials[trials["status"] == "done"]
     times = "response" if first["load"] == "open" else "service"

@@ -213,6 +213,7 @@ def test_statistics_are_those_of_the_whole_tree_and_never_go_back(scratch):
     async def act(server):
         readings = [server.statistics()]
         await ask(server, "select count(*) from generate_series(1, 3000000)")
+        await asyncio.sleep(0.5)  # until the postmaster has been told that its child has ended
         readings.append(server.statistics())
         postmaster = psutil.Process(server.endpoint.pid).cpu_times()
         spent_s = readings[1].cpu_s - readings[0].cpu_s

@@ -46,7 +46,7 @@ REFUSED = {
     "events: {types: {}}": "4:17: events.types: expected at least 1, got a mapping",
     "streams: {choice: sideways}": "4:19: streams.choice: expected 'uniform' or 'latest', "
     "got 'sideways'",
-    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, postgres "
+    "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, kafka, postgres "
     "(did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
     "warm_up_s, duration_s, operations, drain_s and what is in them",
@@ -95,8 +95,8 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
 
 
 STORES = {
-    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, memory, null, postgres, sqlite "
-    "(did you mean 'postgres'?)",
+    "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, kafka, memory, null, "
+    "postgres, sqlite (did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
     "table-lock, counter, coalesced, template (did you mean 'row'?)",
     "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "

@@ -30,3 +30,11 @@ def test_a_store_that_could_not_run_says_why_under_the_table(tmp_path):
     out = io.StringIO()
     print_ranking(folder, Console(file=out, width=80))
     assert "! memory: no-server: needs Java" in out.getvalue()
+
+
+def test_a_store_of_which_nothing_ended_well_is_shown_without_a_rank(tmp_path):
+    silent = replace(STORES[0], row={"ok": 0, "throughput_per_s": 0.0, "refused": 500})
+    folder = made_run(tmp_path, Made((silent,), keep_samples=False, operations=500))
+    out = io.StringIO()
+    print_ranking(folder, Console(file=out, width=80))
+    assert "100 % of its operations failed" in out.getvalue()

@@ -63,6 +63,17 @@ def test_findings_of_an_undeclared_guarantee_are_ranked_and_said(tmp_path):
     assert row["flags"] == ("41 findings in what it kept",)
 
 
+def test_a_store_that_failed_most_operations_is_not_ranked_by_the_rest(tmp_path):
+    trials = trials_of(tmp_path, SQLITE, POSTGRES)
+    trials["durability"] = "memory"
+    failing = trials["key"] == "postgres"
+    trials.loc[failing, "refused"] = trials.loc[failing, "scheduled"] * 3 // 4
+    ranked = summary.ranking(trials).set_index("key")
+    assert pd.isna(ranked.loc["postgres", "rank"])
+    assert ranked.loc["postgres", "reason"].startswith("75 % of its operations failed")
+    assert ranked.loc["sqlite", "rank"] == 1
+
+
 def test_the_overall_ratio_is_a_geometric_mean_and_only_of_stores_at_every_point():
     assert summary.geometric_mean(np.array([0.5, 2.0])) == pytest.approx(1)
     assert np.isnan(summary.geometric_mean(np.array([])))

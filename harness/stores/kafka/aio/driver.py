@@ -103,8 +103,27 @@ async def started(client: Any, *, deadline_s: float) -> Any:
 
 async def closed(client: Any) -> None:
     """Say goodbye, but do not wait long for a broker that does not listen."""
+    if isinstance(client, aiokafka.AIOKafkaProducer) and not await _flushed(client):
+        await _abandon(client)
+        return
     closing = asyncio.ensure_future(client.stop() if hasattr(client, "stop") else client.close())
     await within(_CLOSE_WITHIN_S, closing)
+
+
+async def _flushed(producer: Any) -> bool:
+    flushing = asyncio.ensure_future(producer.flush())
+    await within(_CLOSE_WITHIN_S, flushing)
+    return not flushing.cancelled()
+
+
+async def _abandon(producer: Any) -> None:
+    """What `stop` does, without the wait for unsent records, which would leave its task behind."""
+    producer._closed = True
+    sender = producer._sender
+    if sender is not None and sender.sender_task is not None:
+        sender.sender_task.cancel()
+        await within(_CLOSE_WITHIN_S, sender.sender_task)
+    await within(_CLOSE_WITHIN_S, asyncio.ensure_future(producer.client.close()))
 
 
 async def within(limit_s: float, work: asyncio.Future[Any]) -> None:

@@ -1,0 +1,67 @@
+"""A server killed in mid-trial: what was not answered is counted, and resolved after a restart."""
+
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from harness import results
+from harness.servers import probe
+
+from .command import ESLAB, ROOT, the_run
+
+MEASURED_S = 4
+WARM_UP_S = 8
+"""No shorter than any server's own."""
+PROGRAMS = {"postgres": "postgres", "kafka": "java", "dynamodb": "java"}
+
+
+def start(store, out):
+    """The running lab: one trial of one store."""
+    return subprocess.Popen(
+        [*ESLAB, "run", "scenarios/quick.yaml", "--stores", store, "--servers", "native",
+         "--repeat", "1", "--set", f"warm_up_s={WARM_UP_S}", "--set", f"duration_s={MEASURED_S}",
+         "--out", str(out)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def wait_until_it_measures(lab, out, within_s=90):
+    """Raw samples have a file from the moment a trial begins, and then it warms up."""
+    give_up = time.monotonic() + within_s
+    while not list(out.glob(".partial-*/samples/*")):
+        assert lab.poll() is None, lab.stdout.read()
+        assert time.monotonic() < give_up, "no trial has begun"
+        time.sleep(0.05)
+    time.sleep(WARM_UP_S + MEASURED_S / 2)
+
+
+def server_of(lab, technology):
+    """The first process of the server: its parent is the lab's, not the server's own."""
+    started = psutil.Process(lab.pid).children(recursive=True)
+    return next(each for each in started if each.name() == PROGRAMS[technology])
+
+
+@pytest.mark.parametrize("store", ["postgres", "kafka", "kafka:single-writer", "dynamodb"])
+def test_a_server_killed_in_mid_trial_leaves_counted_outcomes_and_none_unresolved(store, tmp_path):
+    technology = store.partition(":")[0]
+    available = probe(technology, "native")
+    if not available.ready:
+        pytest.skip(available.detail)
+    lab = start(store, tmp_path)
+    wait_until_it_measures(lab, tmp_path)
+    server_of(lab, technology).kill()
+    said, _ = lab.communicate(timeout=120)
+    assert not any(word in said for word in ("Traceback", "Exception", "Task was destroyed")), said
+    trial = results.load(the_run(tmp_path)).trials.iloc[0]
+    assert trial["status"] == "done", said
+    assert trial["balanced"]
+    assert trial["ok"] > 50
+    unanswered = trial["unknown"] + trial["timeout"]
+    assert trial["unknown"] >= 1
+    assert "restarted" in trial["message"]
+    assert 1 <= trial["unknown_written"] + trial["unknown_lost"] <= unanswered
+    assert trial["verified"] in ("ok", "findings")
+    assert trial["declared_violations"] == 0, trial["violation_list"]
