@@ -270,15 +270,6 @@ class Tamper(Protocol):
 
 
 @runtime_checkable
-class Costed(Protocol):
-    """A store that is billed by use and is told what each call consumed."""
-
-    def costs(self) -> Mapping[str, float]:
-        """Units that this connection consumed so far, by their name: `write_units` and so on."""
-        ...
-
-
-@runtime_checkable
 class CheckpointStore(Protocol):
     """Remembers how far a subscriber has come."""
 

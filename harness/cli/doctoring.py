@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json as json_
 from dataclasses import asdict
@@ -11,30 +12,35 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import environment
+from harness import environment, words
+from harness.calibration import lateness
 from harness.cli.catalogue import catalogue
+from harness.cli.machine import machine_lines
+from harness.cli.running import event_loop
 from harness.servers import TECHNOLOGIES, WAYS, Availability, probe
+
+_MODULES = {"hdrhistogram": "hdrh"}
+"""Where a module is not called as its package is."""
 
 
 def doctor(*, json: bool) -> None:
-    """Print the table of ways, the optional tools, and the machine."""
+    """Print the table of ways, the optional tools, the machine, and how late its pacers are."""
     rows = _rows()
-    facts = environment.describe(Path())
     tools = _tools()
+    facts = environment.describe(Path())
+    with asyncio.Runner(loop_factory=event_loop()) as loop:
+        pacers = [asdict(found) for found in loop.run(lateness.measure())]
     if json:
-        print(json_.dumps({"ways": rows, "tools": tools, "environment": facts}, indent=2))
+        told = {"ways": rows, "tools": tools, "environment": facts, "pacers": pacers}
+        print(json_.dumps(told, indent=2))
         return
     console = Console(highlight=False)
     console.print(_table(rows))
     for name, state in tools.items():
         console.print(f"{name}: {state}", markup=False)
-    cpu = facts.get("cpu", {})
-    console.print(
-        f"machine: {cpu.get('model')}, {cpu.get('cores')} cores,"
-        f" {facts['memory_bytes'] / 2**30:.1f} GiB, {facts.get('system')},"
-        f" Python {facts['python']}",
-        markup=False,
-    )
+    for name, line in machine_lines(facts).items():
+        console.print(f"{name}: {line}", markup=False, soft_wrap=True)
+    console.print(_pacer_table(pacers))
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -56,12 +62,15 @@ def _shown(found: Availability) -> dict[str, Any]:
 def _tools() -> dict[str, str]:
     """What is optional, and how to get it."""
     wanted = {
+        "hdrhistogram": "pip install 'eventstore-lab[hlog]' (latency.hlog)",
         "uvloop": "pip install uvloop (a fifth more operations a second)",
         "pandas": "pip install 'eventstore-lab[notebooks]' (tables, figures, report)",
         "nbclient": "pip install 'eventstore-lab[notebooks]' (report.html)",
     }
     return {
-        name: "ready" if importlib.util.find_spec(name) else f"missing: {advice}"
+        name: "ready"
+        if importlib.util.find_spec(_MODULES.get(name, name))
+        else f"missing: {advice}"
         for name, advice in wanted.items()
     }
 
@@ -74,4 +83,17 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         state = "[green]ready[/]" if row["ready"] else "[yellow]not ready[/]"
         detail = "" if row["ready"] else row["detail"]
         table.add_row(row["technology"], row["way"], state, row["version"], detail)
+    return table
+
+
+def _pacer_table(pacers: list[dict[str, Any]]) -> Table:
+    """How late operations start by each pacer, and what it takes of a core."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("pacer")
+    for name in ("a second", "late p50", "p90", "most", "of a core"):
+        table.add_column(name, justify="right")
+    for row in pacers:
+        late = (words.duration(row[name]) for name in ("p50_ns", "p90_ns", "max_ns"))
+        share = words.percent(row["cpu_share"])
+        table.add_row(row["pacer"], words.number(row["rate_per_s"]), *late, share)
     return table

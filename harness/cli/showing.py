@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("ops/s", "spread", "of best", "p50", "p99")
 _STORE_WIDTH = 28
+_TITLE = ["durability", "load_label", "point_label"]
 
 
 def show(folder: Path, *, json: bool) -> None:
@@ -50,9 +51,10 @@ def print_ranking(folder: Path, console: Console) -> None:
     _require_notebooks()
     from harness import summary
 
-    ranked = summary.ranking(results.load(folder).trials)
-    for names, group in ranked.groupby(["load_label", "point_label", "durability"], sort=False):
-        load, point, durability = map(str, names)
+    trials = results.load(folder).trials
+    ranked = summary.ranking(trials)
+    for names, group in ranked.groupby(_TITLE, sort=False):
+        durability, load, point = map(str, names)
         title = ", ".join(
             filter(None, (durability, load, point, f"{group['times'].iloc[0]} times"))
         )
@@ -61,6 +63,26 @@ def print_ranking(folder: Path, console: Console) -> None:
         console.print(_ranking_table(group))
         for _, row in group.iterrows():
             _print_remarks(row, console)
+    _print_costs(trials, console)
+
+
+def _print_costs(trials: pd.DataFrame, console: Console) -> None:
+    """What an event costs, a table a point and durability class."""
+    from harness import summary
+
+    for names, group in summary.costs(trials).groupby(_TITLE, sort=False):
+        had = [name for name in summary.COSTS if name in group and group[name].notna().any()]
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+        width = min(_STORE_WIDTH, max(map(len, group["key"])))
+        table.add_column("store", width=width, overflow="fold")
+        for name in had:
+            table.add_column(summary.COSTS[name], justify="right")
+        for _, row in group.iterrows():
+            table.add_row(str(row["key"]), *(words.number(row[name]) for name in had))
+        console.print()
+        title = ", ".join(filter(None, ("costs an event", *map(str, names))))
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        console.print(table)
 
 
 def _ranking_table(group: pd.DataFrame) -> Table:

@@ -71,6 +71,18 @@ def conflicts(trials: pd.DataFrame) -> Table:
     return Table(heads, cells, numbers=frozenset(heads[2:]))
 
 
+def costs(trials: pd.DataFrame) -> Iterator[Table]:
+    """A table a point and durability class: what an event costs in each store."""
+    for _, group in summary.costs(trials).groupby(summary.GROUP, sort=False):
+        had = [name for name in summary.COSTS if name in group]
+        heads = ("store", *(summary.COSTS[name] for name in had))
+        rows = [
+            (str(row["key"]), *(words.number(row[name]) for name in had))
+            for _, row in group.iterrows()
+        ]
+        yield Table(heads, rows, title=_title(group.iloc[0]), numbers=frozenset(heads[1:]))
+
+
 def contention_remark(trials: pd.DataFrame) -> Lines:
     """What the figures of contention show, or why there are none."""
     if not summary.has_contention(trials):
@@ -131,13 +143,17 @@ def settings(trials: pd.DataFrame) -> Table | Lines:
 
 def _ranking(group: pd.DataFrame) -> Table:
     first = group.iloc[0]
-    title = (first["durability"] or "unknown durability", first["workload"], first["load_label"],
-             first["point_label"])  # fmt: skip
     times = str(first["times"])
     heads = ("rank", "store", *_RATE_HEADS, f"{times} p50", f"{times} p99", "flags")
     rows = [_ranked(row) for _, row in group.iterrows()]
     numbers = frozenset(heads[2:-1])
-    return Table(heads, rows, title=" · ".join(map(str, filter(None, title))), numbers=numbers)
+    return Table(heads, rows, title=_title(first), numbers=numbers)
+
+
+def _title(row: pd.Series) -> str:
+    parts = (row["durability"] or "unknown durability", row["workload"], row["load_label"],
+             row["point_label"])  # fmt: skip
+    return " · ".join(map(str, filter(None, parts)))
 
 
 def _ranked(row: pd.Series) -> tuple[str, ...]:

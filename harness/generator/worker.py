@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.costs import Bill
 from harness.generator import loops
 from harness.generator.choice import chooser, stream_names
 from harness.generator.client import Client, Surroundings
@@ -19,13 +20,14 @@ from harness.generator.collector import frozen_garbage
 from harness.generator.events import EventFactory
 from harness.generator.following import DELIVERY_COLUMNS, Followers
 from harness.generator.journal import APPEND_COLUMNS, WARM_UP_OP, AppendLog
+from harness.generator.meter import Meter, ServerCounts
 from harness.generator.pacing import NS_A_SECOND, pacer_named, schedule
 from harness.generator.prefill import Prefiller
 from harness.generator.progress import Ticker, Watcher
 from harness.generator.recording import Rows, Sink
 from harness.generator.samples import SampleRows
 from harness.scenario.types import ClosedLoop, OpenLoop, Trial
-from harness.store import Costed, EventStore
+from harness.store import EventStore
 from harness.workload import Subscribing, Workload
 
 
@@ -45,10 +47,8 @@ class Measured:
     window: loops.Window
     streams: Sequence[str]
     refusals: dict[str, int]
-    generator_cpu_s: float
-    server_cpu_s: float | None
-    costs: dict[str, float]
-    """Units that a store billed by use consumed in the window; empty for the others."""
+    bill: Bill
+    """What the window cost, generator and server."""
     prefilled_events: int
     pacer: str
 
@@ -89,29 +89,28 @@ class Worker:
     async def measure(
         self,
         watcher: Watcher | None = None,
-        server_cpu_s: Callable[[], float | None] = lambda: None,
+        server_counts: ServerCounts = dict,
     ) -> Measured:
         """Warm up, then offer the declared load and record it.
 
-        `server_cpu_s` tells the server's CPU time so far; it is asked before and after.
+        `server_counts` tells what is seen of the server; it is asked before and after.
         """
+        meter = Meter(self._store, server_counts)
         async with self._followers() as followers:
             await self._offer(itertools.repeat(WARM_UP_OP), self._trial.warm_up_s, None)
             async with frozen_garbage(), Ticker(self._samples, self._clock, watcher):
-                before = (time.process_time(), server_cpu_s(), _costs(self._store))
+                await meter.begin()
                 window = await self._offer(
                     itertools.count(), self._trial.duration_s, self._trial.operations
                 )
-                after = (time.process_time(), server_cpu_s(), _costs(self._store))
+                bill = await meter.end()
             wanted = self._prefilled + sum(client.acknowledged for client in self._clients)
             await followers.caught_up(wanted, within_s=self._trial.drain_s)
         return Measured(
             window=window,
             streams=list(self._appends.numbers),
             refusals=dict(self._appends.refusals),
-            generator_cpu_s=after[0] - before[0],
-            server_cpu_s=_difference(before[1], after[1]),
-            costs={name: units - before[2].get(name, 0) for name, units in after[2].items()},
+            bill=bill,
             prefilled_events=self._prefilled,
             pacer=self._pacer.name,
         )
@@ -177,11 +176,3 @@ def intended_times(
     mean = load.rate_per_s * duration_s
     drawn = schedule(load, math.ceil(mean + 10 * math.sqrt(mean) + 10), seed)
     return drawn[drawn < duration_s * NS_A_SECOND]
-
-
-def _costs(store: EventStore) -> Mapping[str, float]:
-    return store.costs() if isinstance(store, Costed) else {}
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before

@@ -125,6 +125,8 @@ _COUNTS = (
     _count("attempts", "appends sent, retries included"),
     _count("retries", "attempts after the first of their operation"),
     _count("conflicts", "attempts that ended in a conflict"),
+    Column("steady", "bool", "", "became steady while measured; empty with too few operations"),
+    Column("steady_after_s", "float", "s", "0 where warm-up was long enough; empty for never"),
     Column("refusals", "json", "", "refusals counted by class name"),
 )
 
@@ -150,6 +152,28 @@ _VERDICTS = (
     _key("flags", "json", "what is to be said beside the numbers, a list of plain words"),
 )
 
+
+def _each(name: str, unit: str, meaning: str) -> Column:
+    return Column(name, "float", f"{unit}/event", f"{meaning}, for each event appended or read")
+
+
+_COSTS = (
+    _each("generator_cpu_per_event_us", "µs", "CPU time of the load generator"),
+    _each("server_cpu_per_event_us", "µs", "CPU time of the server's processes"),
+    _each("log_bytes_per_event", "bytes", "write-ahead log or log segments, no full-page images"),
+    _each("full_page_bytes_per_event", "bytes", "full-page images in the write-ahead log"),
+    _each("data_bytes_per_event", "bytes", "growth of tables and indexes"),
+    _each("commits_per_event", "count", "transactions committed"),
+    _each("syncs_per_event", "count", "times that the log was forced to disk"),
+    _each("round_trips_per_event", "count", "calls to the server"),
+    _each("read_units_per_event", "units", "read units that the server says it consumed"),
+    _each("write_units_per_event", "units", "write units that the server says it consumed"),
+    _each("write_units_by_rule_per_event", "units", "write units by the service's rule"),
+    Column("disk_before_bytes", "int", "bytes", "server's data folder before the measured window"),
+    Column("disk_after_bytes", "int", "bytes", "server's data folder after it"),
+    Column("costs", "json", "", "all that was counted while measuring, by name, not divided"),
+)
+
 _SURROUNDINGS = (
     Column("provider", "text", "", "where the server came from: none, native, docker, external"),
     Column("server_version", "text", "", "the server's own version"),
@@ -158,7 +182,6 @@ _SURROUNDINGS = (
     Column("emulator", "text", "", "a sentence to show where the store stands in for a service"),
     Column("generator_cpu_s", "float", "s", "CPU time of the load generator while measuring"),
     Column("server_cpu_s", "float", "s", "CPU time of the server's processes while measuring"),
-    Column("costs", "json", "", "units that the server says it consumed while measuring, by kind"),
     Column("pacer", "text", "", "what timed the intended starts"),
     Column("loop", "text", "", "event loop: asyncio or uvloop"),
 )
@@ -170,6 +193,7 @@ TRIALS: tuple[Column, ...] = (
     *_COUNTS,
     *_TIMES,
     *_VERDICTS,
+    *_COSTS,
     *_SURROUNDINGS,
 )
 

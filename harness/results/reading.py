@@ -134,10 +134,16 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
 
 
 def _checked(table: pa.Table, path: Path) -> pa.Table:
+    """The table as it is written today; columns that its run did not know yet are empty."""
     wanted = schema(TRIALS)
-    missing = [name for name in wanted.names if name not in table.column_names]
+    known = set(table.column_names)
+    missing = [column.name for column in TRIALS if column.required and column.name not in known]
     if missing:
         raise BadInput(f"{path}: not the trials of a run; no column {', '.join(missing[:3])}")
+    for field in wanted:
+        if field.name not in known:
+            empty = pa.nulls(len(table), field.type) if field.nullable else [""] * len(table)
+            table = table.append_column(field, pa.array(empty, field.type))
     return table.select(wanted.names).cast(wanted)
 
 

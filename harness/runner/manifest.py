@@ -42,12 +42,17 @@ def opening(run: str, scenario: Scenario, *, command: str, data_folder: Path) ->
 
 
 def closing(
-    status: str, left_out: Mapping[str, str], servers: Mapping[str, Server], paths: Paths
+    status: str,
+    left_out: Mapping[str, str],
+    servers: Mapping[str, Server],
+    paths: Paths,
+    neighbours: Mapping[str, Any],
 ) -> Manifest:
-    """What is known after the last one."""
+    """What is known after the last one. `neighbours` is who else had the machine meanwhile."""
     reached = paths.described()
     return {
         "status": status,
+        "neighbours": dict(neighbours),
         "finished_at": _now(),
         "left_out": dict(left_out),
         "servers": {

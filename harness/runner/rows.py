@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from harness import costs
 from harness.generator.pacing import NS_A_SECOND
 from harness.generator.worker import Measured
 from harness.history import Verification, declared
 from harness.outcome import Outcome
 from harness.percentiles import percentiles
+from harness.runner import billing
 from harness.runner.checking import TrialFiles, delivery_latencies_ns
 from harness.runner.sampling import Look
+from harness.runner.steadiness import Steadiness, steadiness
 from harness.runner.tables import Columns, read_columns
 from harness.scenario.types import ClosedLoop, Scenario, Trial, point_key, point_label
 from harness.store import Durability, Guarantees
@@ -118,18 +121,25 @@ def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
     seconds = (measured.window.ended_ns - measured.window.started_ns) / NS_A_SECOND
     row: Row = {
         "measured_s": seconds,
-        "generator_cpu_s": measured.generator_cpu_s,
-        "server_cpu_s": measured.server_cpu_s,
-        "costs": json.dumps(measured.costs),
+        "generator_cpu_s": measured.bill.used(costs.GENERATOR_CPU_S),
+        "server_cpu_s": measured.bill.used(costs.SERVER_CPU_S),
         "pacer": measured.pacer if trial.load.__class__ is not ClosedLoop else "none (closed loop)",
         "refusals": json.dumps(measured.refusals),
     }
     row |= _counts(operations, measured.window.scheduled)
     row["throughput_per_s"] = row["ok"] / seconds
     row["events_per_s"] = row["events"] / seconds
+    row |= billing.row(measured.bill, row["events"])
     row |= _attempts(operations, files)
     row |= _times(operations, open_loop=not isinstance(trial.load, ClosedLoop))
+    row |= _steadiness(steadiness(trial.load, measured.window, operations))
     return row | _deliveries(samples, files)
+
+
+def _steadiness(found: Steadiness | None) -> Row:
+    if found is None:
+        return {"steady": None}
+    return {"steady": found.after_s is not None, "steady_after_s": found.after_s}
 
 
 def _counts(operations: Columns, scheduled: int) -> Row:

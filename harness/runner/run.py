@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalogue import Catalogue
+from harness.environment import neighbours
 from harness.errors import NoServer
-from harness.results import RunFolder
-from harness.runner import ceiling, intervals, manifest, rows, verdicts
+from harness.generator.loops import Window
+from harness.results import RunFolder, hlog
+from harness.runner import ceiling, histograms, intervals, manifest, rows, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.pool import ServerPool
@@ -68,6 +70,7 @@ class _Run:
         self._missing: dict[str, str] = {}
         self._rows: list[Row] = []
         self._manifest: manifest.Manifest = {}
+        self._began = neighbours.mark()
 
     async def carry_out(self) -> Result:
         scenario = self._request.scenario
@@ -182,6 +185,7 @@ class _Run:
         if finding.measured is not None:
             seconds = intervals.rows(trial, finding.measured.window, trial_run.files, finding.looks)
             trial_run.folder.add_intervals(list(seconds))
+            self._write_histograms(trial_run, finding.measured.window)
         if not self._request.keep_samples:
             files = trial_run.files
             for path in (files.samples, files.appends, files.deliveries):
@@ -189,11 +193,17 @@ class _Run:
         self._rows.append(row)
         self._observer.ended(trial, row)
 
+    def _write_histograms(self, trial_run: TrialRun, window: Window) -> None:
+        if hlog.available():
+            found = histograms.intervals(trial_run.trial, window, trial_run.files)
+            hlog.append(trial_run.folder.path / hlog.HLOG_FILE, found)
+        elif not self._rows:
+            self._observer.note("no latency.hlog: pip install 'eventstore-lab[hlog]'")
+
     def _finish(self, folder: RunFolder, status: str) -> Path:
-        self._manifest |= manifest.closing(
-            status, self._missing, self._pool.servers, self._pool.paths
-        )
-        self._manifest["flags"] += self._pool.paths.flags()
+        around, pool = neighbours.since(self._began), self._pool
+        self._manifest |= manifest.closing(status, self._missing, pool.servers, pool.paths, around)
+        self._manifest["flags"] += [*pool.paths.flags(), *verdicts.neighbour_flags(around)]
         folder.write_manifest(self._manifest)
         return folder.finish()
 

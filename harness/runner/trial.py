@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness import costs
 from harness.catalogue import Catalogue
 from harness.errors import (
     LabError,
@@ -95,7 +95,7 @@ class TrialRun:
             try:
                 await worker.fill()
                 await self._cool_down()
-                return await worker.measure(self.watcher, self._server_cpu()), worker
+                return await worker.measure(self.watcher, self._server_counts), worker
             finally:
                 worker.close()
 
@@ -121,9 +121,17 @@ class TrialRun:
                 )
             await self.server.restart(cold=True)
 
-    def _server_cpu(self) -> Callable[[], float | None]:
-        server = self.server
-        return (lambda: None) if server is None else (lambda: server.statistics().cpu_s)
+    def _server_counts(self) -> costs.Counts:
+        """What is seen of the server from outside."""
+        if self.server is None:
+            return {}
+        seen = self.server.statistics()
+        counts = {
+            costs.SERVER_CPU_S: seen.cpu_s,
+            costs.DISK_BYTES: seen.disk_bytes,
+            costs.LOG_BYTES: seen.log_bytes,
+        }
+        return {name: count for name, count in counts.items() if count is not None}
 
     async def _verify(self, control: Adapter, worker: Worker, finding: Finding) -> None:
         try:

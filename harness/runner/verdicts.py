@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from harness import costs
+from harness.runner import billing
 from harness.runner.rows import Row
 from harness.scenario.types import OpenLoop, Trial
 
@@ -16,6 +17,8 @@ ERRORS_MAX = 0.001
 REPETITIONS_MIN = 5
 PRESSURE_MAX = 10.0
 """Percent of the last ten seconds in which something waited for a CPU."""
+STEAL_MAX = 0.01
+"""Of all CPU time during the run."""
 _ERRORS = ("refused", "timeout", "unknown", "dropped", "unfinished")
 
 
@@ -42,10 +45,11 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[str]:
         (not row["balanced"], "accounting does not balance"),
         (_is_generator_bound(row, ceiling_per_s), _busy(row)),
         (_errors(row) > ERRORS_MAX, f"{_errors(row):.1%} of operations failed"),
+        (bool(_unsteady(row)), f"warm-up not steady: {_unsteady(row)}"),
         (_short_of_target(trial, row), "achieved under 99 % of the target rate"),
         (bool(row.get("declared_violations")), "broke a declared guarantee"),
         (row["verified"] == "findings", f"{row.get('violations')} findings in what it kept"),
-        (row["costs"] != "{}" and row["events"] > 0, _costs(row)),
+        (bool(_units(row)), f"consumed an event: {', '.join(_units(row))}"),
         (row.get("rate_found") == "search", _held(row)),
     ]
     return [text for holds, text in found if holds]
@@ -63,6 +67,12 @@ def run_flags(repetitions: int, environment: Row, commit: Row) -> list[str]:
     return [text for holds, text in found if holds]
 
 
+def neighbour_flags(neighbours: Row) -> list[str]:
+    """What is known only at the end of a run. Pressure then is mostly the run's own."""
+    stolen = neighbours.get("steal_share", 0.0)
+    return ["the hypervisor took CPU time away"] if stolen > STEAL_MAX else []
+
+
 def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
     """Over a share of one core, over half of its ceiling, or late by much of what it measures."""
     late_ns, response_ns = row.get("dispatch_delay_p50_ns"), row.get("response_p50_ns")
@@ -73,11 +83,18 @@ def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
     )
 
 
-def _costs(row: Row) -> str:
+def _unsteady(row: Row) -> str:
+    """What is wrong with the warm-up; empty where nothing is, or nothing can be told."""
+    if row.get("steady") is False:
+        return "the trial never became so"
+    after_s = row.get("steady_after_s")
+    return f"it went on for {after_s:.1f} s into the measurement" if after_s else ""
+
+
+def _units(row: Row) -> list[str]:
     """What an event costs where use is billed; reads of the same window are part of it."""
-    costs = json.loads(row["costs"]).items()
-    each = (f"{_share(n, row['events']):.2f} {name.replace('_', ' ')}" for name, n in sorted(costs))
-    return f"consumed an event: {', '.join(each)}"
+    found = {name: row.get(billing.EACH[name]) for name in sorted(costs.BILLED)}
+    return [f"{n:.2f} {name.replace('_', ' ')}" for name, n in found.items() if n]
 
 
 def _held(row: Row) -> str:

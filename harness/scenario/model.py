@@ -287,8 +287,13 @@ class ScenarioFile(Model):
     streams: Streams = Streams()
     path: Path = Path()
     warm_up_s: float = Field(1.0, ge=0, le=3600)
-    duration_s: float | None = Field(None, gt=0, le=DURATION_MAX_S)
-    operations: int | None = Field(None, ge=1, le=10**10)
+    duration_s: float | None = Field(
+        None, gt=0, le=DURATION_MAX_S, description="how long to measure; 5 s if nothing is said"
+    )
+    operations: int | None = Field(
+        None, ge=1, le=10**10,
+        description="instead of a duration: so many operations, which makes counted costs alike",
+    )  # fmt: skip
     drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
     repetitions: int = Field(1, ge=1, le=1000)
     verify: VerifyOrNot = True

@@ -81,6 +81,9 @@ class DynamoRecipe:
         """Whether that very process listens at the port, and speaks HTTP by now."""
         return _listens(pid, self._port) and await _speaks_http(self._port)
 
+    def log_bytes(self, place: Place) -> None:
+        """It keeps items, not a log."""
+
     def endpoint(self, place: Place) -> Endpoint:  # noqa: ARG002
         """Its one port, on the loopback interface's address."""
         return Endpoint(f"http://{_HOST}:{self._port}", credentials=CREDENTIALS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from harness.servers.protocol import UnsupportedByServer
@@ -14,6 +15,13 @@ _BLOCK_BYTES = 512
 def disk_bytes(folder: Path) -> int:
     """Bytes that the files below `folder` occupy; files that vanish meanwhile count as none."""
     return sum(_occupied_bytes(entry) for entry in _files(folder))
+
+
+def lengths(folder: Path) -> Iterator[tuple[str, int]]:
+    """Path and length of each file below `folder` that does not vanish meanwhile."""
+    for entry in _files(folder):
+        with suppress(FileNotFoundError):
+            yield entry.path, entry.stat(follow_symlinks=False).st_size
 
 
 def drop_from_page_cache(folder: Path) -> None:

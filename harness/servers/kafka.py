@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from harness.errors import BadInput
 from harness.servers import kafka_answer, maven
+from harness.servers.files import lengths
 from harness.servers.native import Native
 from harness.servers.place import Place
 from harness.servers.ports import free_ports
@@ -54,6 +55,7 @@ _DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 _OWN = frozenset({*_ONE_NODE, "listeners", "advertised.listeners", "log.dir", "log.dirs"})
 _OWN_PREFIXES = ("controller.quorum.", "metadata.log.")
+_SEGMENT = re.compile(r"/(?!__cluster_metadata)[^/]+-\d+/\d+\.log$")
 _NAME = re.compile(r"[a-z][a-z0-9._-]*", re.ASCII)
 
 
@@ -94,6 +96,10 @@ class KafkaRecipe:
     async def answers(self, place: Place, pid: int) -> bool:  # noqa: ARG002
         """Whether the broker counts itself among the cluster's living ones."""
         return await kafka_answer.living_brokers(_HOST, self._port) > 0
+
+    def log_bytes(self, place: Place) -> int:
+        """Segments of all topics but deleted ones, with what transactions and groups write."""
+        return sum(length for path, length in lengths(place.data) if _SEGMENT.search(path))
 
     def endpoint(self, place: Place) -> Endpoint:  # noqa: ARG002
         """Its one listener for clients."""

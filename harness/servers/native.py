@@ -133,6 +133,7 @@ class NativeServer:
             cpu_s=self._ended_cpu_s + self._tree_cpu_s,
             memory_bytes=usage.memory_bytes if usage else 0,
             disk_bytes=disk_bytes(_started(self._place).data),
+            log_bytes=self._recipe.log_bytes(_started(self._place)),
         )
 
     def _look(self) -> tree.Usage | None:

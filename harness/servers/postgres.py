@@ -70,6 +70,9 @@ class PostgresRecipe:
         ready = len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
         return ready and lines[0].strip() == str(pid)
 
+    def log_bytes(self, place: Place) -> None:
+        """Its write-ahead log's files are made ahead and used again: the server itself counts."""
+
     def endpoint(self, place: Place) -> Endpoint:
         """Its socket, without a password: only the server's account and root can step to it."""
         port = self._settings["port"]

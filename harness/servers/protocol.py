@@ -24,6 +24,8 @@ class Statistics:
     cpu_s: float | None
     memory_bytes: int | None
     disk_bytes: int | None
+    log_bytes: int | None = None
+    """Of the log that the store is, where its files show it. No write-ahead log."""
 
 
 @dataclass(frozen=True, slots=True)

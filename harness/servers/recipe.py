@@ -46,6 +46,10 @@ class Recipe(Protocol):
         """Whether the server that runs as `pid` takes clients by now."""
         ...
 
+    def log_bytes(self, place: Place) -> int | None:
+        """Of the log that the store is, as its files show it; `None` if it is no log."""
+        ...
+
     def endpoint(self, place: Place) -> Endpoint:
         """Where clients find it."""
         ...

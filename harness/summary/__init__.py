@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
+from harness.summary.costs import COSTS, costs
 from harness.summary.curves import latency_curves
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
@@ -19,12 +20,14 @@ from harness.summary.ranking import (
 )
 
 __all__ = [
+    "COSTS",
     "GROUP",
     "POINT",
     "SAMPLE_COLUMNS",
     "by_flag",
     "contention",
     "contention_groups",
+    "costs",
     "delivery",
     "explanation",
     "geometric_mean",

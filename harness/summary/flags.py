@@ -20,6 +20,8 @@ EXPLANATIONS: Mapping[str, str] = {
     "for nothing",
     "operations failed": "refused, timed out or unanswered operations are not in the throughput; "
     "the times are those of the operations that ended well",
+    "warm-up not steady": "the state changed while it was measured, so the numbers depend on how "
+    "long that was: warm up or measure for longer, and look at the intervals",
     "achieved under": "the store did not keep up with the offered rate; response times grow with "
     "the length of the run",
     "broke a declared guarantee": "verification read back something that the variant promises "
@@ -32,6 +34,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "busy with something else": "other programs had the CPU at times; expect wider scatter",
     "behind docker-proxy": "a process of the engine carries every byte to these servers: some "
     "0.1 ms a round trip that other paths do not have",
+    "hypervisor took": "other virtual machines had the CPU at times; expect wider scatter",
     "left out": "the numbers beside it come from the other repetitions",
 }
 """What a flag means for the reader, found by words in it."""

@@ -144,6 +144,13 @@ def test_doctor_tells_each_way_and_what_would_make_it_ready():
     assert "ESLAB_POSTGRES_DSN" in ways["postgres", "external"]["detail"]
 
 
+def test_doctor_measures_how_late_each_pacer_is_and_what_the_disk_takes():
+    told = json.loads(eslab("doctor", "--json").stdout)
+    pacers = {(row["pacer"], row["rate_per_s"]) for row in told["pacers"]}
+    assert pacers >= {(name, rate) for name in ("sleep", "spin") for rate in (1000, 5000, 10000)}
+    assert told["environment"]["sync_latency"]["max_ns"] > 0
+
+
 def test_python_m_harness_is_the_console_command():
     told = subprocess.run([*ESLAB, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "Usage: eslab" in told.stdout

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.costs import GENERATOR_CPU_S
 from harness.generator.journal import APPEND_COLUMNS
 from harness.generator.samples import SAMPLE_COLUMNS
 from harness.generator.worker import Sinks, Worker
@@ -76,5 +77,5 @@ async def run(
     window = measured.window
     return Ran(
         window.scheduled / (window.ended_ns - window.started_ns) * 1e9,
-        measured.generator_cpu_s / window.scheduled * 1e6,
+        measured.bill.used(GENERATOR_CPU_S) / window.scheduled * 1e6,
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.costs import Costed
 from harness.errors import (
     BatchTooLarge,
     EventTooLarge,
@@ -22,7 +23,7 @@ from harness.errors import (
     WrongExpectedVersion,
 )
 from harness.servers import probe
-from harness.store import Costed, Durability
+from harness.store import Durability
 from harness.stores.dynamodb import STORE, items
 from harness.stores.dynamodb.driver import Declined
 from harness.stores.dynamodb.session import _clashed, _conditional

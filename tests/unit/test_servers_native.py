@@ -49,6 +49,9 @@ class WebRecipe:
         await writer.wait_closed()
         return True
 
+    def log_bytes(self, place):
+        return None
+
     def endpoint(self, place):
         return Endpoint(f"http://127.0.0.1:{self._port}")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from harness.runner import verdicts
@@ -15,7 +13,6 @@ WELL = {
     "status": "done", "balanced": True, "verified": "ok", "provider": "native", "measured_s": 2.0,
     "generator_cpu_s": 0.5, "throughput_per_s": 5_000.0, "scheduled": 10_000, "ok": 10_000,
     "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "events": 10_000,
-    "costs": json.dumps({}),
 }  # fmt: skip
 BOUND = {
     "its process took nearly a whole core": {"generator_cpu_s": 1.9},
@@ -63,3 +60,20 @@ def test_a_search_says_between_which_rates_its_answer_lies(trial):
     found = {"rate_found": "search", "rate_per_s": 3644.0, "failed_rate_per_s": 3990.0}
     said = verdicts.flags(trial, WELL | found, CEILING_PER_S)
     assert said == ["held 3,644/s; 3,990/s did not"]
+
+
+def test_a_warm_up_that_was_not_over_is_named(trial):
+    never = {"steady": False, "steady_after_s": None}
+    late = {"steady": True, "steady_after_s": 1.25}
+    for changed, said in ((never, "never became so"), (late, "1.2 s into the measurement")):
+        (flag,) = verdicts.flags(trial, WELL | changed, CEILING_PER_S)
+        assert flag.startswith("warm-up not steady")
+        assert said in flag
+    well = {"steady": True, "steady_after_s": 0.0}
+    assert verdicts.flags(trial, WELL | well, CEILING_PER_S) == []
+    assert verdicts.flags(trial, WELL | {"steady": None}, CEILING_PER_S) == []
+
+
+def test_stolen_time_is_named_at_the_end_of_a_run():
+    assert verdicts.neighbour_flags({"steal_share": 0.05}) == ["the hypervisor took CPU time away"]
+    assert verdicts.neighbour_flags({}) == verdicts.neighbour_flags({"steal_share": 0.001}) == []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from harness.costs import Counts
 from harness.errors import ReadTimeout
 from harness.store import Durability, Endpoint, Guarantees
 from harness.stores.dynamodb.driver import Declined, Item
@@ -105,9 +106,9 @@ class DynamoBase:
         """Close every connection."""
         await self._session.aclose()
 
-    def costs(self) -> Mapping[str, float]:
-        """Capacity units that the server says this connection consumed so far."""
-        return dict(self._session.units)
+    def costs(self) -> Counts:
+        """Round trips, and what the server says this connection consumed, so far."""
+        return dict(self._session.costs)
 
     async def _get(self, where: Item) -> dict[str, Any]:
         body = {"TableName": self._session.table, "Key": where, "ConsistentRead": True}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+from harness.costs import BILLED, ROUND_TRIPS
 from harness.errors import (
     AppendRefused,
     BatchTooLarge,
@@ -63,8 +64,8 @@ class Session:
     def __init__(self, endpoint: Endpoint, options: DynamoOptions) -> None:
         self.endpoint, self.options = endpoint, options
         self.table = endpoint.namespace
-        self.units: Counter[str] = Counter()
-        """Consumed capacity units so far, of reads and of writes."""
+        self.costs: Counter[str] = Counter(dict.fromkeys((*BILLED, ROUND_TRIPS), 0))
+        """Round trips, and consumed capacity units of reads and of writes, so far."""
         self.client: Client = (HttpClient if options.driver == "http" else BotoClient)(
             endpoint.address, endpoint.credentials, _region(), options
         )
@@ -160,8 +161,9 @@ class Session:
             raise _append_error(error) from error
 
     async def _call(self, operation: str, body: Item, kind: str) -> dict[str, Any]:
+        self.costs[ROUND_TRIPS] += 1
         answer = await self.client.call(operation, {**body, "ReturnConsumedCapacity": "TOTAL"})
-        units.count(self.units, kind, body, answer)
+        units.count(self.costs, kind, body, answer)
         return answer
 
 

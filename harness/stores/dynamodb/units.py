@@ -11,9 +11,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from harness.costs import READ_UNITS as READ
+from harness.costs import WRITE_UNITS as WRITE
+from harness.costs import WRITE_UNITS_BY_RULE as BY_RULE
 from harness.stores.dynamodb.driver import Item
 
-READ, WRITE, BY_RULE = "read_units", "write_units", "write_units_by_rule"
+__all__ = ["BY_RULE", "READ", "WRITE", "count"]
+
 _UNIT_BYTES = 1024
 _TRANSACTION_FACTOR = 2
 

@@ -107,6 +107,23 @@ class Pool:
             self._one_back()
             raise
 
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Link]:
+        """A link for the block; ended if the block fails in a way that leaves it unusable."""
+        link = await self.take()
+        try:
+            yield link
+        except BaseException as error:
+            self._give_back_after(link, error)
+            raise
+        self.give_back(link)
+
+    async def all_idle(self) -> list[Link]:
+        """Every link that nobody uses, for the caller alone until each is given back."""
+        links, self._idle = self._idle, []
+        self._out += len(links)
+        return links
+
     def give_back(self, link: Link) -> None:
         """The link may be used by the next caller."""
         self._idle.append(link)

@@ -19,9 +19,12 @@ class Session:
     def __init__(self, endpoint: Endpoint, options: PostgresOptions) -> None:
         self.endpoint, self.options = endpoint, options
         self.pool = Pool(endpoint, options)
+        self.round_trips = 0
+        """Calls so far; preparing a statement, once a connection, is not among them."""
 
     async def write(self, query: str, *arguments: Any) -> list[Record]:
         """A statement that writes. Raises `NotWritten` or `OutcomeUnknown`."""
+        self.round_trips += 1
         try:
             return await self.pool.fetch(query, *arguments)
         except errors() as error:
@@ -29,6 +32,7 @@ class Session:
 
     async def read(self, query: str, *arguments: Any) -> list[Record]:
         """A statement that only reads. Raises `ReadFailed` or `StoreUnavailable`."""
+        self.round_trips += 1
         try:
             return await self.pool.fetch(query, *arguments)
         except errors() as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Self
 
+from harness.costs import ROUND_TRIPS, Counts
 from harness.store import (
     AppendResult,
     Endpoint,
@@ -16,6 +17,7 @@ from harness.store import (
     Snapshot,
 )
 from harness.stores.postgres import rows
+from harness.stores.postgres.counting import Counting
 from harness.stores.postgres.durability import as_configured, durability_of
 from harness.stores.postgres.facts import FACTS
 from harness.stores.postgres.options import PostgresOptions
@@ -40,6 +42,7 @@ class PostgresStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._reading = Reading(session, self.order)
+        self._counting = Counting(session)
         self._columns = rows.as_json if session.options.payload == "jsonb" else rows.as_bytes
         self._append_one = QUERY["append_one"].replace(":payload", session.options.payload)
 
@@ -92,6 +95,18 @@ class PostgresStore:
         """What decides on durability, as this connection sees it, and the server's version."""
         found = await self._session.read(QUERY["settings"])
         return {row["name"]: row["setting"] for row in found}
+
+    def costs(self) -> Counts:
+        """Round trips of this adapter so far."""
+        return {ROUND_TRIPS: self._session.round_trips}
+
+    async def settle(self) -> None:
+        """CHECKPOINT, where the role may."""
+        await self._counting.settle()
+
+    async def counts(self) -> Counts:
+        """The cluster's WAL, the database's commits, this schema's tables and indexes."""
+        return await self._counting.counts()
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -21,6 +21,9 @@ from harness.stores.postgres.template_reading import QUERY, TemplateReading
 if TYPE_CHECKING:
     from harness.stores.postgres.pool import Link
 
+_BEGIN_AND_COMMIT = 2
+"""Round trips; or BEGIN and ROLLBACK."""
+
 
 class Template(TemplateReading):
     """SELECT the version, SELECT it again, INSERT each event; poll once a second."""
@@ -45,6 +48,7 @@ class Template(TemplateReading):
         columns = rows.as_json(events)
         rows.expected_number(expected)
         try:
+            self._session.round_trips += _BEGIN_AND_COMMIT
             async with self._session.pool.transaction() as link:
                 await self._check(link, stream, expected)
                 return await self._insert(link, stream, columns)
@@ -77,5 +81,6 @@ class Template(TemplateReading):
 
     async def _value(self, link: Link, name: str, *arguments: Any) -> Any:
         limit_s = self._session.options.deadline_s
+        self._session.round_trips += 1
         statement = await link.prepared(QUERY[name], limit_s)
         return await statement.fetchval(*arguments, timeout=limit_s)

@@ -79,3 +79,38 @@ SELECT 'version', current_setting('server_version')
 UNION ALL
 SELECT 'events_table', CASE relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END
 FROM pg_class WHERE oid = to_regclass('events')
+
+-- name: make_walinspect
+CREATE EXTENSION IF NOT EXISTS pg_walinspect
+
+-- name: walinspect
+-- It may be somebody else's, in a schema of theirs.
+SELECT quote_ident(nspname) AS schema
+FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+WHERE extname = 'pg_walinspect'
+
+-- name: flush_wal
+-- A transaction with a number ends with a record, and waits until all before it is on disk.
+SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id()
+
+-- name: end_of_wal
+SELECT lsn::text, pg_wal_lsn_diff(lsn, '0/0')::bigint AS bytes FROM pg_current_wal_flush_lsn() AS lsn
+
+-- name: tell
+SELECT pg_stat_force_next_flush()
+
+-- name: counts
+-- Where syncs are counted has moved: to_jsonb() reads a column that may not be there.
+SELECT
+    (SELECT wal_fpi FROM pg_stat_wal) AS full_page_images,
+    (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
+    coalesce(
+        (SELECT (to_jsonb(wal) ->> 'wal_sync')::bigint FROM pg_stat_wal AS wal),
+        (SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal')
+    ) AS syncs,
+    (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+     WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r') AS data_bytes
+
+-- name: full_page_bytes
+SELECT coalesce(sum(fpi_size), 0)::bigint AS bytes
+FROM :schema.pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn)

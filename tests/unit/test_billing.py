@@ -1,0 +1,55 @@
+"""From counts at both ends of a window to what an event cost."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from harness import results, summary
+from harness.costs import Bill
+from harness.results.folder import TRIALS_FILE
+from harness.runner import billing
+from tests.made_run import MEMORY, POSTGRES, Made, MadeStore, made_run
+
+
+def test_what_was_used_is_divided_by_the_events():
+    before = {"server_cpu_s": 1.0, "log_bytes": 500.0, "disk_bytes": 10.0, "commits": 7}
+    after = {"server_cpu_s": 1.5, "log_bytes": 8_500.0, "disk_bytes": 90.0, "commits": 107}
+    row = billing.row(Bill(before, after), events=100)
+    assert row["server_cpu_per_event_us"] == pytest.approx(5_000)
+    assert row["log_bytes_per_event"] == 80
+    assert row["commits_per_event"] == 1
+    assert (row["disk_before_bytes"], row["disk_after_bytes"]) == (10, 90)
+
+
+def test_what_was_counted_at_one_end_only_is_empty_and_never_zero():
+    row = billing.row(Bill({"commits": 3}, {"commits": 3, "log_bytes": 500}), events=10)
+    assert "log_bytes_per_event" not in row
+    assert row["disk_before_bytes"] is None
+    assert row["commits_per_event"] == 0
+
+
+def test_without_events_nothing_is_divided():
+    row = billing.row(Bill({"commits": 3}, {"commits": 9}), events=0)
+    assert "commits_per_event" not in row
+    assert row["costs"] == '{"commits": 6}'
+
+
+def test_costs_of_repetitions_are_their_median_and_uncounted_columns_are_left_out(tmp_path):
+    counted = MadeStore(POSTGRES.key, row={"log_bytes_per_event": 700.0})
+    made = Made(stores=(MEMORY, counted), operations=2_000, keep_samples=False)
+    frame = summary.costs(results.load(made_run(tmp_path, made)).trials).set_index("key")
+    assert frame.loc["postgres", "log_bytes_per_event"] == 700
+    assert pd.isna(frame.loc["memory", "log_bytes_per_event"])
+    assert "write_units_per_event" not in frame
+
+
+def test_a_run_from_before_there_were_costs_is_read_with_empty_ones(tmp_path):
+    run = made_run(tmp_path, Made(stores=(MEMORY,), operations=2_000, keep_samples=False))
+    table = pq.read_table(run / TRIALS_FILE)
+    old = table.drop_columns(["log_bytes_per_event", "costs", "disk_after_bytes"])
+    pq.write_table(old, run / TRIALS_FILE)
+    trials = results.load(run).trials
+    assert trials["log_bytes_per_event"].isna().all()
+    assert (trials["costs"] == "").all()
