@@ -13,6 +13,7 @@ from harness.generator.loops import Window
 from harness.generator.pacing import NS_A_SECOND
 
 CUSTOMERS = 400_000
+SECONDS_MAX = 10
 
 
 def test_a_customer_waits_for_the_one_before():
