@@ -99,7 +99,7 @@ async def _persistent(session: Session, behind: int | None, pattern: str) -> Asy
     await create(session.client, group, **start, **how)
     try:
         subscription = await lib.once("read_subscription_to_all")(session.client, group)
-        async for event in each(subscription, wait_until_stopped=False):
+        async for event in each(subscription):
             yield event
             await subscription.ack(event)
     finally:

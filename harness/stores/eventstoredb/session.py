@@ -8,6 +8,7 @@ of the event that it appends to a stream called like the namespace.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 from collections.abc import AsyncIterator
 from typing import Any, Self
@@ -25,6 +26,8 @@ _BACK_SOON = (
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 """gRPC waits up to two minutes between two attempts to connect, where nothing else is said."""
+_NOTHING_THERE = "Actual version: -1"
+"""How the server refuses to delete a stream that is not there; one of the clients passes it on."""
 _DELETIONS_AT_ONCE = 32
 
 
@@ -144,22 +147,28 @@ class Session:
             except (lib.error("NotFound"), lib.error("StreamIsDeleted")):
                 return
             except lib.any_error as error:
-                raise read_error(error) from error
+                if _NOTHING_THERE not in str(error):
+                    raise read_error(error) from error
 
 
-async def each(response: Any, **stopping: Any) -> AsyncIterator[Any]:
+async def each(response: Any) -> AsyncIterator[Any]:
     """The events of a response, which is stopped however this ends.
 
     The client takes the cancellation of the task that waits for the end of the events: a deadline
-    would cut a read short as if there were no more. So it is looked for here. `stopping` is what
-    the client wants to be told when it stops.
+    would cut a read short as if there were no more. So it is looked for here.
     """
     try:
         async for event in response:
             yield event
         raise_if_cancelled()
     finally:
-        await response.stop(**stopping)
+        await response.stop(**_at_once(response.stop))
+
+
+def _at_once(stop: Any) -> dict[str, bool]:
+    """A persistent subscription of `esdbclient` would wait for its own reader, which waits here."""
+    waits = "wait_until_stopped" in inspect.signature(stop).parameters
+    return {"wait_until_stopped": False} if waits else {}
 
 
 def raise_if_cancelled() -> None:
