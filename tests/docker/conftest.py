@@ -16,6 +16,7 @@ from ..conftest import ENGINE, shared_servers
 from ..stores.cases import cases
 from ..stores.conftest import (  # noqa: F401 - fixtures and hooks of the contract suite
     blind,
+    double,
     far_east,
     opening,
     parametrize,
