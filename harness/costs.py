@@ -70,6 +70,18 @@ class Counted(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A store whose server learns late what a connection did, unless the connection tells it."""
+
+    async def tell(self) -> Counts:
+        """Tell it, for all idle connections of this process; what telling used of itself.
+
+        Raises `StoreError`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """Numbers before and after a piece of work."""

@@ -9,7 +9,7 @@ from harness.generator.client import Clock
 from harness.generator.journal import AppendLog
 from harness.generator.recording import Rows
 from harness.store import EventStore, RecordedEvent
-from harness.workload import Subscribing, Workload
+from harness.workload import Subscribing
 
 DELIVERY_COLUMNS = ("subscriber", "event", "stream", "version", "handled_ns")
 QUIET_S = 2.5
@@ -44,17 +44,25 @@ class Followers:
     """The running subscribers of a trial; none for a workload that has none."""
 
     def __init__(
-        self, workload: Workload, store: EventStore, rows: Rows, appends: AppendLog, clock: Clock
+        self,
+        workload: Subscribing | None,
+        store: EventStore,
+        rows: Rows,
+        appends: AppendLog,
+        clock: Clock,
     ) -> None:
-        self.deliveries: Sequence[SubscriberDelivery] = ()
+        self._workload, self._store = workload, store
         self._tasks: list[asyncio.Task[None]] = []
-        if isinstance(workload, Subscribing):
-            self.deliveries = [
-                SubscriberDelivery(number, rows, appends, clock)
-                for number in range(workload.subscribers)
-            ]
+        self.deliveries: Sequence[SubscriberDelivery] = [
+            SubscriberDelivery(number, rows, appends, clock)
+            for number in range(workload.subscribers if workload else 0)
+        ]
+
+    def start(self) -> None:
+        """Let every subscriber follow from the beginning."""
+        if self._workload is not None:
             self._tasks = [
-                asyncio.create_task(workload.follow(store, delivery))
+                asyncio.create_task(self._workload.follow(self._store, delivery))
                 for delivery in self.deliveries
             ]
 
@@ -71,11 +79,13 @@ class Followers:
             await asyncio.sleep(_LOOK_S)
 
     async def stop(self) -> None:
-        """Cancel the subscribers; a bug in one of them is raised here."""
-        self._raise_ended()
-        for task in self._tasks:
+        """Cancel the subscribers; a bug in one of them is raised here. Safe to call twice."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     def _behind(self, wanted: int) -> bool:
         return any(delivery.count < wanted for delivery in self.deliveries)

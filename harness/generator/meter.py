@@ -1,54 +1,53 @@
-"""Reads what the work costs, at both ends of the measured window."""
+"""Reads what the work costs, as one worker process sees it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from harness.costs import GENERATOR_CPU_S, Bill, Costed, Counted, Counts
+from harness.costs import GENERATOR_CPU_S, Costed, Counted, Counts, Telling
 from harness.errors import StoreError
 from harness.store import EventStore
 
 _LOG = logging.getLogger(__name__)
 
-ServerCounts = Callable[[], Counts]
-"""What is seen of the server from outside; quick, since the window waits for it."""
-
 
 class Meter:
-    """Asks the store and the server's surroundings; what does not answer is left out.
+    """Asks the store and the process; what does not answer is left out."""
 
-    Slow questions are asked farther from the window than CPU times, so that these don't hold
-    the cost of counting.
-    """
-
-    def __init__(self, store: EventStore, server_counts: ServerCounts = dict) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._server_counts = server_counts
-        self._before: Counts = {}
 
-    async def begin(self) -> None:
-        """Bring the store to rest, then read everything."""
-        counts = await self._counts(settled=True)
-        self._before = {**counts, **self._from_here()}
+    def here(self) -> Counts:
+        """CPU of this process and what its connections know: quick, asked next to the window."""
+        known = self._store.costs() if isinstance(self._store, Costed) else {}
+        return {GENERATOR_CPU_S: time.process_time(), **known}
 
-    async def end(self) -> Bill:
-        """Read everything again."""
-        here = self._from_here()
-        return Bill(self._before, {**await self._counts(settled=False), **here})
-
-    async def _counts(self, *, settled: bool) -> Counts:
+    async def settled(self) -> Counts:
+        """Bring the store to rest, then let it count."""
         if not isinstance(self._store, Counted):
             return {}
-        try:
-            if settled:
-                await self._store.settle()
-            return await self._store.counts()
-        except StoreError as error:
-            _LOG.info("costs are not counted: %s", error)
-            return {}
+        settle, counts = self._store.settle, self._store.counts
 
-    def _from_here(self) -> Counts:
-        costs = self._store.costs() if isinstance(self._store, Costed) else {}
-        return {GENERATOR_CPU_S: time.process_time(), **costs, **self._server_counts()}
+        async def both() -> Counts:
+            await settle()
+            return await counts()
+
+        return await _answered(both)
+
+    async def counted(self) -> Counts:
+        """What the store counts now."""
+        return await _answered(self._store.counts) if isinstance(self._store, Counted) else {}
+
+    async def tell(self) -> Counts:
+        """Let others count what this process's connections did; what telling itself used."""
+        return await _answered(self._store.tell) if isinstance(self._store, Telling) else {}
+
+
+async def _answered(ask: Callable[[], Awaitable[Counts]]) -> Counts:
+    try:
+        return await ask()
+    except StoreError as error:
+        _LOG.info("costs are not counted: %s", error)
+        return {}

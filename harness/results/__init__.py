@@ -12,6 +12,6 @@ from __future__ import annotations
 from harness.results.columns import FORMAT_VERSION
 from harness.results.folder import RunFolder
 from harness.results.reading import Run, load, newest
-from harness.results.tables import TableWriter
+from harness.results.tables import TableWriter, concatenate
 
-__all__ = ["FORMAT_VERSION", "Run", "RunFolder", "TableWriter", "load", "newest"]
+__all__ = ["FORMAT_VERSION", "Run", "RunFolder", "TableWriter", "concatenate", "load", "newest"]

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalogue import Catalogue
-from harness.generator.journal import APPEND_COLUMNS
+from harness.generator.conducting import conduct
+from harness.generator.files import TrialFiles
+from harness.generator.here import working_here
 from harness.generator.pacing import NS_A_SECOND
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.generator.worker import Sinks, Worker
-from harness.results import TableWriter
 from harness.scenario.types import ClosedLoop, Trial
 from harness.store import Endpoint
 
@@ -38,15 +37,12 @@ async def ceiling_per_s(trial: Trial, catalogue: Catalogue, scratch: Path) -> fl
         operations=None,
     )
     folder = scratch / "ceiling"
-    sinks = Sinks(
-        TableWriter(folder / "samples.parquet", SAMPLE_COLUMNS),
-        TableWriter(folder / "appends.parquet", APPEND_COLUMNS),
-        None,
-    )
-    worker = Worker(offered, store, append.make(parameters), sinks)
+    files = TrialFiles(*(folder / f"{name}.parquet" for name in ("samples", "appends", "none")))
+    sinks = files.sinks(deliveries=False)
+    workload = append.make(parameters)
     try:
-        window = (await worker.measure()).window
+        async with working_here(offered, store, workload, sinks) as crew:
+            window = (await conduct(crew, offered)).window
     finally:
-        worker.close()
         await store.aclose()
     return window.scheduled / (window.ended_ns - window.started_ns) * NS_A_SECOND

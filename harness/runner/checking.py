@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from harness import history
+from harness.generator.files import TrialFiles
 from harness.outcome import Outcome
 from harness.runner.tables import Columns, read_columns
 from harness.scenario.types import Trial
 from harness.store import EventStore, Guarantees
 
 _APPEND = ("op", "stream", "first", "count", "expected", "version")
-
-
-@dataclass(frozen=True, slots=True)
-class TrialFiles:
-    """Where the rows of one trial are."""
-
-    samples: Path
-    appends: Path
-    deliveries: Path
 
 
 def all_appends(files: TrialFiles) -> history.Appends:

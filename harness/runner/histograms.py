@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.generator.files import TrialFiles
 from harness.generator.loops import Window
 from harness.generator.pacing import NS_A_SECOND
 from harness.outcome import Outcome
 from harness.results.hlog import Interval
-from harness.runner.checking import TrialFiles
 from harness.runner.tables import read_columns
 from harness.scenario.types import ClosedLoop, Trial
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.generator.files import TrialFiles
 from harness.generator.loops import Window
 from harness.generator.pacing import NS_A_SECOND
 from harness.outcome import Outcome
 from harness.percentiles import percentiles
-from harness.runner.checking import TrialFiles
 from harness.runner.rows import Row
 from harness.runner.sampling import Look
 from harness.runner.tables import Columns, read_columns

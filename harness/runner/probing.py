@@ -132,8 +132,7 @@ class Prober:
         row = rows.measurement(trial, finding.measured, run.files)
         if slo is not None:
             row |= judged(run, row, slo)
-        for path in (run.files.samples, run.files.appends, run.files.deliveries):
-            path.unlink(missing_ok=True)
+        run.files.remove()
         return row
 
     def _keep(self, trial: Trial, row: Row, **about: object) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from harness import costs
+from harness.generator.conducting import Measured
+from harness.generator.files import TrialFiles
 from harness.generator.pacing import NS_A_SECOND
-from harness.generator.worker import Measured
 from harness.history import Verification, declared
 from harness.outcome import Outcome
 from harness.percentiles import percentiles
 from harness.runner import billing
-from harness.runner.checking import TrialFiles, delivery_latencies_ns
+from harness.runner.checking import delivery_latencies_ns
 from harness.runner.sampling import Look
 from harness.runner.steadiness import Steadiness, steadiness
 from harness.runner.tables import Columns, read_columns
@@ -121,6 +122,8 @@ def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
     seconds = (measured.window.ended_ns - measured.window.started_ns) / NS_A_SECOND
     row: Row = {
         "measured_s": seconds,
+        "processes": measured.processes,
+        "busiest_worker_cpu_s": measured.busiest_cpu_s,
         "generator_cpu_s": measured.bill.used(costs.GENERATOR_CPU_S),
         "server_cpu_s": measured.bill.used(costs.SERVER_CPU_S),
         "pacer": measured.pacer if trial.load.__class__ is not ClosedLoop else "none (closed loop)",

@@ -187,9 +187,7 @@ class _Run:
             trial_run.folder.add_intervals(list(seconds))
             self._write_histograms(trial_run, finding.measured.window)
         if not self._request.keep_samples:
-            files = trial_run.files
-            for path in (files.samples, files.appends, files.deliveries):
-                path.unlink(missing_ok=True)
+            trial_run.files.remove()
         self._rows.append(row)
         self._observer.ended(trial, row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,7 @@ class Sampler:
 
     server: Server | None
     looks: list[Look] = field(default_factory=list)
+    generator_cpu_s: Callable[[], float] = time.process_time
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -55,4 +57,4 @@ class Sampler:
 
     def _look(self) -> None:
         statistics = self.server.statistics() if self.server else _NOTHING
-        self.looks.append(Look(time.monotonic_ns(), time.process_time(), statistics))
+        self.looks.append(Look(time.monotonic_ns(), self.generator_cpu_s(), statistics))

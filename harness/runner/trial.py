@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness import costs
 from harness.catalogue import Catalogue
@@ -16,17 +20,21 @@ from harness.errors import (
     StoreUnavailable,
     UnsupportedByStore,
 )
-from harness.generator.following import DELIVERY_COLUMNS
-from harness.generator.journal import APPEND_COLUMNS
+from harness.generator.conducting import Crew, Measured, conduct
+from harness.generator.events import EventFactory
+from harness.generator.files import TrialFiles
+from harness.generator.here import working_here
+from harness.generator.process import Post
+from harness.generator.processes import working_apart
 from harness.generator.progress import Watcher
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.generator.worker import Measured, Sinks, Worker
+from harness.generator.shard import ALONE
 from harness.history import Verification
-from harness.results import RunFolder, TableWriter
+from harness.results import RunFolder
 from harness.runner import checking
 from harness.runner.opening import Opening, durability, namespace
 from harness.runner.rows import Finding
-from harness.runner.sampling import Sampler
+from harness.runner.sampling import Look, Sampler
+from harness.runner.staffing import processes
 from harness.scenario.types import Trial
 from harness.servers.protocol import Server
 from harness.store import Adapter
@@ -62,54 +70,61 @@ class TrialRun:
         return finding
 
     @property
-    def files(self) -> checking.TrialFiles:
+    def files(self) -> TrialFiles:
         """Where this trial's rows go."""
         path, name = self.folder.table_path, self.trial.id
-        return checking.TrialFiles(
-            path("samples", name), path("appends", name), path("deliveries", name)
-        )
+        return TrialFiles(path("samples", name), path("appends", name), path("deliveries", name))
 
     async def _carry_out(self, finding: Finding) -> None:
         async with namespace(self.how) as control:
             finding.settings = dict(await control.settings())
             finding.durability = durability(self.how, finding.settings)
-            workload = self._make_workload()
-            with Sampler(self.server, finding.looks):
-                measured, worker = await self._measure(workload)
-            finding.measured = measured
+            finding.measured = await self._measure(finding.looks)
             if not self.trial.verify.enabled:
                 return
             if not self.how.guarantees.readable:
                 finding.verified = "impossible"
                 return
-            await self._verify(control, worker, finding)
+            await self._verify(control, finding)
 
     def _make_workload(self) -> Workload:
         kind = self.catalogue.workloads[self.trial.workload]
         workload: Workload = kind.make(self.trial.parameters)
         return workload
 
-    async def _measure(self, workload: Workload) -> tuple[Measured, Worker]:
-        async with self.how.opened() as store:
-            worker = Worker(self.trial, store, workload, self._sinks(workload))
-            try:
-                await worker.fill()
-                await self._cool_down()
-                return await worker.measure(self.watcher, self._server_counts), worker
-            finally:
-                worker.close()
+    async def _measure(self, looks: list[Look]) -> Measured:
+        async with self._crew() as crew:
+            with Sampler(self.server, looks, crew.cpu_s):
+                return await conduct(
+                    crew, self.trial, between=self._cool_down, server_counts=self._server_counts
+                )
 
-    def _sinks(self, workload: Workload) -> Sinks:
-        files = self.files
-        deliveries = (
-            TableWriter(files.deliveries, DELIVERY_COLUMNS)
-            if isinstance(workload, Subscribing)
-            else None
-        )
-        return Sinks(
-            TableWriter(files.samples, SAMPLE_COLUMNS),
-            TableWriter(files.appends, APPEND_COLUMNS),
-            deliveries,
+    @asynccontextmanager
+    async def _crew(self) -> AsyncIterator[Crew]:
+        """The trial's workers: here, or in processes of their own."""
+        count = processes(self.trial, self.how.guarantees)
+        if count > 1:
+            async with working_apart(self._post(), count, self.files, self.watcher) as apart:
+                yield apart
+            return
+        workload = self._make_workload()
+        sinks = self.files.sinks(deliveries=isinstance(workload, Subscribing))
+        async with (
+            self.how.opened() as store,
+            working_here(self.trial, store, workload, sinks, self.watcher) as here,
+        ):
+            yield here
+
+    def _post(self) -> Post:
+        return Post(
+            trial=self.trial,
+            how=self.how,
+            kind=self.catalogue.workloads[self.trial.workload],
+            files=self.files,
+            shard=ALONE,
+            watched=self.watcher is not None,
+            errors=self._log_path,
+            loop=type(asyncio.get_running_loop()),
         )
 
     async def _cool_down(self) -> None:
@@ -133,9 +148,9 @@ class TrialRun:
         }
         return {name: count for name, count in counts.items() if count is not None}
 
-    async def _verify(self, control: Adapter, worker: Worker, finding: Finding) -> None:
+    async def _verify(self, control: Adapter, finding: Finding) -> None:
         try:
-            finding.verification = await self._read_back(control, worker, finding)
+            finding.verification = await self._read_back(control, finding)
         except (ReadFailed, StoreUnavailable) as error:
             if self.server is None or not self.server.controllable:
                 finding.verified, finding.message = "failed", f"not verified: {error}"
@@ -143,25 +158,31 @@ class TrialRun:
             await self.server.restart()
             finding.server_killed = True
             finding.message = "the server was restarted to verify what was written"
-            finding.verification = await self._read_back(control, worker, finding)
+            finding.verification = await self._read_back(control, finding)
         found = finding.verification.counts
         finding.verified = "ok" if not sum(found.values()) else "findings"
 
-    async def _read_back(self, control: Adapter, worker: Worker, finding: Finding) -> Verification:
+    async def _read_back(self, control: Adapter, finding: Finding) -> Verification:
         assert finding.measured is not None
+        workload = self._make_workload()
+        factory = EventFactory(self.trial.events, self.trial.seed)
         return await checking.verify(
             self.trial,
             control,
             self.how.guarantees,
             self.files,
             streams=finding.measured.streams,
-            subscribers=worker.subscribers,
-            base=worker.factory.base,
-            data_of=worker.factory.data_of,
+            subscribers=workload.subscribers if isinstance(workload, Subscribing) else 0,
+            base=factory.base,
+            data_of=factory.data_of,
         )
 
+    @property
+    def _log_path(self) -> Path:
+        return self.folder.path / "logs" / f"{self.trial.id}.log"
+
     def _log_bug(self, error: Exception) -> str:
-        log = self.folder.path / "logs" / f"{self.trial.id}.log"
+        log = self._log_path
         log.parent.mkdir(exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)))
         return f"{type(error).__name__}: {error} (logs/{log.name})"

@@ -74,11 +74,14 @@ def neighbour_flags(neighbours: Row) -> list[str]:
 
 
 def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
-    """Over a share of one core, over half of its ceiling, or late by much of what it measures."""
+    """Over a share of one core, over half of its ceiling, or late by much of what it measures.
+
+    Core and ceiling are those of one worker process; the busiest counts.
+    """
     late_ns, response_ns = row.get("dispatch_delay_p50_ns"), row.get("response_p50_ns")
     return (
-        _share(row["generator_cpu_s"], row["measured_s"]) > BUSY_SHARE
-        or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s
+        _share(row["busiest_worker_cpu_s"], row["measured_s"]) > BUSY_SHARE
+        or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s * row["processes"]
         or (late_ns is not None and late_ns > LATE_SHARE * (response_ns or 0.0))
     )
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 WORKERS_MAX = 10_000
+PROCESSES_MAX = 64
 DURATION_MAX_S = 86_400.0
 STREAMS_MAX = 10_000_000
 PREFILL_MAX = 1_000_000_000
@@ -140,16 +141,35 @@ class Open(Model):
         return self
 
 
+Processes: TypeAlias = Annotated[
+    Annotated[Literal["auto"], Tag("word")]
+    | Annotated[int, Field(ge=1, le=PROCESSES_MAX), Tag("number")],
+    by_shape(word=str, number=object),
+]
+
+
 class Load(Model):
     """`closed` or `open`."""
 
     closed: Closed | None = None
     open: Open | None = None
+    processes: Processes = Field(
+        1, description="worker processes that share the load; auto: one for every two cores"
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Load:
         if (self.closed is None) == (self.open is None):
             raise ValueError("expected one of closed and open")
+        return self
+
+    @model_validator(mode="after")
+    def _work_for_all(self) -> Load:
+        clients = (
+            self.closed.workers if self.closed else self.open.in_flight_max if self.open else 0
+        )
+        if isinstance(self.processes, int) and self.processes > clients:
+            raise ValueError(f"expected at most a process a client; got {self.processes}")
         return self
 
 

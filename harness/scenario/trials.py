@@ -90,6 +90,7 @@ def _trial(
         workload=declared.workload,
         parameters=declared.parameters,
         load=_load(file.load),
+        processes=file.load.processes,
         events=_events(file.events),
         streams=_streams(file.streams),
         verify=_verify(file.verify),

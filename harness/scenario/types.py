@@ -133,6 +133,8 @@ class Trial:
     workload: str
     parameters: WorkloadParameters
     load: Load
+    processes: int | Literal["auto"]
+    """Worker processes that share the load."""
     events: EventShape
     streams: Streams
     verify: Verify

@@ -13,9 +13,10 @@ import psutil
 import uvloop
 from table import Table
 
-from harness.generator.journal import APPEND_COLUMNS
+from harness.generator.conducting import conduct
+from harness.generator.files import TrialFiles
+from harness.generator.here import working_here
 from harness.generator.samples import SAMPLE_COLUMNS, SampleRows
-from harness.generator.worker import Sinks, Worker
 from harness.results import TableWriter
 from harness.scenario.naming import StoreRef
 from harness.scenario.types import (
@@ -38,6 +39,7 @@ TRIAL = Trial(
     workload="append",
     parameters=APPEND.parameters(),
     load=ClosedLoop(16),
+    processes=1,
     events=EventShape(
         MappingProxyType({"OrderPlaced": 3.0, "OrderPaid": 1.0}),
         DataSize("fixed", 256, 0.0, 256, 256),
@@ -98,16 +100,12 @@ def _null_rate(trial: Trial, *, watch: bool = False) -> tuple[float, list[float]
 
 async def _run_null(trial: Trial, folder: Path, *, watch: bool) -> tuple[float, list[float]]:
     store = await NULL.variants[""].connect(Endpoint(), NULL.options())
-    sinks = Sinks(
-        TableWriter(folder / "samples.parquet", SAMPLE_COLUMNS),
-        TableWriter(folder / "appends.parquet", APPEND_COLUMNS),
-        None,
-    )
-    worker = Worker(trial, store, APPEND.make(trial.parameters), sinks)
+    files = TrialFiles(*(folder / name for name in ("samples", "appends", "none")))
+    workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
     seen: list[float] = []
     process = psutil.Process()
     watcher = (lambda _: seen.append(process.memory_info().rss / 2**20)) if watch else None
-    measured = await worker.measure(watcher)
-    worker.close()
+    async with working_here(trial, store, workload, sinks, watcher) as crew:
+        measured = await conduct(crew, trial)
     window = measured.window
     return window.scheduled / (window.ended_ns - window.started_ns) * 1e9, seen

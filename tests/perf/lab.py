@@ -9,10 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.costs import GENERATOR_CPU_S
-from harness.generator.journal import APPEND_COLUMNS
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.generator.worker import Sinks, Worker
-from harness.results import TableWriter
+from harness.generator.conducting import conduct
+from harness.generator.files import TrialFiles
+from harness.generator.here import working_here
 from harness.scenario.naming import StoreRef
 from harness.scenario.types import (
     ClosedLoop,
@@ -33,6 +32,7 @@ TRIAL = Trial(
     workload="append",
     parameters=APPEND.parameters(),
     load=ClosedLoop(16),
+    processes=1,
     events=EventShape(
         MappingProxyType({"OrderPlaced": 3.0, "OrderPaid": 1.0}),
         DataSize("fixed", 256, 0.0, 256, 256),
@@ -66,14 +66,10 @@ async def run(
 ) -> Ran:
     """Offer the trial's load with full recording, into files that are thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        sinks = Sinks(
-            TableWriter(Path(folder) / "samples.parquet", SAMPLE_COLUMNS),
-            TableWriter(Path(folder) / "appends.parquet", APPEND_COLUMNS),
-            None,
-        )
-        worker = Worker(trial, store, APPEND.make(trial.parameters), sinks)
-        measured = await worker.measure(watcher)
-        worker.close()
+        files = TrialFiles(*(Path(folder) / name for name in ("samples", "appends", "none")))
+        workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
+        async with working_here(trial, store, workload, sinks, watcher) as crew:
+            measured = await conduct(crew, trial)
     window = measured.window
     return Ran(
         window.scheduled / (window.ended_ns - window.started_ns) * 1e9,

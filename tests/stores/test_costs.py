@@ -10,7 +10,9 @@ from random import Random
 import pytest
 
 from harness import costs
-from harness.generator.worker import Measured, Sinks, Worker
+from harness.generator.conducting import Measured, conduct
+from harness.generator.files import Sinks
+from harness.generator.here import working_here
 from harness.runner.billing import EACH
 from harness.scenario.naming import StoreRef
 from harness.scenario.types import (
@@ -32,13 +34,14 @@ from .contract.support import append, event
 from .subject import fresh, opened
 
 OPERATIONS = 3_000
+NOWHERE = Sinks(None, None, None)
 POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
 
 
 def trial_of(technology: str, seed: str) -> Trial:
     return Trial(
         number=1, scenario="costs", store=StoreRef(technology),
-        workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8),
+        workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8), processes=1,
         events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
         streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
         verify=Verify(enabled=False, streams_max=1), server_settings={}, point={}, warm_up_s=0.2,
@@ -57,11 +60,8 @@ async def measured(
     async with opened(adapter, options, endpoint, server) as subject:
         trial = trial_of("postgres" if server else "sqlite", seed)
         workload = APPEND.make(trial.parameters)
-        worker = Worker(trial, subject.store, workload, Sinks(None, None, None))
-        try:
-            return await worker.measure()
-        finally:
-            worker.close()
+        async with working_here(trial, subject.store, workload, NOWHERE) as crew:
+            return await conduct(crew, trial)
 
 
 async def postgres(server: Server, adapter: type[Adapter] = StreamLock, **options) -> dict:
@@ -105,9 +105,9 @@ async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Ser
     async with opened(StreamLock, POSTGRES.options(), fresh(postgres_server.endpoint)) as subject:
         store = subject.store
         trial = trial_of("postgres", "1/images")
-        worker = Worker(trial, store, APPEND.make(trial.parameters), Sinks(None, None, None))
-        bills = [(await worker.measure()).bill for _ in range(2)]
-        worker.close()
+        workload = APPEND.make(trial.parameters)
+        async with working_here(trial, store, workload, NOWHERE) as crew:
+            bills = [(await conduct(crew, trial)).bill for _ in range(2)]
     small, large = sorted(bill.used(costs.FULL_PAGE_BYTES) for bill in bills)
     assert large > small * 1.2
     assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.03)

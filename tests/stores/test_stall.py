@@ -72,6 +72,7 @@ def trial_under(load: Load) -> Trial:
         events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
         streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
         verify=Verify(enabled=True, streams_max=100), server_settings={}, point={}, warm_up_s=0.5,
+        processes=1, added_rtt_ms=0.0,
         duration_s=4.0, operations=None, drain_s=5.0, repetition=1, seed="1/1",
     )  # fmt: skip
 

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import NoServer
+from harness.generator.files import TrialFiles
 from harness.generator.loops import Window
 from harness.generator.samples import SAMPLE_COLUMNS
 from harness.outcome import Outcome
 from harness.results import TableWriter, buckets, hlog
 from harness.runner import histograms
-from harness.runner.checking import TrialFiles
 from harness.scenario.types import ClosedLoop, OpenLoop
 from harness.servers import kafka, maven
 

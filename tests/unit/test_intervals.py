@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from harness.generator.files import TrialFiles
 from harness.generator.loops import Window
 from harness.generator.samples import SAMPLE_COLUMNS
 from harness.outcome import Outcome
 from harness.results import TableWriter
 from harness.runner import intervals
-from harness.runner.checking import TrialFiles
 from harness.runner.sampling import Look, Sampler
 from harness.servers.protocol import Statistics
 

@@ -11,11 +11,12 @@ from .scenarios import SMALL, loaded
 CEILING_PER_S = 200_000.0
 WELL = {
     "status": "done", "balanced": True, "verified": "ok", "provider": "native", "measured_s": 2.0,
-    "generator_cpu_s": 0.5, "throughput_per_s": 5_000.0, "scheduled": 10_000, "ok": 10_000,
+    "busiest_worker_cpu_s": 0.5, "processes": 1,
+    "throughput_per_s": 5_000.0, "scheduled": 10_000, "ok": 10_000,
     "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "events": 10_000,
 }  # fmt: skip
 BOUND = {
-    "its process took nearly a whole core": {"generator_cpu_s": 1.9},
+    "its process took nearly a whole core": {"busiest_worker_cpu_s": 1.9},
     "over half of what it reaches on nothing": {"throughput_per_s": 120_000.0},
     "late by much of the response": {"dispatch_delay_p50_ns": 90e3, "response_p50_ns": 500e3},
 }
@@ -38,7 +39,7 @@ def test_a_generator_that_was_the_limit_is_named(trial, changed):
 
 
 def test_a_store_in_the_generators_own_process_cannot_be_told_from_it(trial):
-    row = WELL | {"generator_cpu_s": 2.0, "provider": "none"}
+    row = WELL | {"busiest_worker_cpu_s": 2.0, "provider": "none"}
     assert verdicts.flags(trial, row, CEILING_PER_S) == ["a whole core for store and generator"]
 
 

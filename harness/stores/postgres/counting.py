@@ -41,16 +41,24 @@ class Counting:
 
     async def counts(self) -> costs.Counts:
         """So far, with what the pool's idle connections have not told the server's statistics."""
+        await self.tell()
         try:
-            for link in await self._session.pool.all_idle():
-                await self._tell(link)
             async with self._session.pool.lent() as link:
                 return await self._read(link)
         except errors() as error:
             raise read_error(error) from error
 
-    async def _tell(self, link: Link) -> None:
+    async def tell(self) -> costs.Counts:
         """Statistics reach others up to ten seconds late, unless a connection is told to."""
+        try:
+            links = await self._session.pool.all_idle()
+            for link in links:
+                await self._tell(link)
+        except errors() as error:
+            raise read_error(error) from error
+        return {costs.COMMITS: len(links)}
+
+    async def _tell(self, link: Link) -> None:
         try:
             await link.connection.execute(QUERY["tell"], timeout=self._limit_s)
         finally:

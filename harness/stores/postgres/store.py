@@ -108,6 +108,10 @@ class PostgresStore:
         """The cluster's WAL, the database's commits, this schema's tables and indexes."""
         return await self._counting.counts()
 
+    async def tell(self) -> Counts:
+        """Let the server's statistics know what the pool's idle connections did."""
+        return await self._counting.tell()
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._session.pool.clear()

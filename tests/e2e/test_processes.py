@@ -1,0 +1,152 @@
+"""`load.processes`: one load over several worker processes, on real stores."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from harness import results
+
+from .command import eslab, the_run
+
+APPENDS = """
+name: shared
+stores: [memory]
+workload: append
+load: {{{load}, processes: {processes}}}
+streams: {{count: 20, prefill: 3}}
+warm_up_s: 0.2
+{length}
+"""
+
+
+def scenario_of(tmp_path, load="closed: {workers: 6}", processes=2, length="duration_s: 1.5"):
+    scenario = tmp_path / "shared.yaml"
+    scenario.write_text(APPENDS.format(load=load, processes=processes, length=length))
+    return scenario
+
+
+def run_of(tmp_path, stores, **scenario):
+    told = eslab(
+        "run", scenario_of(tmp_path, **scenario), "--stores", stores, "--out", tmp_path / "results"
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    return results.load(the_run(tmp_path / "results"))
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_two_processes_share_the_clients_and_all_that_they_wrote_is_verified(tmp_path, store):
+    run = run_of(tmp_path, store)
+    (trial,) = run.trials.to_dict("records")
+    assert (trial["processes"], trial["verified"]) == (2, "ok")
+    assert trial["balanced"]
+    operations = run.samples(trial["trial_id"])
+    operations = operations[operations["op"] >= 0]
+    assert set(operations["worker"]) == set(range(6))
+    assert operations["op"].is_unique
+    assert set(operations["op"] % 2) == {0, 1}
+    assert (operations["op"] % 2 == operations["worker"] % 2).all()
+    assert 0 < trial["busiest_worker_cpu_s"] < trial["generator_cpu_s"]
+    assert not list((run.path / "logs").glob("*")), "processes that had nothing to say left no log"
+
+
+def test_an_open_load_is_dealt_round_and_keeps_every_intended_time(tmp_path):
+    load = "open: {rate_per_s: 300, arrivals: uniform}"
+    run = run_of(tmp_path, "sqlite", load=load, length="operations: 500")
+    (trial,) = run.trials.to_dict("records")
+    operations = run.samples(trial["trial_id"]).set_index("op").loc[lambda rows: rows.index >= 0]
+    assert list(operations.sort_index().index) == list(range(500))
+    intended = operations.sort_index()["intended_ns"].to_numpy()
+    assert np.diff(intended) == pytest.approx(1e9 / 300, abs=2)
+
+
+def test_a_number_of_operations_is_kept_to_the_last_one(tmp_path):
+    run = run_of(tmp_path, "sqlite", length="operations: 301", processes=3)
+    (trial,) = run.trials.to_dict("records")
+    assert (trial["scheduled"], trial["ok"], trial["processes"]) == (301, 301, 3)
+
+
+def test_counted_costs_do_not_depend_on_the_number_of_processes(tmp_path):
+    found = {}
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        length = "operations: 2000"
+        run = run_of(tmp_path / str(processes), "postgres", length=length, processes=processes)
+        (found[processes],) = run.trials.to_dict("records")
+    for column in ("commits_per_event", "round_trips_per_event"):
+        assert found[1][column] == found[2][column] == 1.0
+    log_bytes = [found[processes]["log_bytes_per_event"] for processes in (1, 2)]
+    assert log_bytes[1] == pytest.approx(log_bytes[0], rel=0.02)
+
+
+def test_subscribers_get_what_all_processes_write(tmp_path):
+    scenario = scenario_of(tmp_path)
+    scenario.write_text(scenario.read_text().replace("workload: append", "workload: subscribe"))
+    told = eslab("run", scenario, "--stores", "sqlite", "--out", tmp_path / "results")
+    assert told.returncode == 0, told.stdout + told.stderr
+    (trial,) = results.load(the_run(tmp_path / "results")).trials.to_dict("records")
+    assert trial["verified"] == "ok"
+    assert trial["delivery_count"] == trial["events"]
+
+
+def test_a_store_with_one_writer_refuses_more_and_the_others_go_on(tmp_path):
+    run = run_of(tmp_path, "memory,sqlite")
+    trials = run.trials.set_index("key")
+    assert trials.loc["memory", "status"] == "unsupported"
+    assert "2 worker processes: memory declares one writer" in trials.loc["memory", "message"]
+    assert trials.loc["sqlite", "verified"] == "ok"
+
+
+def test_more_processes_than_clients_are_refused_with_the_place(tmp_path):
+    told = eslab("run", scenario_of(tmp_path, processes=7), "--out", tmp_path / "results")
+    assert told.returncode == 2
+    assert "shared.yaml:5" in told.stderr
+    assert "at most a process a client" in told.stderr
+
+
+def started(tmp_path, **scenario):
+    """A run in the background, and its worker processes once they are at work."""
+    path = scenario_of(tmp_path, length="duration_s: 20", **scenario)
+    command = [sys.executable, "-m", "harness", "run", path, "--stores", "sqlite"]
+    run = subprocess.Popen(
+        [*command, "--out", tmp_path / "results"], stdout=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        workers = [
+            child
+            for child in psutil.Process(run.pid).children()
+            if "spawn_main" in " ".join(child.cmdline())
+        ]
+        if len(workers) == 2 and all(each.cpu_times().user > 1 for each in workers):
+            return run, workers
+        time.sleep(0.1)
+    run.kill()
+    raise AssertionError("two worker processes did not get to work")
+
+
+def test_a_worker_that_dies_makes_the_trial_failed_with_its_last_words(tmp_path):
+    run, workers = started(tmp_path)
+    workers[1].kill()
+    output, _ = run.communicate(timeout=20)
+    assert run.returncode == 1, output
+    (trial,) = results.load(the_run(tmp_path / "results")).trials.to_dict("records")
+    assert trial["status"] == "failed"
+    assert "of 2 ended (SIGKILL): said nothing" in trial["message"]
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_ctrl_c_ends_the_processes_and_leaves_the_folder_finished(tmp_path):
+    run, workers = started(tmp_path)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=20)
+    assert run.returncode == 130
+    folder = the_run(tmp_path / "results")
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "aborted"
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive
