@@ -39,6 +39,9 @@ def run(
     samples: Annotated[
         bool, typer.Option("--samples/--no-samples", help="Keep or drop the raw columns.")
     ] = True,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Generator and servers on separate cores.")
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write report.html too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials, run none.")] = False,
     json: Json = False,
@@ -54,6 +57,7 @@ def run(
         out=out,
         way=servers,
         keep_samples=samples,
+        pin=pin,
         report=report,
         json=json,
     )

@@ -31,6 +31,7 @@ class Wanted:
     out: Path
     way: str
     keep_samples: bool
+    pin: bool
     report: bool
     json: bool
 
@@ -77,6 +78,7 @@ def _run_one(scenario: Scenario, wanted: Wanted) -> runner.Result:
         out=wanted.out,
         way=wanted.way,
         keep_samples=wanted.keep_samples,
+        pin=wanted.pin,
         command=shlex.join(["eslab", *sys.argv[1:]]),
     )
     with (

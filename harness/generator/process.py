@@ -46,8 +46,6 @@ class Post:
     errors: Path
     """Takes the process's standard error: its last words."""
     loop: Callable[[], asyncio.AbstractEventLoop]
-    cpus: frozenset[int] | None = None
-    """The cores that it may use; all, if nothing is said."""
 
 
 def main(connection: Connection, post: Post) -> None:
@@ -55,8 +53,6 @@ def main(connection: Connection, post: Post) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with post.errors.open("ab", buffering=0) as errors:
         os.dup2(errors.fileno(), 2)
-    if post.cpus is not None:
-        os.sched_setaffinity(0, post.cpus)
     with asyncio.Runner(loop_factory=post.loop) as runner:
         runner.run(_Serving(connection, post).serve())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from harness.catalogue import Catalogue
 from harness.errors import NoServer, StoreError
 from harness.runner.opening import namespace, opening
 from harness.runner.paths import Paths
+from harness.runner.staffing import kept_on
 from harness.scenario.types import Trial
-from harness.servers import Server, serving
+from harness.servers import Server, UnsupportedByServer, serving
 from harness.store import Endpoint
 
 
@@ -27,12 +28,15 @@ class ServerPool:
         scratch: Path,
         stack: AsyncExitStack,
         note: Callable[[str], None],
+        cores: frozenset[int] | None = None,
     ) -> None:
         self._run_id, self._catalogue, self._scratch = run_id, catalogue, scratch
         self._stack, self._note = stack, note
+        self._cores = cores
         self._warm: set[str] = set()
         self.ways: Mapping[str, str] = {}
         self.servers: dict[str, Server] = {}
+        self.pinned: list[str] = []
         self.paths = Paths(stack)
 
     async def reach(self, trial: Trial) -> tuple[Endpoint, Server | None]:
@@ -59,12 +63,23 @@ class ServerPool:
         way = self.ways[technology]
         self._note(f"starting {technology} ({way})")
         settings = trial.server_settings
-        server = await self._stack.enter_async_context(
-            serving(technology, way=way, scratch=self._scratch, settings=settings)
-        )
+        with kept_on(self._cores) if self._cores else nullcontext():
+            server = await self._stack.enter_async_context(
+                serving(technology, way=way, scratch=self._scratch, settings=settings)
+            )
         if not server.controllable:
             await self._introduce(server, trial)
+        if self._cores:
+            await self._pin(server, self._cores)
         return server
+
+    async def _pin(self, server: Server, cores: frozenset[int]) -> None:
+        try:
+            await server.pin(cores)
+        except UnsupportedByServer as error:
+            self._note(f"not pinned: {error}")
+            return
+        self.pinned.append(server.technology)
 
     async def _introduce(self, server: Server, trial: Trial) -> None:
         """Make and remove a namespace on somebody else's server, before anything is measured.

@@ -15,7 +15,7 @@ from harness.environment import neighbours
 from harness.errors import NoServer
 from harness.generator.loops import Window
 from harness.results import RunFolder, hlog
-from harness.runner import ceiling, histograms, intervals, manifest, rows, verdicts
+from harness.runner import ceiling, histograms, intervals, manifest, rows, staffing, verdicts
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.pool import ServerPool
@@ -37,6 +37,8 @@ class Request:
     way: str = "auto"
     keep_samples: bool = True
     command: str = ""
+    pin: bool = False
+    """Generator and servers on separate cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,17 @@ class _Run:
     def __init__(self, request: Request, observer: Observer, stack: AsyncExitStack) -> None:
         self._request, self._observer = request, observer
         run_id = secrets.token_hex(4)
+        self._cores = staffing.separate(request.scenario) if request.pin else None
+        if self._cores:
+            stack.enter_context(staffing.kept_on(self._cores.generator))
         self.scratch = request.out.resolve() / f".scratch-{run_id}"
         self._pool = ServerPool(
-            run_id, request.catalogue, scratch=self.scratch, stack=stack, note=observer.note
+            run_id,
+            request.catalogue,
+            scratch=self.scratch,
+            stack=stack,
+            note=observer.note,
+            cores=self._cores.server if self._cores else None,
         )
         self._missing: dict[str, str] = {}
         self._rows: list[Row] = []
@@ -201,6 +211,8 @@ class _Run:
     def _finish(self, folder: RunFolder, status: str) -> Path:
         around, pool = neighbours.since(self._began), self._pool
         self._manifest |= manifest.closing(status, self._missing, pool.servers, pool.paths, around)
+        if self._cores:
+            self._manifest["pinned"] = self._cores.told() | {"technologies": pool.pinned}
         self._manifest["flags"] += [*pool.paths.flags(), *verdicts.neighbour_flags(around)]
         folder.write_manifest(self._manifest)
         return folder.finish()

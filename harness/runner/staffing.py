@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.errors import UnsupportedByStore
-from harness.scenario.types import ClosedLoop, Trial
+from harness.errors import BadInput, UnsupportedByStore
+from harness.scenario.types import ClosedLoop, Scenario, Trial
 from harness.store import Guarantees
 
 
@@ -16,6 +18,10 @@ class Cores:
 
     generator: frozenset[int]
     server: frozenset[int]
+
+    def told(self) -> dict[str, list[int]]:
+        """For the manifest."""
+        return {"generator_cores": sorted(self.generator), "server_cores": sorted(self.server)}
 
 
 def processes(trial: Trial, guarantees: Guarantees, *, cores: int | None = None) -> int:
@@ -43,9 +49,26 @@ def available() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def split(cores: list[int], processes: int) -> Cores | None:
-    """The last cores for the generator, one a process but no more than half; `None` for one."""
-    if len(cores) < 2:  # noqa: PLR2004 - two sides
-        return None
-    count = min(processes, len(cores) // 2)
+def separate(scenario: Scenario) -> Cores:
+    """The last cores for the generator, one a process but no more than half, the rest for servers.
+
+    Raises `BadInput` where there are not two.
+    """
+    cores = available()
+    if len(cores) < 2 or not hasattr(os, "sched_setaffinity"):  # noqa: PLR2004 - two sides
+        raise BadInput("--pin: expected Linux and two cores; run without it")
+    wanted = [trial.processes for trial in scenario.trials]
+    most = max(len(cores) // 2 if each == "auto" else each for each in wanted)
+    count = min(most, len(cores) // 2)
     return Cores(frozenset(cores[-count:]), frozenset(cores[:-count]))
+
+
+@contextmanager
+def kept_on(cores: frozenset[int]) -> Iterator[None]:
+    """This thread, and what is started from it inside the block, stays on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

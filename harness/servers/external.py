@@ -110,6 +110,10 @@ class ExternalServer:
         """Raises `UnsupportedByServer`."""
         raise self._refusal("resume")
 
+    async def pin(self, cores: frozenset[int]) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._refusal(f"pinning to {len(cores)} cores")
+
     def statistics(self) -> Statistics:
         """None of them can be had from outside."""
         return Statistics(None, None, None)

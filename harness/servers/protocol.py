@@ -92,6 +92,10 @@ class Server(Protocol):
         """SIGCONT the whole process tree."""
         ...
 
+    async def pin(self, cores: frozenset[int]) -> None:
+        """Keep it on these cores until it is stopped. Raises `UnsupportedByServer`."""
+        ...
+
     def statistics(self) -> Statistics:
         """CPU, memory and disk so far."""
         ...

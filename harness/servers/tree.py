@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,15 @@ async def still(family: list[psutil.Process]) -> None:
             _LOG.warning("a stopped process goes on after %.0f s", _STILL_LIMIT_S)
             return
         await asyncio.sleep(_POLL_S)
+
+
+def pin(root: psutil.Process, cores: frozenset[int]) -> None:
+    """Keep every thread of the tree on these cores, and so all that they start later."""
+    for process in members(root):
+        with suppress(psutil.NoSuchProcess):
+            for thread in process.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 def resume(root: psutil.Process) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -150,3 +151,26 @@ def test_ctrl_c_ends_the_processes_and_leaves_the_folder_finished(tmp_path):
     assert json.loads((folder / "manifest.json").read_text())["status"] == "aborted"
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert not alive
+
+
+@pytest.mark.skipif(psutil.cpu_count() < 2, reason="one core cannot be shared out")
+def test_pinned_sides_stay_on_their_own_cores(tmp_path):
+    scenario = scenario_of(tmp_path, length="duration_s: 4")
+    command = [sys.executable, "-m", "harness", "run", scenario, "--stores", "postgres", "--pin"]
+    run = subprocess.Popen([*command, "--out", tmp_path / "results"], stdout=subprocess.DEVNULL)
+    seen = {"generator": set(), "server": set()}
+    while run.poll() is None:
+        for each in psutil.Process(run.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if "spawn_main" in " ".join(each.cmdline()):
+                    seen["generator"] |= set(each.cpu_affinity())
+                if each.name() == "postgres":
+                    seen["server"] |= set(each.cpu_affinity())
+        time.sleep(0.05)
+    assert run.returncode == 0
+    manifest = json.loads((the_run(tmp_path / "results") / "manifest.json").read_text())
+    pinned = manifest["pinned"]
+    assert pinned["technologies"] == ["postgres"]
+    assert seen["generator"] == set(pinned["generator_cores"])
+    assert seen["server"] == set(pinned["server_cores"])
+    assert not seen["generator"] & seen["server"]

@@ -42,6 +42,7 @@ def trial_of(technology: str, seed: str) -> Trial:
     return Trial(
         number=1, scenario="costs", store=StoreRef(technology),
         workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8), processes=1,
+        added_rtt_ms=0.0,
         events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
         streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
         verify=Verify(enabled=False, streams_max=1), server_settings={}, point={}, warm_up_s=0.2,

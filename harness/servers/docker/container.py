@@ -129,3 +129,9 @@ def _readable(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def cores(found: Container) -> str:
+    """The cores that it may use, as the engine writes them."""
+    limited = found.attrs["HostConfig"].get("CpusetCpus")
+    return str(limited) if limited else ",".join(map(str, range(psutil.cpu_count() or 1)))
