@@ -16,7 +16,10 @@ from table import Table
 PARTS = {
     "recording": generator.recording,
     "null": generator.null_store,
+    "processes": generator.processes,
+    "open-loop": generator.open_loop,
     "memory": generator.memory,
+    "summary": generator.summary,
     "designs": postgres.designs,
     "kafka": kafka.awaited,
     "kafka-groups": kafka.grouped,

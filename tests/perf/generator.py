@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import psutil
 import uvloop
+from numpy.typing import NDArray
 from table import Table
 
-from harness.generator.conducting import conduct
+from harness.generator.conducting import Measured, conduct
 from harness.generator.files import TrialFiles
 from harness.generator.here import working_here
+from harness.generator.process import Post
+from harness.generator.processes import working_apart
 from harness.generator.samples import SAMPLE_COLUMNS, SampleRows
+from harness.generator.shard import ALONE
 from harness.results import TableWriter
+from harness.runner import rows
+from harness.runner.opening import Opening
+from harness.runner.tables import read_columns
 from harness.scenario.naming import StoreRef
 from harness.scenario.types import (
     ClosedLoop,
     DataSize,
     EventShape,
+    OpenLoop,
     StreamChoice,
     Streams,
     Trial,
@@ -82,6 +92,44 @@ def null_store(table: Table) -> None:
     table.add("null store, 16 workers, one process, a second", "≥ 300,000", rates)
 
 
+def processes(table: Table) -> None:
+    """Two worker processes against one on the null store, interleaved."""
+    ratios = [_shared_rate(2) / _shared_rate(1) for _ in range(3)]
+    table.add("null store, two processes ÷ one", "≥ 1.8", ratios, " ×")
+
+
+def open_loop(table: Table) -> None:
+    """How late operations are dispatched, and whether a high rate is held."""
+    found = [_dispatched(5_000, 5.0) for _ in range(3)]
+    for name, goal, percentile in (("p50", "≤ 60 µs", 50), ("p99", "≤ 300 µs", 99)):
+        late = [float(np.percentile(each, percentile)) / 1e3 for each in found]
+        table.add(f"open loop at 5,000/s, lateness {name}", goal, late, " µs")
+    (drifting,) = [_dispatched(5_000, 60.0)]
+    tenth = len(drifting) // 10
+    drift = np.median(drifting[-tenth:]) - np.median(drifting[:tenth])
+    table.add("lateness after 60 s less that at the beginning", "0", [float(drift) / 1e3], " µs")
+    held = [float(np.median(_dispatched(40_000, 5.0)[-20_000:])) / 1e3 for _ in range(3)]
+    table.add("open loop at 40,000/s, lateness at the end, p50", "held", held, " µs")
+
+
+def summary(table: Table) -> None:
+    """The row of a trial of ten million operations, from its files."""
+    trial = replace(TRIAL, duration_s=None, operations=10_000_000)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        files = _files(Path(folder))
+        measured = runner.run(_measured(trial, files))
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            rows.measurement(trial, measured, files)
+            times.append(time.perf_counter() - started)
+    table.add("summary of a 10-million-operation trial", "≤ 1 s", times, " s")
+    table.add("peak memory of the process", "≤ 300 MiB", [_peak_mib()], " MiB")
+
+
 def memory(table: Table) -> None:
     """Growth of the process over a run of ten million operations, from its first tenth on."""
     trial = replace(TRIAL, duration_s=None, operations=10_000_000)
@@ -100,7 +148,7 @@ def _null_rate(trial: Trial, *, watch: bool = False) -> tuple[float, list[float]
 
 async def _run_null(trial: Trial, folder: Path, *, watch: bool) -> tuple[float, list[float]]:
     store = await NULL.variants[""].connect(Endpoint(), NULL.options())
-    files = TrialFiles(*(folder / name for name in ("samples", "appends", "none")))
+    files = _files(folder)
     workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
     seen: list[float] = []
     process = psutil.Process()
@@ -109,3 +157,58 @@ async def _run_null(trial: Trial, folder: Path, *, watch: bool) -> tuple[float, 
         measured = await conduct(crew, trial)
     window = measured.window
     return window.scheduled / (window.ended_ns - window.started_ns) * 1e9, seen
+
+
+def _files(folder: Path) -> TrialFiles:
+    return TrialFiles(*(folder / name for name in ("samples", "appends", "none")))
+
+
+async def _measured(trial: Trial, files: TrialFiles) -> Measured:
+    store = await NULL.variants[""].connect(Endpoint(), NULL.options())
+    workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
+    async with working_here(trial, store, workload, sinks) as crew:
+        return await conduct(crew, trial)
+
+
+def _dispatched(rate_per_s: float, seconds: float) -> NDArray[np.int64]:
+    """Dispatch delays in ns, in the order of the operations."""
+    trial = replace(TRIAL, load=OpenLoop(rate_per_s, "uniform", 64), duration_s=seconds)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        files = _files(Path(folder))
+        runner.run(_measured(trial, files))
+        found = read_columns(files.samples, ("op", "intended_ns", "dispatched_ns"))
+    order = np.argsort(found["op"])
+    late = (found["dispatched_ns"] - found["intended_ns"])[order]
+    return late[found["op"][order] >= 0]
+
+
+def _shared_rate(count: int) -> float:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        return runner.run(_run_shared(count, Path(folder)))
+
+
+async def _run_shared(count: int, folder: Path) -> float:
+    files = _files(folder)
+    post = Post(
+        trial=TRIAL,
+        how=Opening(NULL.variants[""], Endpoint(), NULL.options()),
+        kind=APPEND,
+        files=files,
+        shard=ALONE,
+        watched=False,
+        errors=folder / "worker.log",
+        loop=uvloop.Loop,
+    )
+    async with working_apart(post, count, files, None) as crew:
+        window = (await conduct(crew, TRIAL)).window
+    return window.scheduled / (window.ended_ns - window.started_ns) * 1e9
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
