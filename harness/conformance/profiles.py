@@ -1,0 +1,25 @@
+"""How long and how hard checks try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A budget for each check that repeats what it provokes."""
+
+    name: str
+    seconds: float
+    """Races go on for so long, or until `rounds_max`."""
+    rounds_max: int
+    limit_s: float
+    """A check that takes longer has failed."""
+    side_by_side: int = 6
+    processes: int = 3
+    """0: everything in this process."""
+
+
+FAST = Profile("fast", seconds=1.5, rounds_max=2_000, limit_s=60)
+FULL = Profile("full", seconds=15, rounds_max=50_000, limit_s=300)
+PROFILES = {profile.name: profile for profile in (FAST, FULL)}
