@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import UUID
@@ -65,6 +65,11 @@ class Reach:
     endpoint: Endpoint
     options: Any
 
+    def changed(self, options: Mapping[str, object]) -> Reach:
+        """The same with other options, as far as the store has them."""
+        known = {name: options[name] for name in options if name in type(self.options).model_fields}
+        return replace(self, options=self.options.model_copy(update=known)) if known else self
+
     async def opened(self) -> Adapter:
         """A connection, for the caller to close."""
         return await self.adapter.connect(self.endpoint, self.options)
@@ -110,9 +115,12 @@ class Bench:
             for number in range(count)
         ]
 
-    async def another(self) -> Adapter:
-        """A further connection to the same place; this one is used by the check alone."""
-        store = await self.reach.opened()
+    async def another(self, **changed: object) -> Adapter:
+        """A further connection to the same place; this one is used by the check alone.
+
+        `changed` are options that differ, as far as the store has them.
+        """
+        store = await self.reach.changed(changed).opened()
         self.stack.push_async_callback(store.aclose)
         return store
 

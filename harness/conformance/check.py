@@ -85,6 +85,8 @@ class Declaration:
     field: str
     """The name, or the names, of the fields."""
     promised: Callable[[Guarantees], bool]
+    optional: bool = False
+    """An adapter may leave it out, and then says so."""
 
 
 @dataclass(frozen=True, slots=True)

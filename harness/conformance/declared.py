@@ -21,4 +21,6 @@ DURABLE_IDS = Declaration("idempotency", lambda g: g.idempotency == "durable")
 RECENT_IDS = Declaration("idempotency", lambda g: g.idempotency != "none")
 """For good, or within a window."""
 SUBSCRIBES = Declaration("subscription", lambda g: g.subscription != "none")
+CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
+SNAPSHOTS = Declaration("SnapshotStore", lambda _: True, optional=True)
 SURVIVES = Declaration("durability", lambda g: g.durability != Durability.MEMORY)

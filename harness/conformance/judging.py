@@ -57,17 +57,22 @@ def judge(
 ) -> Judgement:
     """`provider` is where the store's server came from: on a native one, all can be reached."""
     declared = check.declaration.promised(guarantees)
-    return Judgement(check, finding, declared, _word(finding, declared=declared, provider=provider))
+    return Judgement(check, finding, declared, _word(
+            finding,
+            declared=declared,
+            optional=check.declaration.optional,
+            provider=provider,
+        ))
 
 
-def _word(finding: Finding, *, declared: bool, provider: str) -> Word:
+def _word(finding: Finding, *, declared: bool, optional: bool, provider: str) -> Word:
     match finding.verdict:
         case Verdict.HOLDS:
             return Word.HOLDS if declared else Word.HOLDS_NOT_PROMISED
         case Verdict.FAILS:
             return Word.DEFECT if declared else Word.FACT
         case Verdict.UNSUPPORTED:
-            return Word.DEFECT if declared else Word.UNSUPPORTED
+            return Word.DEFECT if declared and not optional else Word.UNSUPPORTED
         case Verdict.NOT_REACHED:
             missed = declared and provider == "native" and not finding.out_of_reach
             return Word.DEFECT_NOT_REACHED if missed else Word.NOT_REACHED

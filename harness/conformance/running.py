@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -24,7 +24,7 @@ from harness.conformance.check import (
 from harness.conformance.crew import Crew
 from harness.conformance.profiles import Profile
 from harness.errors import StoreError, UnsupportedByStore
-from harness.store import Guarantees
+from harness.store import Adapter, Guarantees
 
 STEPS_MAX = 8
 """Lines of evidence from the end of what a check did, where it did not choose them itself."""
@@ -59,6 +59,9 @@ async def measure(
         crew = Crew(profile.processes)
         stack.push_async_callback(crew.aclose)
         bay = _Bay(subject, profile, seed, crew, observer)
+        if subject.guarantees.writers != "many":
+            bay.only = await subject.reach.opened()
+            stack.push_async_callback(bay.only.aclose)
         wanted = list(checks)
         await bay.side_by_side([each for each in wanted if each.company is Company.ANYONE])
         for each in sorted(wanted, key=lambda each: each.company):
@@ -74,6 +77,8 @@ class _Bay:
     seed: int
     crew: Crew
     observer: Observer
+    only: Adapter | None = None
+    """The one connection that may write, where there may be only one."""
     found: dict[int, Finding] = field(default_factory=dict)
 
     async def side_by_side(self, checks: Iterable[Check]) -> None:
@@ -111,12 +116,11 @@ class _Bay:
         return Finding(Verdict.FAILS, why, (*steps, Step("the check", "ended", why)))
 
     async def _bench(self, check: Check, stack: AsyncExitStack) -> Bench:
-        store = await self.subject.reach.opened()
-        stack.push_async_callback(store.aclose)
+        reach, store = await self._place(check, stack)
         return Bench(
             check.number,
             store,
-            self.subject.reach,
+            reach,
             self.subject.guarantees,
             self.profile,
             Random(f"{self.seed}/{check.number}"),
@@ -124,6 +128,41 @@ class _Bay:
             self.crew,
             self.subject.server,
         )
+
+
+    async def _place(self, check: Check, stack: AsyncExitStack) -> tuple[Reach, Adapter]:
+        """A connection, and where more may be opened.
+
+        A check that hurts the server has a namespace of its own: what a restart leaves of it is
+        nobody else's trouble.
+        """
+        reach = self.subject.reach
+        if check.company is not Company.LAST:
+            if self.only is not None:
+                return reach, self.only
+            return reach, await _opened(reach, stack)
+        name = f"{reach.endpoint.namespace}_{check.number}"
+        reach = replace(reach, endpoint=replace(reach.endpoint, namespace=name))
+        stack.push_async_callback(_torn_down, reach)
+        store = await _opened(reach, stack)
+        await store.setup()
+        return reach, store
+
+
+async def _opened(reach: Reach, stack: AsyncExitStack) -> Adapter:
+    store = await reach.opened()
+    stack.push_async_callback(store.aclose)
+    return store
+
+
+async def _torn_down(reach: Reach) -> None:
+    """On a connection of its own: the check's may be dead, and so may be what it made."""
+    with suppress(StoreError):
+        store = await reach.opened()
+        try:
+            await store.teardown()
+        finally:
+            await store.aclose()
 
 
 async def verdict_of(running: Awaitable[None]) -> Finding:
