@@ -22,6 +22,7 @@ from harness.store import (
     ExpectedVersion,
     Guarantees,
     NewEvent,
+    OpenTransactions,
     RecordedEvent,
     StreamState,
 )
@@ -205,9 +206,19 @@ class Bench:
         `work` is a module's function and awaits `meet()` when it is ready to race. Raises
         `OutOfReach` where the store belongs to one process, or the profile allows no more.
         """
-        if self.guarantees.writers != "many" or not self.crew.size:
+        if not self.many_processes:
             raise OutOfReach("one process alone may write")
         return await self.crew.work(work, self.reach, *args, **kwargs)
+
+    @property
+    def many_processes(self) -> bool:
+        """Whether several processes may write, and the profile allows them."""
+        return self.guarantees.writers == "many" and self.crew.size > 0
+
+    @property
+    def holds_transactions(self) -> bool:
+        """Whether a client of the technology can hold a transaction open."""
+        return isinstance(self.store, OpenTransactions)
 
     def hurtable(self) -> Controlled:
         """The server, to be restarted, killed or paused. Raises `OutOfReach` without one."""

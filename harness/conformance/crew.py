@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Crew:
         """What each process returned, by its number."""
         async with self._busy:
             pool = self._pool = self._pool or self._started()
+            reach = _picklable(reach)
             running = [
                 asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
                 for number in range(self.size)
@@ -52,6 +54,12 @@ class Crew:
         return ProcessPoolExecutor(
             self.size, mp_context=context, initializer=_enter, initargs=(barrier,)
         )
+
+
+def _picklable(reach: Reach) -> Reach:
+    """Read-only views of dictionaries do not pickle."""
+    credentials = dict(reach.endpoint.credentials)
+    return replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
 
 
 def _enter(barrier: threading.Barrier) -> None:

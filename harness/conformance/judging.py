@@ -57,12 +57,17 @@ def judge(
 ) -> Judgement:
     """`provider` is where the store's server came from: on a native one, all can be reached."""
     declared = check.declaration.promised(guarantees)
-    return Judgement(check, finding, declared, _word(
+    return Judgement(
+        check,
+        finding,
+        declared,
+        _word(
             finding,
             declared=declared,
             optional=check.declaration.optional,
             provider=provider,
-        ))
+        ),
+    )
 
 
 def _word(finding: Finding, *, declared: bool, optional: bool, provider: str) -> Word:

@@ -129,7 +129,6 @@ class _Bay:
             self.subject.server,
         )
 
-
     async def _place(self, check: Check, stack: AsyncExitStack) -> tuple[Reach, Adapter]:
         """A connection, and where more may be opened.
 
