@@ -13,16 +13,15 @@ from harness.conformance.check import Broken, Step, Unsupported
 from harness.errors import StoreError
 from harness.store import EventStore, Position, RecordedEvent
 
-WITHIN_S = 10.0
-"""How long a check waits for an event that must come."""
 _LOOK_S = 0.2
 
 
 class Following:
     """What one subscriber was handed of the streams that it is asked about."""
 
-    def __init__(self, who: str, streams: Collection[str]) -> None:
+    def __init__(self, who: str, streams: Collection[str], within_s: float) -> None:
         self.who = who
+        self._within_s = within_s
         self.events: list[RecordedEvent] = []
         self.task: asyncio.Task[None] | None = None
         self._streams = frozenset(streams)
@@ -36,8 +35,12 @@ class Following:
                     self.events.append(recorded)
                     self._more.set()
 
-    async def until(self, count: int, *, within_s: float = WITHIN_S) -> Sequence[RecordedEvent]:
-        """The events, once there are so many. Raises `Broken` if they don't come."""
+    async def until(self, count: int, *, patience: float = 1.0) -> Sequence[RecordedEvent]:
+        """The events, once there are so many. Raises `Broken` if they don't come.
+
+        `patience` multiplies how long the profile waits.
+        """
+        within_s = patience * self._within_s
         deadline = time.monotonic() + within_s
         while len(self.events) < count:
             self._raise_ended()
@@ -77,7 +80,7 @@ async def following(
     """A subscriber, cancelled behind the block. `Unsupported` where nobody can subscribe."""
     if bench.guarantees.subscription == "none":
         raise Unsupported("declares no subscriptions")
-    follower = Following(who, streams)
+    follower = Following(who, streams, bench.profile.within_s)
     subscription = (through or bench.store).subscribe(after=after, category=category)
     follower.task = asyncio.create_task(follower.run(subscription))
     try:

@@ -16,6 +16,8 @@ class Profile:
     limit_s: float
     """A check that takes longer has failed."""
     side_by_side: int = 6
+    within_s: float = 10.0
+    """How long to wait for an event that must come."""
     processes: int = 3
     """0: everything in this process."""
 

@@ -15,7 +15,7 @@ from contextlib import aclosing, suppress
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Company, Step, Unsupported, check
 from harness.conformance.declared import CHECKPOINTS, GAP_FREE, SUBSCRIBES
-from harness.conformance.following import WITHIN_S, Following, following, listed
+from harness.conformance.following import Following, following, listed
 from harness.errors import ReadFailed, StoreUnavailable
 from harness.store import (
     CheckpointStore,
@@ -136,9 +136,11 @@ async def a_failing_handler_keeps_the_checkpoint(bench: Bench) -> None:
 )
 async def an_idle_subscriber_wakes_in_time(bench: Bench) -> None:
     """An idle subscriber wakes within the bound of its kind (push 1 s, poll 2.5 s)."""
+    if bench.guarantees.subscription == "none":
+        raise Unsupported("declares no subscriptions")
     stream = bench.stream()
     (writer,) = (await bench.writers(2))[1:]
-    bound_s = WAKES_WITHIN_S.get(bench.guarantees.subscription, WITHIN_S)
+    bound_s = WAKES_WITHIN_S[bench.guarantees.subscription]
     async with following(bench, [stream]) as follower:
         for number in range(3):
             await asyncio.sleep(IDLE_S)
@@ -184,7 +186,7 @@ async def a_slow_subscriber_keeps_memory_bounded(bench: Bench) -> None:
     piled_up = _alive() - before - 2 * kept
     go_on.set()
     try:
-        await asyncio.wait_for(handling, 2 * WITHIN_S)
+        await asyncio.wait_for(handling, 2 * bench.profile.within_s)
     except TimeoutError:
         handling.cancel()
     if [event.id for event in handled] != [event.id for event in written]:
@@ -214,14 +216,14 @@ async def a_subscriber_survives_a_restart(bench: Bench) -> None:
     if bench.guarantees.subscription == "none":
         raise Unsupported("declares no subscriptions")
     stream = bench.stream()
-    follower = Following("the subscriber", [stream])
+    follower = Following("the subscriber", [stream], bench.profile.within_s)
     follower.task = asyncio.create_task(_follow_again(bench.store, follower))
     try:
         written = await _append_all(bench, [stream], 5)
         await follower.until(len(written))
         await server.restart()
         written += await _append_all(bench, [stream], 5, through=await bench.another())
-        await follower.until(len(written), within_s=3 * WITHIN_S)
+        await follower.until(len(written), patience=3)
     finally:
         follower.task.cancel()
         await asyncio.gather(follower.task, return_exceptions=True)
@@ -330,7 +332,7 @@ async def _handle(
                     return
 
     try:
-        await asyncio.wait_for(live(), WITHIN_S)
+        await asyncio.wait_for(live(), bench.profile.within_s)
     except _Crash:
         pass
     except TimeoutError:
