@@ -188,10 +188,10 @@ class Bench:
             raise Unsupported(str(error)) from error
 
     def rounds(self) -> Iterator[int]:
-        """Numbers of rounds, until the profile's time or number of them is used up."""
+        """Numbers of rounds, until the profile's time is used up, in any case its fewest."""
         until = time.monotonic() + self.profile.seconds
         for number in range(self.profile.rounds_max):
-            if number and time.monotonic() > until:
+            if number >= self.profile.rounds_min and time.monotonic() > until:
                 return
             yield number
 

@@ -11,10 +11,11 @@ class Profile:
 
     name: str
     seconds: float
-    """Races go on for so long, or until `rounds_max`."""
+    """Races go on for so long, from `rounds_min` rounds to `rounds_max`."""
     rounds_max: int
     limit_s: float
     """A check that takes longer has failed."""
+    rounds_min: int = 12
     side_by_side: int = 6
     within_s: float = 10.0
     """How long to wait for an event that must come."""
