@@ -269,6 +269,33 @@ class Tamper(Protocol):
         ...
 
 
+class OpenTransaction(Protocol):
+    """A transaction of the technology's own, held open by a check; ended once, either way."""
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
+    ) -> AppendResult:
+        """The adapter's own append, inside it: nobody sees it before `commit`."""
+        ...
+
+    async def commit(self) -> None:
+        """End it, and keep what was appended. Raises a `StoreError` if it cannot be kept."""
+        ...
+
+    async def roll_back(self) -> None:
+        """End it, and keep nothing. Safe to call after `commit`."""
+        ...
+
+
+@runtime_checkable
+class OpenTransactions(Protocol):
+    """Lets a check hold a transaction open; offered where clients of the technology can."""
+
+    async def open_transaction(self, *, early: bool = False) -> OpenTransaction:
+        """A transaction that has begun. `early`: it already has its number among the others."""
+        ...
+
+
 @runtime_checkable
 class CheckpointStore(Protocol):
     """Remembers how far a subscriber has come."""

@@ -65,6 +65,45 @@ def run(
 
 
 @app.command()
+def conformance(
+    stores: Annotated[
+        str, typer.Option(help="Stores to check; memory, sqlite and three of PostgreSQL if empty.")
+    ] = "",
+    checks: Annotated[str, typer.Option(help="Only these checks, e.g. 9,16.")] = "",
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=3600, help="For each check that repeats a race.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of ids and choices.")] = 1,
+    profile: Annotated[str, typer.Option(help="fast or full.")] = "fast",
+    explain: Annotated[
+        str, typer.Option(help="Say what these checks promise and provoke; run none.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("results"),
+    servers: Annotated[
+        str, typer.Option(help="Where servers come from: auto, external, docker, native, mixed.")
+    ] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the checks, run none.")] = False,
+    json: Json = False,
+) -> None:
+    """Check what stores promise: each guarantee declared against measured, with evidence."""
+    from harness.cli import conforming
+
+    if explain:
+        raise typer.Exit(conforming.explain(explain, json=json))
+    wanted = conforming.Wanted(
+        stores=stores,
+        checks=checks,
+        seconds=seconds,
+        seed=seed,
+        profile=profile,
+        out=out,
+        way=servers,
+        json=json,
+    )
+    raise typer.Exit(conforming.dry_run(wanted) if dry_run else conforming.run(wanted))
+
+
+@app.command()
 def show(folder: Run, json: Json = False) -> None:
     """Show a run: the ranking inside each durability class, and every trial's verdicts."""
     from harness.cli import showing
@@ -82,10 +121,12 @@ def report(folder: Run, json: Json = False) -> None:
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="stores, workloads or scenarios; all if empty.")] = "",
+    what: Annotated[
+        str, typer.Argument(help="stores, workloads, scenarios or checks; all if empty.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """List the stores with their variants and options, the workloads, the shipped scenarios."""
+    """List the stores with their variants and options, workloads, scenarios, checks."""
     from harness.cli import listing
 
     listing.list_(what, json=json)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from harness import scenario as scenarios
 from harness.cli.catalogue import catalogue
+from harness.conformance import all_checks
 from harness.errors import BadInput
 from harness.store import StoreKind
 
@@ -25,6 +26,7 @@ def list_(what: str, *, json: bool) -> None:
         "stores": _stores,
         "workloads": _workloads,
         "scenarios": _scenarios,
+        "checks": _checks,
     }
     if what and what not in sections:
         raise BadInput(f"nothing is listed as {what!r}; allowed: {', '.join(sections)}")
@@ -91,6 +93,18 @@ def _scenarios() -> list[dict[str, Any]]:
         {"scenario": str(path), "trials": len(each.trials), "description": each.description}
         for path in sorted(SHIPPED.glob("*.yaml"))
         for each in [scenarios.load(path, known)]
+    ]
+
+
+def _checks() -> list[dict[str, Any]]:
+    return [
+        {
+            "check": each.number,
+            "requirement": each.requirement.heading,
+            "promise": each.promise,
+            "declared by": each.declaration.field,
+        }
+        for each in all_checks().values()
     ]
 
 

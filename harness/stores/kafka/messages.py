@@ -62,8 +62,12 @@ class Record(Protocol):
 
 def key_of(stream: str) -> bytes:
     """A stream's key. Raises `AppendRefused` for text that has no UTF-8."""
+    return _encoded(stream)
+
+
+def _encoded(text: str) -> bytes:
     try:
-        return stream.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         raise AppendRefused(str(error), reason="UnicodeEncodeError") from error
 
@@ -103,7 +107,7 @@ def recorded(record: Record, version: int, position: Position) -> RecordedEvent:
 
 
 def _headers(event: NewEvent, key_bytes: int) -> Headers:
-    kind = event.type.encode()
+    kind = _encoded(event.type)
     if len(event.data) + len(event.metadata) + len(kind) + key_bytes > EVENT_LIMIT_BYTES:
         raise EventTooLarge(f"over {EVENT_LIMIT_BYTES} bytes, as Kafka's brokers come")
     headers = [("id", event.id.bytes), ("type", kind)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from harness.errors import AppendRefused, OutcomeUnknown, StoreError, StoreUnavailable
 from harness.store import AppendResult, ExpectedVersion, NewEvent
@@ -51,6 +52,13 @@ class Coalesced(PostgresStore):
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
         return self._result(await answer, stream, expected)
+
+    def _call_for(
+        self, stream: str, events: Sequence[NewEvent], expected: ExpectedVersion
+    ) -> tuple[Any, ...]:
+        """A group of one, for a transaction that somebody else has begun."""
+        number = rows.expected_number(expected)
+        return QUERY["append_group"], [stream], [number], [len(events)], *self._columns(events)
 
     async def aclose(self) -> None:
         """End the writer; whoever is in its group is told that the outcome is unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from harness.costs import ROUND_TRIPS, Counts
 from harness.store import (
@@ -12,6 +12,7 @@ from harness.store import (
     ExpectedVersion,
     Guarantees,
     NewEvent,
+    OpenTransaction,
     Position,
     RecordedEvent,
     Snapshot,
@@ -20,12 +21,16 @@ from harness.stores.postgres import rows
 from harness.stores.postgres.counting import Counting
 from harness.stores.postgres.durability import as_configured, durability_of
 from harness.stores.postgres.facts import FACTS
+from harness.stores.postgres.held import HeldTransaction
 from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.order import QUERY, ByPosition, Order
 from harness.stores.postgres.reading import Reading
 from harness.stores.postgres.session import Session
 from harness.stores.postgres.tampering import changed
 from harness.stores.scripts import script
+
+if TYPE_CHECKING:
+    from harness.stores.postgres.pool import Link
 
 
 class PostgresStore:
@@ -120,13 +125,30 @@ class PostgresStore:
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """Write all of `events` in one round trip, or none of them."""
+        found = await self._session.write(*self._call_for(stream, events, expected))
+        return self._result(found[0], stream, expected)
+
+    def _call_for(
+        self, stream: str, events: Sequence[NewEvent], expected: ExpectedVersion
+    ) -> tuple[Any, ...]:
+        """The statement that appends, and its arguments."""
         number = rows.expected_number(expected)
         columns = self._columns(events)
         if len(events) == 1:
-            flat = (column[0] for column in columns)
-            found = await self._session.write(self._append_one, stream, number, *flat)
-        else:
-            found = await self._session.write(QUERY["append"], stream, number, *columns)
+            return self._append_one, stream, number, *(column[0] for column in columns)
+        return QUERY["append"], stream, number, *columns
+
+    async def open_transaction(self, *, early: bool = False) -> OpenTransaction:
+        """For checks: BEGIN, and with `early` a transaction id."""
+        return await HeldTransaction.begun(self._session, self._append_on, early=early)
+
+    async def _append_on(
+        self, link: Link, stream: str, events: Sequence[NewEvent], expected: ExpectedVersion
+    ) -> AppendResult:
+        query, *arguments = self._call_for(stream, events, expected)
+        limit_s = self._session.options.deadline_s
+        statement = await link.prepared(query, limit_s)
+        found = await statement.fetch(*arguments, timeout=limit_s)
         return self._result(found[0], stream, expected)
 
     def _result(self, row: rows.Row, stream: str, expected: ExpectedVersion) -> AppendResult:

@@ -45,15 +45,20 @@ class Template(TemplateReading):
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """One transaction of two SELECTs and an INSERT an event."""
-        columns = rows.as_json(events)
+        rows.as_json(events)
         rows.expected_number(expected)
         try:
             self._session.round_trips += _BEGIN_AND_COMMIT
             async with self._session.pool.transaction() as link:
-                await self._check(link, stream, expected)
-                return await self._insert(link, stream, columns)
+                return await self._append_on(link, stream, events, expected)
         except errors() as error:
             raise append_error(error) from error
+
+    async def _append_on(
+        self, link: Link, stream: str, events: Sequence[NewEvent], expected: ExpectedVersion
+    ) -> AppendResult:
+        await self._check(link, stream, expected)
+        return await self._insert(link, stream, rows.as_json(events))
 
     async def _check(self, link: Link, stream: str, expected: ExpectedVersion) -> None:
         head = await self._value(link, "head", stream)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from harness.errors import StreamNotFound
+from harness.errors import ReadFailed, StoreError, StreamNotFound
 from harness.store import Position, RecordedEvent, Snapshot
 from harness.stores.in_process import category_of
 from harness.stores.postgres.order import NO_END
@@ -74,9 +74,16 @@ class TemplateReading(PostgresStore):
                     yield event
             if found:
                 place = found[-1]["global_position"]
-                await self.save_checkpoint(subscription, Position((place,)))
+                await self._checkpoint(subscription, place)
             else:
                 await asyncio.sleep(POLL_S)
+
+    async def _checkpoint(self, subscription: str, place: int) -> None:
+        """To a subscriber this write is a part of reading on."""
+        try:
+            await self.save_checkpoint(subscription, Position((place,)))
+        except StoreError as error:
+            raise ReadFailed(f"no checkpoint: {error}") from error
 
     async def _head(self) -> int:
         found = await self._session.read(QUERY["head_position"])

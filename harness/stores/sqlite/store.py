@@ -21,6 +21,7 @@ from harness.store import (
     Facts,
     Guarantees,
     NewEvent,
+    OpenTransaction,
     Position,
     RecordedEvent,
     Snapshot,
@@ -28,6 +29,7 @@ from harness.store import (
 )
 from harness.stores.in_process import Bell, category_of
 from harness.stores.sqlite import beside, reading, writing
+from harness.stores.sqlite.held import HeldTransaction
 from harness.stores.sqlite.reading import PAGE_EVENTS
 from harness.stores.sqlite.thread import ConnectionThread, not_written, open_file, read_failed
 
@@ -62,7 +64,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, options: SqliteOptions) -> None:
         self._path = path
-        opening = partial(
+        self._opening = opening = partial(
             open_file,
             path,
             synchronous=options.synchronous,
@@ -140,6 +142,12 @@ class SqliteStore:
         result = await self._writer.call(writing.append, stream, events, expected)
         self._appended.ring()
         return result
+
+    async def open_transaction(self, *, early: bool = False) -> OpenTransaction:
+        """For checks: BEGIN IMMEDIATE, or with `early` a BEGIN that has read."""
+        held = HeldTransaction(ConnectionThread(self._opening, not_written, name="eslab-held"))
+        await held.begin(early=early)
+        return held
 
     async def read_stream(
         self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False

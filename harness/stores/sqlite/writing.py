@@ -45,11 +45,21 @@ def append(
         raise EmptyAppend("an append needs at least one event")
     _refuse_what_utf8_cannot_hold(stream, events)
     with _transaction(connection):
-        original = _original(connection, stream, events)
-        if original is not None:
-            return _result(original.version, original.position)
-        head = _check_version(connection, stream, expected)
-        return _write(connection, stream, events, head)
+        return append_inside(connection, stream, events, expected)
+
+
+def append_inside(
+    connection: sqlite3.Connection,
+    stream: str,
+    events: Sequence[NewEvent],
+    expected: ExpectedVersion,
+) -> AppendResult:
+    """`append`, in a transaction that the caller has begun and ends."""
+    original = _original(connection, stream, events)
+    if original is not None:
+        return _result(original.version, original.position)
+    head = _check_version(connection, stream, expected)
+    return _write(connection, stream, events, head)
 
 
 @contextmanager

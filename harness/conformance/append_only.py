@@ -1,0 +1,192 @@
+"""Append-only: what is written stays as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness.conformance.bench import Bench
+from harness.conformance.check import Broken, NotReached, Step, Unsupported, check
+from harness.conformance.declared import ALWAYS, ATOMIC, ENFORCED, KEEPS
+from harness.errors import EmptyAppend, NotWritten, StoreError
+from harness.store import ExpectedVersion, NewEvent, StreamState, Tamper
+
+REPLAYED = 50
+SPOILING_BYTES_MAX = 20_000_000
+"""A limit above it is not worth the memory that an event over it takes."""
+
+Batch = Sequence[NewEvent]
+
+
+@check(
+    1,
+    provokes="tries the technology's own update past the adapter",
+    leaves="the update, and the event read back before and after it",
+    declaration=ENFORCED,
+)
+async def an_update_of_an_event_is_refused(bench: Bench) -> None:
+    """The store itself refuses to change a recorded event."""
+    tamper = _tamper(bench)
+    stream = bench.stream()
+    await bench.append(stream, bench.events(2))
+    before = await bench.read(stream)
+    allowed = await tamper.overwrite(stream, 0, b'{"n": 999}')
+    after = await bench.read(stream)
+    if allowed or after != before:
+        read = f"data {before[0].data!r} before, {after[0].data!r} after" if after else "nothing"
+        raise Broken(
+            "a recorded event was changed",
+            [*bench.steps, Step("a stranger", f"update {stream!r} version 0", "let happen"),
+             Step("a reader", f"read {stream!r}", read)],
+        )  # fmt: skip
+
+
+@check(
+    2,
+    provokes="tries the technology's own delete past the adapter",
+    leaves="the delete, and how many events were read before and after it",
+    declaration=ENFORCED,
+)
+async def a_delete_of_an_event_is_refused(bench: Bench) -> None:
+    """The store itself refuses to delete a recorded event."""
+    tamper = _tamper(bench)
+    stream = bench.stream()
+    await bench.append(stream, bench.events(2))
+    allowed = await tamper.delete(stream, 1)
+    left = len(await bench.read(stream))
+    if allowed or left != 2:  # noqa: PLR2004 - the two above
+        raise Broken(
+            "a recorded event was deleted",
+            [*bench.steps, Step("a stranger", f"delete {stream!r} version 1", "let happen"),
+             Step("a reader", f"read {stream!r}", f"{left} of 2 events")],
+        )  # fmt: skip
+
+
+def _tamper(bench: Bench) -> Tamper:
+    if not isinstance(bench.store, Tamper):
+        raise NotReached("the adapter offers no way past itself")
+    return bench.store
+
+
+@check(
+    3,
+    provokes="reads a stream, appends to it and beside it, and reads the first part again",
+    leaves="the first event that differs between the two replays",
+    declaration=KEEPS,
+)
+async def a_replay_is_the_same_later(bench: Bench) -> None:
+    """A replay later gives the same events, byte for byte."""
+    stream, beside = bench.stream(), bench.stream()
+    for _ in range(REPLAYED // 5):
+        await bench.append(stream, bench.events(5))
+    first = await bench.read(stream)
+    for _ in range(10):
+        await bench.append(stream, bench.events(3))
+        await bench.append(beside, bench.events(3))
+    second = (await bench.read(stream, through=await bench.another()))[: len(first)]
+    for was, now in zip(first, second, strict=False):
+        if was != now:
+            raise Broken("a replay differs from the first one", _two_replays(stream, was, now))
+    if not len(first) == len(second) == REPLAYED:
+        found = f"{len(first)} events, then {len(second)}, of {REPLAYED}"
+        raise Broken("events are missing", [Step("a reader", f"replay {stream!r} twice", found)])
+
+
+def _two_replays(stream: str, was: object, now: object) -> list[Step]:
+    return [Step("a reader", f"replay {stream!r}", str(was)), Step("later", "again", str(now))]
+
+
+@check(
+    4,
+    provokes="appends batches whose last event alone must be refused, and stale batches",
+    leaves="the refused append and what of it can be read",
+    declaration=ATOMIC,
+)
+async def a_failed_batch_leaves_nothing(bench: Bench) -> None:
+    """An append that fails leaves none of its events."""
+    stream = bench.stream()
+    first = bench.events(2)
+    await bench.append(stream, first)
+    ended = [await _left_nothing(bench, stream, *how) for how in _spoiled(bench, first)]
+    if not any(ended):
+        raise NotReached("nothing that was tried is refused by this store")
+
+
+def _spoiled(bench: Bench, written: Sequence[NewEvent]) -> Iterator[tuple[Batch, ExpectedVersion]]:
+    """Batches of which a store refuses all, or all if it refuses any."""
+    limit = bench.guarantees.event_limit_bytes
+    good = bench.events(3)
+    yield bench.events(3), 0
+    yield bench.events(3), StreamState.NO_STREAM
+    yield [*bench.events(2), written[0]], StreamState.ANY
+    yield [*good, replace(good[0])], StreamState.ANY
+    yield [*bench.events(2), replace(bench.events()[0], type="not \ud800 UTF-8")], StreamState.ANY
+    if limit is not None and limit < SPOILING_BYTES_MAX:
+        yield [*bench.events(2), *bench.events(data=b"x" * (limit + 1))], StreamState.ANY
+
+
+async def _left_nothing(bench: Bench, stream: str, batch: Batch, expected: ExpectedVersion) -> bool:
+    """Whether it was refused. Raises `Broken` if some of it is there nevertheless."""
+    before = [event.id for event in await bench.read(stream)]
+    try:
+        await bench.append(stream, batch, expected=expected)
+    except NotWritten:
+        pass
+    except Unsupported:
+        return False
+    else:
+        return False
+    left = [event for event in await bench.read(stream) if event.id not in before]
+    if left:
+        what = f"{len(left)} of the refused append's {len(batch)} events"
+        read = Step("a reader", f"read {stream!r}", what)
+        raise Broken("a refused append left events behind", [bench.steps[-1], read])
+    return True
+
+
+@check(
+    5,
+    provokes="appends a list that is accepted and one that is refused, and looks at both",
+    leaves="the list before and after",
+    declaration=ALWAYS,
+)
+async def the_callers_objects_are_left_alone(bench: Bench) -> None:
+    """The caller's list of events is the same after an append, refused or not."""
+    stream = bench.stream()
+    for expected in (StreamState.ANY, StreamState.NO_STREAM, 99):
+        batch = bench.events(3)
+        copy = list(batch)
+        try:
+            await bench.attempt(stream, batch, expected=expected)
+        except Unsupported:
+            continue
+        if batch != copy:
+            found = f"{len(batch)} events" if len(batch) != len(copy) else "other events"
+            looked = Step("the caller", "looked at its list of 3 events", found)
+            raise Broken("an append changed its caller's list", [*bench.steps[-1:], looked])
+
+
+@check(
+    6,
+    provokes="appends no events to a missing stream and to one that exists",
+    leaves="how the append ended and what was read after it",
+    declaration=ALWAYS,
+)
+async def an_empty_append_is_defined(bench: Bench) -> None:
+    """An append of nothing is refused by an error of its own and changes nothing."""
+    stream, missing = bench.stream(), bench.stream()
+    await bench.append(stream, bench.events())
+    for target in (stream, missing):
+        try:
+            await bench.append(target, [])
+        except EmptyAppend:
+            continue
+        except StoreError:
+            pass
+        raise Broken("an append of nothing was not refused by EmptyAppend", bench.steps[-1:])
+    result = await bench.append(stream, bench.events())
+    if bench.guarantees.tells_version and result.version != 1:
+        raise Broken("an append of nothing changed the stream's version", bench.steps)
+    if await bench.exists(missing):
+        read = Step("a reader", f"read {missing!r}", "a stream without events")
+        raise Broken("an append of nothing made a stream", [read])

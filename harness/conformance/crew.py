@@ -1,0 +1,96 @@
+"""Processes that checks share: started once a store, each opens the store anew for each piece."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.conformance.bench import Reach
+
+Meet = Callable[[], Awaitable[None]]
+"""Waits until all processes are ready."""
+
+MEET_WITHIN_S = 30.0
+
+_barrier: threading.Barrier | None = None
+"""In a child: where it meets the others."""
+
+
+class Crew:
+    """At most `size` processes, one check's work at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._busy = asyncio.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def work(
+        self, work: Callable[..., Awaitable[Any]], reach: Reach, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """What each process returned, by its number."""
+        async with self._busy:
+            pool = self._pool = self._pool or self._started()
+            reach = _picklable(reach)
+            running = [
+                asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
+                for number in range(self.size)
+            ]
+            return await asyncio.gather(*running)
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+    def _started(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        barrier = context.Barrier(self.size)
+        return ProcessPoolExecutor(
+            self.size, mp_context=context, initializer=_enter, initargs=(barrier,)
+        )
+
+
+def _picklable(reach: Reach) -> Reach:
+    """Read-only views of dictionaries do not pickle."""
+    credentials = dict(reach.endpoint.credentials)
+    return replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
+
+
+def _enter(barrier: threading.Barrier) -> None:
+    global _barrier  # noqa: PLW0603 - a process of the pool is made once
+    _barrier = barrier
+
+
+def _alone(
+    work: Callable[..., Awaitable[Any]],
+    reach: Reach,
+    number: int,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    return asyncio.run(_opened(work, reach, number, args, kwargs))
+
+
+async def _opened(
+    work: Callable[..., Awaitable[Any]],
+    reach: Reach,
+    number: int,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    store = await reach.opened()
+    try:
+        return await work(store, _meet, number, *args, **kwargs)
+    finally:
+        await store.aclose()
+
+
+async def _meet() -> None:
+    assert _barrier is not None
+    await asyncio.to_thread(_barrier.wait, MEET_WITHIN_S)

@@ -1,0 +1,26 @@
+"""The declarations that checks belong to: fields of `Guarantees`, and when they promise."""
+
+from __future__ import annotations
+
+from harness.conformance.check import Declaration
+from harness.store import Durability
+
+ALWAYS = Declaration("every store", lambda _: True)
+ATOMIC = Declaration("atomic_append", lambda g: g.atomic_append)
+ENFORCED = Declaration("append_only", lambda g: g.append_only == "enforced")
+KEEPS = Declaration("append_only", lambda g: g.append_only != "none")
+"""Nothing is lost or overwritten unless somebody tampers."""
+EXACT = Declaration("payload", lambda g: g.payload == "exact")
+METADATA = Declaration("keeps_metadata", lambda g: g.keeps_metadata)
+GAP_FREE = Declaration("gap_free_read", lambda g: g.gap_free_read)
+IN_ORDER = Declaration("global_order", lambda g: g.global_order != "none")
+"""Total or by partition: a stream's events stand in their order in the log either way."""
+VERSIONS = Declaration("occ, tells_version", lambda g: g.occ != "none" or g.append_only != "none")
+OCC = Declaration("occ", lambda g: g.occ != "none")
+DURABLE_IDS = Declaration("idempotency", lambda g: g.idempotency == "durable")
+RECENT_IDS = Declaration("idempotency", lambda g: g.idempotency != "none")
+"""For good, or within a window."""
+SUBSCRIBES = Declaration("subscription", lambda g: g.subscription != "none")
+CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
+SNAPSHOTS = Declaration("SnapshotStore", lambda _: True, optional=True)
+SURVIVES = Declaration("durability", lambda g: g.durability != Durability.MEMORY)

@@ -1,0 +1,356 @@
+"""Ordered: within a stream, and in the log of all streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from harness.conformance.bench import Bench
+from harness.conformance.check import Broken, Company, Step, check
+from harness.conformance.declared import ALWAYS, GAP_FREE, IN_ORDER, KEEPS
+from harness.conformance.following import listed
+from harness.conformance.holding import held, while_open
+from harness.conformance.racing import (
+    A_STREAM,
+    CONNECTIONS,
+    RACERS,
+    Attempt,
+    append_alone,
+    enough,
+    race,
+    sort_out,
+)
+from harness.conformance.tailing import GRACE_S, Tail, require_log, tailing
+from harness.errors import NotWritten
+from harness.store import AppendResult, Position, RecordedEvent, StreamState
+
+ANY = StreamState.ANY
+HELD_ROUNDS = 3
+LARGE_EVENTS, LARGE_BYTES = 30, 100_000
+PAGE = 7
+
+
+@check(
+    7,
+    provokes="appends of one to three events by several connections at once to one stream",
+    leaves="the versions that were read, or the result that differs from where its event stands",
+    declaration=KEEPS,
+)
+async def versions_are_contiguous_from_zero(bench: Bench) -> None:
+    """Versions of a stream count from 0 without gaps, and results say them."""
+    stream, stores = bench.stream(), await bench.writers(CONNECTIONS)
+    attempts: list[Attempt] = []
+    for size in (1, 2, 3):
+        attempts += await race(bench, stores, stream, ANY, size=size)
+    won = [each for each in attempts if each.won]
+    recorded = await bench.read(stream)
+    places = {event.id: event.version for event in recorded}
+    if [event.version for event in recorded] != list(range(len(recorded))):
+        versions = str([event.version for event in recorded][:20])
+        raise Broken("versions have gaps", [Step("a reader", f"read {stream!r}", versions)])
+    for each in won:
+        assert isinstance(each.ended, AppendResult)
+        place = places.get(each.batch[-1].id)
+        if place is None or (bench.guarantees.tells_version and place != each.ended.version):
+            read = Step("a reader", f"read {stream!r}", f"it stands at version {place}")
+            raise Broken("a result differs from where its event stands", [each.step(), read])
+
+
+@check(
+    8,
+    provokes="batches of 20 events by several connections at once to one stream",
+    leaves="the batch, and the order in which it was read",
+    declaration=KEEPS,
+)
+async def the_order_of_a_batch_is_kept(bench: Bench) -> None:
+    """The events of one append stand in their stream, and in the log, in the order given."""
+    stream, stores = bench.stream(), await bench.writers(CONNECTIONS)
+    attempts = await race(bench, stores, stream, ANY, size=20)
+    _in_batch_order(attempts, await bench.read(stream), "the stream")
+    if bench.guarantees.global_order != "none":
+        _in_batch_order(attempts, await bench.log([stream]), "the log")
+
+
+def _in_batch_order(
+    attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent], where: str
+) -> None:
+    for each in attempts:
+        given = [event.id for event in each.batch]
+        mine = set(given)
+        found = [event for event in recorded if event.id in mine]
+        if each.won and [event.id for event in found] != given:
+            read = Step("a reader", f"read {where}", listed(found))
+            raise Broken(f"a batch stands in another order in {where}", [each.step(), read])
+
+
+@check(
+    9,
+    provokes="holds an append's transaction open while a later one commits and a reader passes it;"
+    " then writers over several connections and from several processes while a reader tails",
+    leaves="who wrote what in which order, and what the reader read",
+    declaration=GAP_FREE,
+    company=Company.NOBODY,
+)
+async def a_tailing_reader_misses_nothing(bench: Bench) -> None:
+    """A reader that follows the global log gets every event that was committed, once."""
+    await require_log(bench)
+    if bench.holds_transactions:
+        for _ in range(HELD_ROUNDS):
+            await _a_late_commit_is_read(bench)
+    attempts = await _read_while_many_write(bench)
+    enough(sort_out(attempts))
+    if bench.many_processes:
+        await _read_while_processes_write(bench)
+
+
+async def _a_late_commit_is_read(bench: Bench) -> None:
+    late, early, end = (bench.stream() for _ in range(3))
+    start = await bench.append(bench.stream(), bench.events())
+    batches = [bench.events(), bench.events(), bench.events()]
+    ids = [batch[0].id for batch in batches]
+    async with tailing(bench, [late, early, end], after=start.position) as tail, held(bench) as tx:
+        await tx.append(late, batches[0], by="the late writer")
+        beside = while_open(bench.append(early, batches[1], by="the early writer"))
+        await tail.sees([ids[1]], within_s=GRACE_S)
+        await tx.commit(by="the late writer")
+        await beside
+        await bench.append(end, batches[2], by="the early writer")
+        await _read_all_of(tail, ids, bench)
+
+
+async def _read_all_of(tail: Tail, ids: Sequence[UUID], bench: Bench) -> None:
+    """The last of `ids` must be read, and the others by then, or a moment later."""
+    await tail.must_see([ids[-1]], bench.steps[-5:])
+    if not await tail.sees(ids, within_s=2 * GRACE_S):
+        raise Broken(
+            "the reader passed over an event that committed late", [*bench.steps[-5:], tail.step()]
+        )
+
+
+async def _read_while_many_write(bench: Bench) -> list[Attempt]:
+    stores, start = (
+        await bench.writers(CONNECTIONS),
+        await bench.append(bench.stream(), bench.events()),
+    )
+    streams = [bench.stream() for _ in range(A_STREAM)]
+    attempts: list[Attempt] = []
+    async with tailing(bench, streams, after=start.position) as tail:
+        for number in bench.rounds():
+            stream = streams[number % A_STREAM]
+            attempts += await race(bench, stores, stream, ANY, size=1 + number % 3)
+        await _complete(tail, attempts)
+    return attempts
+
+
+async def _read_while_processes_write(bench: Bench) -> None:
+    start = await bench.append(bench.stream(), bench.events())
+    stream = bench.stream()
+    async with tailing(bench, [stream], after=start.position) as tail:
+        by_process = await bench.in_processes(append_alone, stream)
+        await _complete(tail, [each for attempts in by_process for each in attempts])
+
+
+async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
+    """Everything that was acknowledged is read, once, and each stream in its order."""
+    wanted = [event.id for each in attempts if each.won for event in each.batch]
+    if not await tail.sees(wanted):
+        read = {event.id for event in tail.events}
+        lost = [each for each in attempts if each.won and each.batch[0].id not in read]
+        raise Broken(
+            f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
+            [*(each.step() for each in lost[:3]), tail.step()],
+        )
+    seen = [event.id for event in tail.events]
+    if len(seen) != len(set(seen)):
+        twice = next(event for event in tail.events if seen.count(event.id) > 1)
+        raise Broken("the reader read an event twice", [_place(twice), tail.step()])
+    _no_inversion(tail.events)
+
+
+def _no_inversion(log: Sequence[RecordedEvent]) -> None:
+    """Each stream's events stand in the log in their order."""
+    last: dict[str, RecordedEvent] = {}
+    for event in log:
+        before = last.get(event.stream)
+        if before is not None and before.version >= event.version:
+            raise Broken("the log inverts a stream", [_place(before), _place(event)])
+        last[event.stream] = event
+
+
+def _place(event: RecordedEvent) -> Step:
+    place = f"{event.stream}@{event.version} at {event.position}, event {event.id}"
+    return Step("a reader", "read the log", place)
+
+
+@check(
+    10,
+    provokes=f"{RACERS} writers at once on the same streams, over several connections and from"
+    " several processes, then a read of the whole log",
+    leaves="the two events of one stream that stand the wrong way round",
+    declaration=IN_ORDER,
+)
+async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
+    """In the log of all streams, the events of each stream stand in the order of their versions."""
+    await require_log(bench)
+    stores, streams = await bench.writers(CONNECTIONS), [bench.stream() for _ in range(A_STREAM)]
+    attempts: list[Attempt] = []
+    for number in bench.rounds():
+        attempts += await race(bench, stores, streams[number % A_STREAM], ANY, size=1 + number % 2)
+    if bench.many_processes:
+        streams.append(bench.stream())
+        for by_one in await bench.in_processes(append_alone, streams[-1]):
+            attempts += by_one
+    log = await bench.log(streams)
+    _no_inversion(log)
+    in_log = {event.id for event in log}
+    for each in attempts:
+        if each.won and each.batch[0].id not in in_log:
+            raise Broken("an acknowledged event is not in the log", [each.step()])
+    enough(sort_out(attempts))
+
+
+@check(
+    11,
+    provokes="a transaction that has its number before it appends behind one that came later",
+    leaves="both appends, and the order in which the log has them",
+    declaration=IN_ORDER,
+    company=Company.NOBODY,
+)
+async def no_inversion_when_a_transaction_starts_early(bench: Bench) -> None:
+    """A writer whose transaction began early does not invert its stream in the log."""
+    await require_log(bench)
+    for _ in range(HELD_ROUNDS):
+        stream = bench.stream()
+        async with held(bench, early=True) as tx:
+            await bench.append(stream, bench.events(), by="the late starter")
+            try:
+                await tx.append(stream, bench.events(), by="the early starter")
+                await tx.commit(by="the early starter")
+            except NotWritten:
+                continue
+        log = await bench.log([stream])
+        if [event.version for event in log] != [0, 1]:
+            read = Step("a reader", "read the log", listed(log))
+            raise Broken("the log inverts a stream", [*bench.steps[-3:], read])
+
+
+@check(
+    12,
+    provokes="keeps a transaction open that has nothing to do with the log, appends meanwhile, and"
+    " reads on after it ended",
+    leaves="what was appended while it was open, and what the reader read",
+    declaration=GAP_FREE,
+    company=Company.NOBODY,
+)
+async def a_foreign_open_transaction_delays_and_never_loses(bench: Bench) -> None:
+    """Somebody else's open transaction may delay readers of the log, and loses them nothing."""
+    await require_log(bench)
+    start = await bench.append(bench.stream(), bench.events())
+    streams, batches = [bench.stream(), bench.stream()], [bench.events(3), bench.events(3)]
+    async with tailing(bench, streams, after=start.position) as tail, held(bench, early=True) as tx:
+        beside = while_open(bench.append(streams[0], batches[0], by="the writer"))
+        await tail.sees([batches[0][-1].id], within_s=GRACE_S)
+        await tx.commit(by="the stranger")
+        await beside
+        await bench.append(streams[1], batches[1], by="the writer")
+        await tail.must_see([event.id for batch in batches for event in batch], bench.steps[-4:])
+
+
+@check(
+    13,
+    provokes="rolls back an append that already had its place, between two that were kept",
+    leaves="what was appended after the rollback, and what the reader read",
+    declaration=GAP_FREE,
+    company=Company.NOBODY,
+)
+async def a_rolled_back_append_leaves_no_stall(bench: Bench) -> None:
+    """The log goes on behind an append that was rolled back; nothing of it is ever read."""
+    await require_log(bench)
+    start = await bench.append(bench.stream(), bench.events())
+    stream, kept, undone = bench.stream(), [bench.events(2), bench.events(2)], bench.events(2)
+    async with tailing(bench, [stream], after=start.position) as tail, held(bench) as tx:
+        await tx.append(stream, undone, by="who rolls back")
+        beside = while_open(bench.append(stream, kept[0], by="the writer"))
+        await asyncio.sleep(GRACE_S / 5)
+        await tx.roll_back(by="who rolls back")
+        await beside
+        await bench.append(stream, kept[1], by="the writer")
+        await tail.must_see([event.id for batch in kept for event in batch], bench.steps[-4:])
+        ghosts = {event.id for event in undone} & {event.id for event in tail.events}
+        if ghosts:
+            raise Broken("what was rolled back was read", [*bench.steps[-4:], tail.step()])
+
+
+@check(
+    14,
+    provokes="reads a stream of 30 events from several starts, with several limits, both ways, and"
+    f" the log in pages of {PAGE}",
+    leaves="the read that was asked for, and the versions that came",
+    declaration=ALWAYS,
+)
+async def limits_and_backward_reads_are_exact(bench: Bench) -> None:
+    """A read gives exactly the events asked for: from a start, up to a limit, either way."""
+    stream = bench.stream()
+    for _ in range(10):
+        await bench.append(stream, bench.events(3))
+    forwards = await bench.read(stream)
+    for start in (0, 1, 15, 29, 30, 99):
+        for limit in (None, 0, 1, PAGE, 30, 31):
+            for backwards in (False, True):
+                wanted = forwards[start:][:: -1 if backwards else 1][:limit]
+                found = await bench.read(stream, start=start, limit=limit, backwards=backwards)
+                if found != wanted:
+                    did = f"read from {start}, at most {limit}" + ", backwards" * backwards
+                    versions = str([event.version for event in found])
+                    raise Broken("a read gave other events", [Step("a reader", did, versions)])
+    if bench.guarantees.global_order != "none":
+        await _paged(bench, stream, [event.id for event in forwards])
+
+
+async def _paged(bench: Bench, stream: str, wanted: Sequence[object]) -> None:
+    """The log in pages gives the stream's events once each, in order."""
+    found: list[object] = []
+    after: Position | None = None
+    while len(found) < len(wanted):
+        page = [event async for event in bench.store.read_all(after=after, limit=PAGE * PAGE)]
+        found += [event.id for event in page if event.stream == stream]
+        if len(page) > PAGE * PAGE:
+            read = Step("a reader", f"read the log, at most {PAGE * PAGE}", f"{len(page)} events")
+            raise Broken("a limit was not kept", [read])
+        if not page:
+            break
+        after = page[-1].position
+    if found != list(wanted):
+        what = f"{len(found)} of {len(wanted)} events, or in another order"
+        raise Broken("reading in pages gives other events", [Step("a reader", "paged", what)])
+
+
+@check(
+    15,
+    provokes=f"reads {LARGE_EVENTS} events of {LARGE_BYTES:,} bytes at one go, both ways, and in"
+    " the log",
+    leaves="how many of them came",
+    declaration=KEEPS,
+)
+async def paging_past_a_megabyte_is_complete(bench: Bench) -> None:
+    """A read that is larger than any page of the store gives everything."""
+    stream = bench.stream()
+    wanted: list[object] = []
+    for _ in range(LARGE_EVENTS):
+        batch = bench.events(data=b'"' + b"x" * LARGE_BYTES + b'"')
+        await bench.append(stream, batch)
+        wanted.append(batch[0].id)
+    read = await bench.read(stream)
+    _came(read, wanted, f"read {stream!r}")
+    backwards = await bench.read(stream, backwards=True)
+    _came(backwards[::-1], wanted, f"read {stream!r} backwards")
+    if bench.guarantees.global_order != "none":
+        _came(await bench.log([stream]), wanted, "read the log")
+
+
+def _came(found: Sequence[RecordedEvent], wanted: Collection[object], did: str) -> None:
+    whole = all(len(event.data) == LARGE_BYTES + 2 for event in found)
+    if [event.id for event in found] != list(wanted) or not whole:
+        what = f"{len(found)} of {len(wanted)} events" + ("" if whole else ", some cut")
+        raise Broken("a large read is incomplete", [Step("a reader", did, what)])

@@ -1,0 +1,151 @@
+"""Races: many appends let go together, and whether any two of them really met."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from harness.conformance.bench import said, told
+from harness.conformance.check import NotReached, Step, Unsupported
+from harness.conformance.crew import Meet
+from harness.errors import StoreError, UnsupportedByStore
+from harness.store import Adapter, AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
+
+if TYPE_CHECKING:
+    from harness.conformance.bench import Bench
+
+RACERS = 16
+CONNECTIONS = 4
+A_STREAM = 8
+"""Races on one stream, or streams in turn."""
+PROCESS_ROUNDS = 40
+"""Appends of each process."""
+COLLISIONS_MIN = 10
+"""Races in which at least two appends were under way at once; fewer prove nothing."""
+ANY = StreamState.ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One racer's append: when it was under way, by the machine's clock, and how it ended."""
+
+    racer: str
+    stream: str
+    batch: Sequence[NewEvent]
+    expected: ExpectedVersion
+    began_s: float
+    ended_s: float
+    ended: AppendResult | StoreError
+
+    @property
+    def won(self) -> bool:
+        """Whether it was acknowledged."""
+        return isinstance(self.ended, AppendResult)
+
+    def step(self) -> Step:
+        """A line of evidence."""
+        did = f"append {self.batch[0].id} to {self.stream!r}, expected {said(self.expected)}"
+        return Step(self.racer, did, told(self.ended))
+
+
+async def attempt(
+    racer: str,
+    store: EventStore,
+    stream: str,
+    batch: Sequence[NewEvent],
+    expected: ExpectedVersion,
+) -> Attempt:
+    """Append, timed. Raises `Unsupported` where the store says so."""
+    began_s = time.monotonic()
+    ended: AppendResult | StoreError
+    try:
+        ended = await store.append(stream, batch, expected=expected)
+    except UnsupportedByStore as error:
+        raise Unsupported(str(error)) from error
+    except StoreError as error:
+        ended = error
+    return Attempt(racer, stream, batch, expected, began_s, time.monotonic(), ended)
+
+
+async def race(
+    bench: Bench,
+    stores: Sequence[Adapter],
+    stream: str,
+    expected: ExpectedVersion,
+    *,
+    size: int = 1,
+) -> list[Attempt]:
+    """`RACERS` appends of `size` events, let go together over these connections."""
+    return await together(
+        [
+            _racer(number, stores[number % len(stores)], stream, bench.events(size), expected)
+            for number in range(RACERS)
+        ]
+    )
+
+
+def _racer(
+    number: int,
+    store: EventStore,
+    stream: str,
+    batch: Sequence[NewEvent],
+    expected: ExpectedVersion,
+) -> Callable[[], Awaitable[Attempt]]:
+    return lambda: attempt(f"racer {number}", store, stream, batch, expected)
+
+
+async def together(racers: Sequence[Callable[[], Awaitable[Attempt]]]) -> list[Attempt]:
+    """Let go at one moment."""
+    gate = asyncio.Event()
+
+    async def held(racer: Callable[[], Awaitable[Attempt]]) -> Attempt:
+        await gate.wait()
+        return await racer()
+
+    racing = [asyncio.create_task(held(racer)) for racer in racers]
+    await asyncio.sleep(0)
+    gate.set()
+    return await asyncio.gather(*racing)
+
+
+def collided(attempts: Sequence[Attempt]) -> bool:
+    """Whether any two were under way at the same time."""
+    by_start = sorted(attempts, key=lambda each: each.began_s)
+    return any(later.began_s < earlier.ended_s for earlier, later in pairwise(by_start))
+
+
+def sort_out(attempts: Sequence[Attempt]) -> int:
+    """How many races these were in which appends met."""
+    races = [attempts[first : first + RACERS] for first in range(0, len(attempts), RACERS)]
+    return sum(map(collided, races))
+
+
+def enough(collisions: int) -> None:
+    """Raises `NotReached` where too few races were any."""
+    if collisions < COLLISIONS_MIN:
+        raise NotReached(f"only {collisions} races in which appends met; {COLLISIONS_MIN} wanted")
+
+
+async def append_alone(store: Adapter, meet: Meet, number: int, stream: str) -> list[Attempt]:
+    """One process's part: appends to a stream to which the others append as well."""
+    await meet()
+    attempts = []
+    for each in range(PROCESS_ROUNDS):
+        batch = process_events(f"{stream}/{number}/{each}", 1)
+        attempts.append(await attempt(f"process {number}", store, stream, batch, ANY))
+    return attempts
+
+
+def process_events(seed: str, count: int) -> list[NewEvent]:
+    """New events of a process of the crew: it has no bench."""
+    rng = Random(seed)
+    return [
+        NewEvent(UUID(int=rng.getrandbits(128), version=4), "OrderPlaced", b'{"n": 1}')
+        for _ in range(count)
+    ]

@@ -1,0 +1,301 @@
+"""Versioned: an append says what it expects, and the store decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.conformance.bench import Bench, said, told
+from harness.conformance.check import Broken, Step, Unsupported, check
+from harness.conformance.crew import Meet
+from harness.conformance.declared import KEEPS, OCC
+from harness.conformance.racing import (
+    A_STREAM,
+    CONNECTIONS,
+    PROCESS_ROUNDS,
+    RACERS,
+    Attempt,
+    append_alone,
+    attempt,
+    collided,
+    enough,
+    process_events,
+    race,
+)
+from harness.errors import AppendRefused, StoreError, WrongExpectedVersion
+from harness.store import Adapter, AppendResult, ExpectedVersion, RecordedEvent, StreamState
+
+ANY, NO_STREAM, EXISTS = StreamState.ANY, StreamState.NO_STREAM, StreamState.EXISTS
+
+
+@check(
+    16,
+    provokes=f"{RACERS} racers with one expected version, over {CONNECTIONS} connections and then"
+    " from several processes, at NO_STREAM and at versions that exist",
+    leaves="every racer that was acknowledged",
+    declaration=OCC,
+)
+async def of_racers_with_one_expected_version_exactly_one_wins(bench: Bench) -> None:
+    """Of any number of appends that expect the same version, exactly one is written."""
+    stores = await bench.writers(CONNECTIONS)
+    collisions, stream = 0, ""
+    expected: ExpectedVersion = NO_STREAM
+    for number in bench.rounds():
+        if number % A_STREAM == 0:
+            stream, expected = bench.stream(), NO_STREAM
+        attempts = await race(bench, stores, stream, expected)
+        expected = _only_winner(attempts)
+        collisions += collided(attempts)
+    enough(collisions)
+    if bench.many_processes:
+        await _from_processes(bench)
+
+
+def _only_winner(attempts: Sequence[Attempt]) -> int:
+    """The version that the one winner wrote."""
+    won = [each for each in attempts if each.won]
+    if len(won) != 1:
+        shown = won or attempts[:3]
+        raise Broken(f"{len(won)} of {len(attempts)} racers won", [each.step() for each in shown])
+    assert isinstance(won[0].ended, AppendResult)
+    return won[0].ended.version
+
+
+async def _from_processes(bench: Bench) -> None:
+    streams = [bench.stream() for _ in range(PROCESS_ROUNDS)]
+    by_process = await bench.in_processes(race_alone, streams)
+    for attempts in zip(*by_process, strict=True):
+        _only_winner(attempts)
+
+
+async def race_alone(
+    store: Adapter, meet: Meet, number: int, streams: Sequence[str]
+) -> list[Attempt]:
+    """One process's part: it races the others for the first event of each stream."""
+    attempts = []
+    for place, stream in enumerate(streams):
+        batch = process_events(f"{stream}/{number}", 1)
+        if place % A_STREAM == 0:
+            await meet()
+        attempts.append(await attempt(f"process {number}", store, stream, batch, NO_STREAM))
+    return attempts
+
+
+@check(
+    17,
+    provokes="stale appends of every kind, alone and by racers that come too late",
+    leaves="the losing append, the error it got and the version that the stream really had",
+    declaration=OCC,
+)
+async def a_conflict_is_typed_and_carries_the_actual_version(bench: Bench) -> None:
+    """An append that expects wrongly gets WrongExpectedVersion with the actual version."""
+    stream = bench.stream()
+    await bench.append(stream, bench.events(3))
+    for expected in (0, 1, 3, NO_STREAM):
+        await _conflicts(bench, stream, expected, actual=2)
+    await _conflicts(bench, bench.stream(), 0, actual=None)
+    stores = await bench.writers(CONNECTIONS)
+    collisions = 0
+    for _ in bench.rounds():
+        attempts = await race(bench, stores, bench.stream(), NO_STREAM)
+        collisions += collided(attempts)
+        for each in attempts:
+            if not each.won and not _is_conflict(each.ended, 0):
+                raise Broken(
+                    f"a losing racer got {type(each.ended).__name__}",
+                    [*(one.step() for one in attempts if one.won), each.step()],
+                )
+    enough(collisions)
+
+
+async def _conflicts(
+    bench: Bench, stream: str, expected: ExpectedVersion, *, actual: int | None
+) -> None:
+    """An append with this expectation is a typed conflict and writes nothing."""
+    ended = await bench.attempt(stream, bench.events(), expected=expected)
+    if _is_conflict(ended, actual):
+        assert isinstance(ended, WrongExpectedVersion)
+        if (ended.stream, ended.expected) == (stream, expected):
+            return
+    head = "no stream" if actual is None else f"version {actual}"
+    steps = [*bench.steps[-2:], Step("the stream", "really had", head)]
+    if isinstance(ended, AppendResult):
+        raise Broken(f"an append that expected {said(expected)} at {head} was accepted", steps)
+    raise Broken(f"the conflict came as {told(ended)}", steps)
+
+
+def _is_conflict(ended: AppendResult | StoreError, actual: int | None) -> bool:
+    return isinstance(ended, WrongExpectedVersion) and ended.actual == actual
+
+
+@check(
+    18,
+    provokes="appends to an existing stream as if there were none",
+    leaves="the append, how it ended, and what the stream holds",
+    declaration=OCC,
+)
+async def no_stream_on_an_existing_stream_is_refused(bench: Bench) -> None:
+    """An append that expects no stream is refused where there is one."""
+    stream = bench.stream()
+    await bench.append(stream, bench.events())
+    await _refused(bench, stream, NO_STREAM)
+
+
+@check(
+    19,
+    provokes="appends to a missing stream as if it existed",
+    leaves="the append and how it ended",
+    declaration=OCC,
+)
+async def exists_on_a_missing_stream_is_refused(bench: Bench) -> None:
+    """An append that expects a stream is refused where there is none."""
+    await _refused(bench, bench.stream(), EXISTS)
+    stream = bench.stream()
+    await bench.append(stream, bench.events())
+    await bench.append(stream, bench.events(), expected=EXISTS)
+
+
+@check(
+    20,
+    provokes="appends that expect versions which the stream does not have yet",
+    leaves="the append, how it ended, and the versions that can be read",
+    declaration=OCC,
+)
+async def an_expectation_beyond_the_head_is_refused(bench: Bench) -> None:
+    """An append that expects a version beyond the stream's last one is refused."""
+    stream = bench.stream()
+    await bench.append(stream, bench.events(2))
+    for expected in (2, 3, 1000):
+        await _refused(bench, stream, expected)
+    await _refused(bench, bench.stream(), 0)
+
+
+async def _refused(bench: Bench, stream: str, expected: ExpectedVersion) -> None:
+    """The append is refused, by whatever error, and nothing of it is there."""
+    batch = bench.events()
+    ended = await bench.attempt(stream, batch, expected=expected)
+    there = await bench.exists(stream) and await bench.read(stream)
+    written = bool(there) and any(event.id == batch[0].id for event in there or ())
+    if isinstance(ended, AppendResult) or written:
+        read = Step(
+            "a reader", f"read {stream!r}", f"the event is {'' if written else 'not '}there"
+        )
+        raise Broken(
+            f"an append that expected {said(expected)} was not refused", [*bench.steps[-2:], read]
+        )
+
+
+@check(
+    21,
+    provokes=f"{RACERS} appends at once without an expectation, over several connections and from"
+    " several processes, to one stream",
+    leaves="the append that did not succeed, or the versions that are not contiguous",
+    declaration=OCC,
+)
+async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
+    """Appends that expect nothing never conflict, and their versions are contiguous."""
+    stores = await bench.writers(CONNECTIONS)
+    collisions, stream, sent = 0, bench.stream(), 0
+    for number in bench.rounds():
+        if number % A_STREAM == 0:
+            await _contiguous(bench, stream, sent)
+            stream, sent = bench.stream(), 0
+        attempts = await race(bench, stores, stream, ANY, size=1 + number % 3)
+        _all_won(attempts)
+        collisions += collided(attempts)
+        sent += RACERS * (1 + number % 3)
+    await _contiguous(bench, stream, sent)
+    enough(collisions)
+    if bench.many_processes:
+        stream = bench.stream()
+        by_process = await bench.in_processes(append_alone, stream)
+        for attempts in by_process:
+            _all_won(attempts)
+        await _contiguous(bench, stream, PROCESS_ROUNDS * len(by_process))
+
+
+def _all_won(attempts: Sequence[Attempt]) -> None:
+    lost = [each for each in attempts if not each.won]
+    if lost:
+        shown = [each.step() for each in lost[:3]]
+        raise Broken(f"{len(lost)} of {len(attempts)} appends under ANY did not succeed", shown)
+
+
+async def _contiguous(bench: Bench, stream: str, sent: int) -> None:
+    if not sent:
+        return
+    versions = [event.version for event in await bench.read(stream)]
+    if versions != list(range(sent)):
+        wrong = next((n for n, v in enumerate(versions) if v != n), len(versions))
+        read = f"{len(versions)} of {sent} events; place {wrong} is {versions[wrong : wrong + 3]}"
+        raise Broken("versions are not contiguous", [Step("a reader", f"read {stream!r}", read)])
+
+
+@check(
+    22,
+    provokes="appends with expectations that are right, stale and beyond the head, racing and"
+    " alone, and reads back each event that was acknowledged",
+    leaves="the acknowledged append whose event is not there, and what stands in its place",
+    declaration=KEEPS,
+)
+async def nothing_is_ever_overwritten(bench: Bench) -> None:
+    """An acknowledged event stays where it was acknowledged, whatever is appended after it."""
+    stores = await bench.writers(CONNECTIONS)
+    stream, acknowledged = bench.stream(), list[Attempt]()
+    for expected in (ANY, 0, 0, NO_STREAM, 1, EXISTS, ANY):
+        try:
+            ended = await attempt("the writer", stores[0], stream, bench.events(), expected)
+        except Unsupported:
+            continue
+        acknowledged.append(ended)
+    _all_there(acknowledged, await bench.read(stream))
+    for number in bench.rounds():
+        expected = (ANY, NO_STREAM, 0)[number % 3]
+        try:
+            attempts = await race(bench, stores, stream := bench.stream(), expected)
+        except Unsupported:
+            attempts = await race(bench, stores, stream := bench.stream(), ANY)
+        if any(each.won for each in attempts):
+            _all_there(attempts, await bench.read(stream))
+
+
+def _all_there(attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent]) -> None:
+    for each in attempts:
+        if not isinstance(each.ended, AppendResult):
+            continue
+        last = each.batch[-1].id
+        found = [event for event in recorded if event.id == last]
+        if found and each.ended.version in (found[0].version, -1):
+            continue
+        stands = next((str(e.id) for e in recorded if e.version == each.ended.version), "nothing")
+        read = Step("a reader", f"read {each.stream!r} version {each.ended.version}", stands)
+        raise Broken("an acknowledged event was lost or overwritten", [each.step(), read])
+
+
+@check(
+    23,
+    provokes="writes streams whose names differ in case alone, in their last character after 254,"
+    " 255, 256 and 1000 others, or in a space",
+    leaves="the two names and the events that were read from each",
+    declaration=KEEPS,
+)
+async def streams_that_differ_only_in_case_or_length_are_different(bench: Bench) -> None:
+    """Names that are not the same name are different streams, or are refused."""
+    base = bench.stream()
+    names = [f"{base}Aa", f"{base}aA", f"{base}aa", f"{base}a", f"{base}a ", f" {base}a"]
+    for length in (254, 255, 256, 1000):
+        long = base.ljust(length, "x")
+        names += [f"{long}y", f"{long}z"]
+    kept = dict[str, object]()
+    for name in names:
+        batch = bench.events()
+        ended = await bench.attempt(name, batch)
+        if isinstance(ended, AppendResult):
+            kept[name] = batch[0].id
+        elif not isinstance(ended, AppendRefused):
+            raise Broken(f"a stream's name was refused by {told(ended)}", bench.steps[-1:])
+    for name, event_id in kept.items():
+        found = [event.id for event in await bench.read(name)]
+        if found != [event_id]:
+            read = Step("a reader", f"read {name!r}", f"{len(found)} events: {found[:3]}")
+            wrote = Step("the writer", f"append {event_id} to {name!r}", "acknowledged")
+            raise Broken("two streams are one", [wrote, read])

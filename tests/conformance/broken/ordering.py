@@ -1,0 +1,147 @@
+"""Stores that number, order or page wrongly."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+from harness.store import Position
+from harness.stores.memory import MemoryStore
+
+from .transactions import SCALE, Transaction, Transactional
+
+
+class LeavesGapsInVersions(MemoryStore):
+    """After every tenth event of a stream."""
+
+    async def read_stream(self, stream, **how):
+        async for event in super().read_stream(stream, **how):
+            yield replace(event, version=event.version + event.version // 10)
+
+
+class CountsFromOne(MemoryStore):
+    async def append(self, stream, events, *, expected):
+        result = await super().append(stream, events, expected=expected)
+        return replace(result, version=result.version + 1)
+
+
+class ReversesLongBatches(MemoryStore):
+    async def append(self, stream, events, *, expected):
+        ordered = events if len(events) < 10 else events[::-1]
+        return await super().append(stream, ordered, expected=expected)
+
+
+class MissesSomeOfWhatIsNew(MemoryStore):
+    """One event in 200 is not there yet when a reader comes by, and the reader goes on."""
+
+    chance = random.Random("late")
+
+    async def read_all(self, *, after=None, limit=None):
+        async for event in super().read_all(after=after, limit=limit):
+            if after is None or self.chance.random() > 0.005:
+                yield event
+
+
+class InvertsPairs(MemoryStore):
+    """Once in 50, an event of a stream is read before the one that it followed at once."""
+
+    async def read_all(self, *, after=None, limit=None):
+        held = None
+        async for event in super().read_all(after=after, limit=limit):
+            swaps = held is not None and held.position[0] % 50 == 0
+            if swaps and held.stream == event.stream:
+                yield event
+                continue
+            if held is not None:
+                yield held
+            held = event
+        if held is not None:
+            yield held
+
+
+class OrdersByWallClock(MemoryStore):
+    """And clocks differ by a millisecond."""
+
+    async def read_all(self, *, after=None, limit=None):
+        log = [event async for event in super().read_all(after=after, limit=limit)]
+        for event in sorted(log, key=_by_its_clock) if after is None else log:
+            yield event
+
+
+def _by_its_clock(event):
+    skew = random.Random(event.id.int).uniform(-1, 1)
+    return event.recorded_at + timedelta(milliseconds=skew)
+
+
+class SkipsLateCommits(Transactional):
+    """Places are given out when events are written, not when they are committed."""
+
+    class Begun(Transaction):
+        async def append(self, stream, events, *, expected):
+            self.place = len(self.store._log) * SCALE - SCALE // 2
+            self.pending = (stream, events, expected)
+            return self.promised(stream, events)
+
+
+class InvertsEarlyStarters(Transactional):
+    """The place in the log is that of the transaction's beginning."""
+
+    class Begun(Transaction):
+        async def begin(self, *, early):
+            if early:
+                self.place = len(self.store._log) * SCALE - SCALE // 2
+
+
+class LosesWhatIsWrittenBesideATransaction(Transactional):
+    async def append(self, stream, events, *, expected):
+        beside = self.state.open > 0
+        result = await super().append(stream, events, expected=expected)
+        if beside:
+            self.state.hidden |= {event.id for event in events}
+        return result
+
+
+class StallsBehindARollback(Transactional):
+    """Readers wait for the place that was never filled."""
+
+    class Begun(Transaction):
+        async def roll_back(self):
+            if self.pending:
+                self.store.state.wall = len(self.store._log) * SCALE
+            await super().roll_back()
+
+
+class TakesLimitsFromTheOtherEnd(MemoryStore):
+    """When it reads backwards."""
+
+    async def read_stream(self, stream, *, start=0, limit=None, backwards=False):
+        if not backwards:
+            async for event in super().read_stream(stream, start=start, limit=limit):
+                yield event
+            return
+        oldest = [event async for event in super().read_stream(stream, start=start, limit=limit)]
+        for event in reversed(oldest):
+            yield event
+
+
+class StopsAtAMegabyte(MemoryStore):
+    async def read_stream(self, stream, **how):
+        size = 0
+        async for event in super().read_stream(stream, **how):
+            yield event
+            size += len(event.data)
+            if size > 1_000_000:
+                return
+
+
+class EndsItsLogAtAMegabyte(MemoryStore):
+    """A page of the log, and nobody asks for the next."""
+
+    async def read_all(self, *, after: Position | None = None, limit=None):
+        size = 0
+        async for event in super().read_all(after=after, limit=limit):
+            yield event
+            size += len(event.data)
+            if size > 2_900_000:
+                return

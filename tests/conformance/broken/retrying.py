@@ -1,0 +1,115 @@
+"""Stores that forget, half know or misjudge events that were sent before."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from uuid import uuid4
+
+from harness.errors import EventIdReused
+from harness.store import AppendResult, StreamState
+from harness.stores.memory import MemoryStore
+
+from .machine import Served
+
+ANY = StreamState.ANY
+
+
+class WritesRetriesAgain(MemoryStore):
+    """A retry is an append like any other, once in two times."""
+
+    chance = random.Random("retries")
+
+    async def append(self, stream, events, *, expected):
+        known = bool(events) and events[0].id.int in self._log._by_id
+        if known and self.chance.random() < 0.5:
+            events = [replace(event, id=uuid4()) for event in events]
+            expected = ANY
+        return await super().append(stream, events, expected=expected)
+
+
+class ForgetsOldIds(MemoryStore):
+    """A window: what was written more than ten events ago is forgotten."""
+
+    async def append(self, stream, events, *, expected):
+        by_id = self._log._by_id
+        for id_ in list(by_id)[:-10]:
+            del by_id[id_]
+        return await super().append(stream, events, expected=expected)
+
+
+class ForgetsIdsAtARestart(Served):
+    """Ids are kept beside the log, in memory."""
+
+    forgotten = 0
+
+    async def append(self, stream, events, *, expected):
+        if self.machine.restarts and not self.machine.killed and not type(self).forgotten:
+            type(self).forgotten = 1
+            self._log._by_id.clear()
+        return await super().append(stream, events, expected=expected)
+
+
+class ForgetsIdsUnderAny(MemoryStore):
+    """Ids are looked up where a version is checked, and there alone."""
+
+    async def append(self, stream, events, *, expected):
+        if expected in (ANY, StreamState.EXISTS):
+            for event in events:
+                self._log._by_id.pop(event.id.int, None)
+        return await super().append(stream, events, expected=expected)
+
+
+class WritesTheRestOfAPartlyKnownBatch(MemoryStore):
+    """Insert, on conflict do nothing."""
+
+    async def append(self, stream, events, *, expected):
+        new = [event for event in events if event.id.int not in self._log._by_id]
+        if new and len(new) < len(events):
+            return await super().append(stream, new, expected=ANY)
+        return await super().append(stream, events, expected=expected)
+
+
+class ReplacesKnownEvents(MemoryStore):
+    """An upsert: the same id with other content overwrites."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except EventIdReused:
+            old = self._log._by_id.get(events[0].id.int)
+            if old is None or old.stream != stream or len(events) > 1:
+                raise
+            self._log.streams[stream][old.version] = replace(old, data=events[0].data)
+            return AppendResult(old.version, old.position)
+
+
+class AcknowledgesIdsOfOtherStreams(MemoryStore):
+    """Ids are unique in the whole log, and a known one is acknowledged wherever it comes."""
+
+    async def append(self, stream, events, *, expected):
+        old = self._log._by_id.get(events[0].id.int) if len(events) == 1 else None
+        if old is not None and old.stream != stream:
+            return AppendResult(old.version, old.position)
+        return await super().append(stream, events, expected=expected)
+
+
+class TellsRetriesTheHead(MemoryStore):
+    """A retry is recognised, and told where the stream ends now."""
+
+    async def append(self, stream, events, *, expected):
+        result = await super().append(stream, events, expected=expected)
+        return replace(result, version=len(self._log.streams[stream]) - 1)
+
+
+class WritesTwiceWhenTheAnswerIsLost(Served):
+    """What was sent to a machine that stood still is not known by its id afterwards."""
+
+    async def append(self, stream, events, *, expected):
+        lost = not self.machine.up.is_set()
+        try:
+            return await super().append(stream, events, expected=expected)
+        finally:
+            if lost:
+                for event in events:
+                    self._log._by_id.pop(event.id.int, None)

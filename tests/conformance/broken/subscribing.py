@@ -1,0 +1,155 @@
+"""Stores whose subscribers miss, repeat, stall or hoard events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import replace
+
+from harness.store import Position
+from harness.stores.in_process import category_of
+from harness.stores.memory import MemoryStore
+
+from .machine import Served
+
+
+class HasAGapBetweenCatchUpAndLive(MemoryStore):
+    """Reads to the head, and then listens for what comes behind a head that has moved on."""
+
+    async def subscribe(self, *, after=None, category=None):
+        last = after
+        async for event in self.read_all(after=after):
+            last = event.position
+            if category is None or category_of(event.stream) == category:
+                yield event
+        await asyncio.sleep(0.02)
+        last = Position((len(self._log) - 1,)) if len(self._log) > 60 else last
+        async for event in super().subscribe(after=last, category=category):
+            yield event
+
+
+class ResumesAtItsCheckpoint(MemoryStore):
+    """The event of the checkpoint comes again."""
+
+    def subscribe(self, *, after=None, category=None):
+        if after is not None and after != Position.NOW:
+            after = Position((after[0] - 1,)) if after[0] > 0 else None
+        return super().subscribe(after=after, category=category)
+
+
+class SavesCheckpointsBeforeTheHandler(MemoryStore):
+    """The checkpoint moves on when an event is handed over."""
+
+    async def subscribe(self, *, after=None, category=None):
+        async for event in super().subscribe(after=after, category=category):
+            self._log.checkpoints[event.stream] = event.position
+            yield event
+
+
+class MovesCheckpointsOn(MemoryStore):
+    """Saved is where the log ends, not where the handler is."""
+
+    async def load_checkpoint(self, subscriber):
+        saved = await super().load_checkpoint(subscriber)
+        return saved and Position((saved[0] + 1,))
+
+
+class WakesLate(MemoryStore):
+    """A slow poll, sold as push."""
+
+    async def subscribe(self, *, after=None, category=None):
+        while True:
+            async for event in self.read_all(after=after):
+                after = event.position
+                if category is None or category_of(event.stream) == category:
+                    yield event
+            await asyncio.sleep(1.8)
+
+
+class HoardsForSlowConsumers(MemoryStore):
+    """A task reads on, whether or not anybody takes what it has read."""
+
+    async def subscribe(self, *, after=None, category=None):
+        read, more = deque(), asyncio.Event()
+
+        async def read_on():
+            async for event in super(HoardsForSlowConsumers, self).subscribe(
+                after=after, category=category
+            ):
+                read.append(replace(event))
+                more.set()
+
+        reading = asyncio.create_task(read_on())
+        try:
+            while True:
+                while read:
+                    yield read.popleft()
+                more.clear()
+                await more.wait()
+        finally:
+            reading.cancel()
+
+
+class DropsWhatSlowConsumersDontTake(MemoryStore):
+    """After half a second, the oldest thousand are dropped."""
+
+    async def subscribe(self, *, after=None, category=None):
+        handed = time.monotonic()
+        skip = 0
+        async for event in super().subscribe(after=after, category=category):
+            if time.monotonic() - handed > 0.4 and len(self._log) - event.position[0] > 1_500:
+                skip = 1_000
+            handed = time.monotonic()
+            if skip:
+                skip -= 1
+                continue
+            yield event
+
+
+class GoesDeafAfterARestart(Served):
+    """The subscription neither ends nor goes on."""
+
+    async def subscribe(self, *, after=None, category=None):
+        restarts = self.machine.restarts
+        async for event in MemoryStore.subscribe(self, after=after, category=category):
+            if self.machine.restarts != restarts:
+                await asyncio.Event().wait()
+            yield event
+
+
+class SharesOneCursor(MemoryStore):
+    """What one subscriber of a stream got, the others do not get."""
+
+    taken: set = set()  # noqa: RUF012 - shared, that is the fault
+
+    async def subscribe(self, *, after=None, category=None):
+        async for event in super().subscribe(after=after, category=category):
+            if after is None and event.id in self.taken and event.stream.startswith("order38"):
+                continue
+            self.taken.add(event.id)
+            yield event
+
+
+class TakesPrefixesForCategories(MemoryStore):
+    """LIKE 'shop%'."""
+
+    async def subscribe(self, *, after=None, category=None):
+        async for event in super().subscribe(after=after):
+            if event.stream.startswith(category or ""):
+                yield event
+
+
+class StopsSilentlyAfterAnError(MemoryStore):
+    """The first subscription that gets so far dies, and nobody says so."""
+
+    died = False
+
+    async def subscribe(self, *, after=None, category=None):
+        handed = 0
+        async for event in super().subscribe(after=after, category=category):
+            yield event
+            handed += event.stream.startswith("order31")
+            if handed == 70 and not self.died:
+                type(self).died = True
+                await asyncio.Event().wait()

@@ -1,0 +1,73 @@
+"""Each broken store is caught by the check that is named for its fault, and by nothing unrelated.
+
+The table says which check must fail, and which may besides because they rest on the same promise.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.conformance import Verdict
+from harness.stores.memory import MemoryStore
+
+from .broken import keeping as k
+from .broken import retrying as r
+from .broken import subscribing as s
+from .broken.machine import Served
+from .catching import failing, found_in
+
+OUT_OF_REACH = {9, 11, 12, 13, 26, 37, 48}
+"""For a store without transactions to hold open, and without a server."""
+
+FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
+    r.WritesRetriesAgain: (24, {25, 27, 28, 29, 30, 49}),
+    r.ForgetsOldIds: (25, {4, 27, 28, 29, 30}),
+    r.ForgetsIdsAtARestart: (26, set()),
+    r.ForgetsIdsUnderAny: (27, {4, 28, 29, 30}),
+    r.WritesTheRestOfAPartlyKnownBatch: (28, {4}),
+    r.ReplacesKnownEvents: (29, set()),
+    r.AcknowledgesIdsOfOtherStreams: (30, set()),
+    r.TellsRetriesTheHead: (25, {27}),
+    r.WritesTwiceWhenTheAnswerIsLost: (49, set()),
+    s.HasAGapBetweenCatchUpAndLive: (31, {32, 33, 34, 35, 36, 37, 38, 39}),
+    s.ResumesAtItsCheckpoint: (32, {31, 33, 37}),
+    s.SavesCheckpointsBeforeTheHandler: (33, {34}),
+    s.MovesCheckpointsOn: (34, {33}),
+    s.WakesLate: (35, set()),
+    s.HoardsForSlowConsumers: (36, set()),
+    s.DropsWhatSlowConsumersDontTake: (36, set()),
+    s.GoesDeafAfterARestart: (37, set()),
+    s.SharesOneCursor: (38, set()),
+    s.TakesPrefixesForCategories: (39, set()),
+    s.StopsSilentlyAfterAnError: (31, set()),
+    k.ExecutesStreamNames: (40, set()),
+    k.EndsAtNul: (41, set()),
+    k.ReencodesJson: (42, {3, 29}),
+    k.KeepsLocalTime: (43, {3}),
+    k.DropsMetadata: (44, set()),
+    k.RefusesLargeEventsByAnyError: (45, set()),
+    k.CutsBatches: (46, set()),
+    k.KeepsAnySnapshot: (47, set()),
+    k.FindsEveryStream: (50, {6}),
+    k.AcknowledgesBeforeItIsDurable: (48, {49}),
+}
+
+
+@pytest.mark.parametrize("store", FAULTS, ids=lambda store: store.__name__)
+async def test_it_is_caught_by_the_check_named_for_it_and_by_nothing_unrelated(store):
+    number, related = FAULTS[store]
+    found = await found_in(store)
+    told = {each: found[each].why for each in failing(found)}
+    assert number in told
+    assert set(told) <= {number, *related}, told
+    assert found[number].evidence, "a failure leaves evidence"
+
+
+@pytest.mark.parametrize("store", [MemoryStore, Served])
+async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
+    found = await found_in(store)
+    assert {number: found[number].why for number in failing(found)} == {}
+    reached = {number for number, each in found.items() if each.verdict is Verdict.HOLDS}
+    assert reached >= set(found) - OUT_OF_REACH
+    if store is Served:
+        assert reached >= {26, 37, 48, 49}
