@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.compare.comparing import Comparison, Row, compare
+from harness.compare.fingerprint import fingerprint
 from harness.compare.margins import parse_margins
 from harness.compare.metrics import COUNTED, METRICS, TIMED, Metric, named
 from harness.compare.noise import Noise, noise
@@ -21,6 +22,7 @@ __all__ = [
     "Side",
     "Verdict",
     "compare",
+    "fingerprint",
     "named",
     "noise",
     "parse_margins",

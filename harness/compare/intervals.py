@@ -72,5 +72,20 @@ def pairs_needed(spread: float, level: float, margin_log: float) -> int | None:
     return None
 
 
+def pairs_to_decide(mean: float, spread: float, level: float, margin_log: float) -> int | None:
+    """So many pairs decide, four times out of five, if mean and deviation stay as they are.
+
+    `None` beyond `PAIRS_MAX`: an effect of about the margin is neither a change nor none.
+    """
+    beyond = abs(mean) > margin_log
+    room = abs(mean) if beyond else margin_log - abs(mean)
+    for pairs in range(max(2, pairs_for(level) if beyond else 2), PAIRS_MAX + 1):
+        first = _quantile(1 - level / 2 if beyond else 1 - ALPHA, pairs)
+        then = _quantile(POWER if beyond else (1 + POWER) / 2, pairs)
+        if (first + then) * spread / np.sqrt(pairs) <= room:
+            return pairs
+    return None
+
+
 def _quantile(share: float, pairs: int) -> float:
     return float(stats.t.ppf(share, pairs - 1))

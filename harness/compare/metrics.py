@@ -63,20 +63,20 @@ TIMED = (
     Metric("throughput", "throughput", "1/s", "timed", "higher", 0.05, _throughput),
     Metric("p50", "p50", "ns", "timed", "lower", 0.10, _p50),
     Metric(
-        "cpu", "server CPU an event", "µs", "timed", "lower", 0.10,
+        "cpu", "server CPU/event", "µs", "timed", "lower", 0.10,
         _column("server_cpu_per_event_us"), gated=False,
     ),
 )  # fmt: skip
 """Samples of something that varies: many interleaved pairs, wide margins."""
 
 COUNTED = (
-    _counted("wal", "log bytes an event", "bytes", 0.02, "log_bytes_per_event"),
-    _counted("disk", "data bytes an event", "bytes", 0.05, "data_bytes_per_event"),
-    _counted("commits", "commits an event", "count", 0.01, "commits_per_event"),
-    _counted("trips", "round trips an event", "count", 0.01, "round_trips_per_event"),
-    _counted("units", "write units an event", "units", 0.01, "write_units_per_event"),
-    _counted("read-units", "read units an event", "units", 0.01, "read_units_per_event"),
-    _counted("rule-units", "write units by rule", "units", 0.01, "write_units_by_rule_per_event"),
+    _counted("wal", "log bytes/event", "bytes", 0.02, "log_bytes_per_event"),
+    _counted("disk", "data bytes/event", "bytes", 0.05, "data_bytes_per_event"),
+    _counted("commits", "commits/event", "count", 0.01, "commits_per_event"),
+    _counted("trips", "round trips/event", "count", 0.01, "round_trips_per_event"),
+    _counted("units", "write units/event", "units", 0.01, "write_units_per_event"),
+    _counted("read-units", "read units/event", "units", 0.01, "read_units_per_event"),
+    _counted("rule-units", "units by rule/event", "units", 0.01, "write_units_by_rule_per_event"),
 )
 """Counts: two trials of the same design agree within the margin, whoever else uses the machine."""
 

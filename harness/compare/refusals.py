@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.compare.fingerprint import fingerprint
 from harness.errors import BadInput, Refused
 from harness.summary import listed, merged, run_flags
 
@@ -75,11 +76,12 @@ def _refuse_forged(side: Side) -> None:
 
 
 def _refuse_invalid(side: Side) -> None:
-    wrong = side.trials[~side.trials["valid"]]
+    wrong = side.trials[~side.trials["valid"] | (side.trials["ok"] == 0)]
     if not len(wrong):
         return
     first = wrong.iloc[0]
-    why = first["first_violation"] or first["message"] or first["status"]
+    nothing = "" if first["ok"] else "nothing ended well"
+    why = first["first_violation"] or first["message"] or nothing or first["status"]
     told = f"{len(wrong)} of {len(side.trials)} trials are not valid"
     raise Refused(f"{side.name}: {told}: {first['trial_id']}: {why}")
 
@@ -127,7 +129,5 @@ def _of_trials(base: Side, candidate: Side) -> list[str]:
     return found
 
 
-def _machine(side: Side) -> tuple[object, ...]:
-    facts = side.manifest.get("environment", {})
-    cpu = facts.get("cpu", {})
-    return cpu.get("model"), cpu.get("cores"), facts.get("memory_bytes"), facts.get("kernel")
+def _machine(side: Side) -> str:
+    return fingerprint(side.manifest.get("environment", {}))

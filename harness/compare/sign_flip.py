@@ -33,7 +33,8 @@ def sign_flip(logs: Values) -> float:
     left, right = _sums(values[:half]), np.sort(_sums(values[half:]))
     beyond = len(right) - np.searchsorted(right, least - left, side="left")
     below = np.searchsorted(right, -least - left, side="right")
-    return min(1.0, float((beyond + below).sum()) / 2 ** len(values))
+    swaps = int((beyond + below).sum())
+    return min(1.0, swaps / float(2 ** len(values)))
 
 
 def least_p(pairs: int) -> float:

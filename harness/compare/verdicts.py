@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.compare.intervals import ALPHA, least_effect, pairs_needed, t_interval
+from harness.compare.intervals import ALPHA, least_effect, pairs_to_decide, t_interval
 from harness.compare.metrics import Metric, Values
 
 
@@ -37,7 +37,7 @@ class Finding:
     least_effect: float | None = None
     """A share: what these pairs would have shown four times out of five. Inconclusive only."""
     more_pairs: int | None = None
-    """Beyond those there are; none where over a thousand would not do. Inconclusive only."""
+    """Beyond those there are, if mean and spread stay; none for over a thousand. Inconclusive."""
 
 
 def timed(
@@ -102,7 +102,8 @@ def _inside(metric: Metric, interval: tuple[float, float]) -> bool:
 def _more(metric: Metric, logs: Values, level: float) -> int | None:
     if len(logs) < 2:  # noqa: PLR2004 — one pair has no spread
         return None
-    needed = pairs_needed(float(np.std(logs, ddof=1)), level, metric.margin_log)
+    mean, spread = float(np.mean(logs)), float(np.std(logs, ddof=1))
+    needed = pairs_to_decide(mean, spread, level, metric.margin_log)
     return None if needed is None else max(1, needed - len(logs))
 
 
