@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json as json_
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -82,7 +81,12 @@ def ab(wanted: Wanted, *, base: str, candidate: str) -> None:
 
 def scenario_of(wanted: Wanted, base: str, candidate: str) -> Scenario:
     """The pairs of two stores, which must be of one durability class as far as can be known."""
-    scenario = paired(wanted.loaded(base, "--base"), wanted.loaded(candidate, "--candidate"))
+    sides = wanted.loaded(base, "--base"), wanted.loaded(candidate, "--candidate")
+    for flag, side in zip(("--base", "--candidate"), sides, strict=True):
+        keys = {trial.store.key for trial in side.trials}
+        if len(keys) != 1:
+            raise BadInput(f"{flag}: expected one store; got {', '.join(sorted(keys))}")
+    scenario = paired(*sides)
     if not wanted.mixed:
         _refuse_other_durability(scenario)
     return scenario
@@ -90,6 +94,20 @@ def scenario_of(wanted: Wanted, base: str, candidate: str) -> Scenario:
 
 def run_pairs(wanted: Wanted, scenario: Scenario) -> Path:
     """Run them; the folder. Raises `Refused` where a side has no trial."""
+    result = _run(wanted, scenario)
+    sides = {str(row["side"]) for row in result.rows}
+    if sides != {"base", "candidate"}:
+        told_ = " and ".join(sorted(sides)) or "nothing"
+        raise Refused(f"{result.folder}: only {told_} could be run")
+    return result.folder
+
+
+def run_pairs_of_one(wanted: Wanted, scenario: Scenario) -> Path:
+    """Run the candidate's half alone, where the other was run before; the folder."""
+    return _run(wanted, scenario).folder
+
+
+def _run(wanted: Wanted, scenario: Scenario) -> runner.Result:
     request = runner.Request(
         scenario=scenario,
         catalogue=catalogue(),
@@ -98,12 +116,7 @@ def run_pairs(wanted: Wanted, scenario: Scenario) -> Path:
         keep_samples=False,
         command=command_line(),
     )
-    result = carry_out(request, wanted.console)
-    sides = {str(row["side"]) for row in result.rows}
-    if sides != {"base", "candidate"}:
-        told_ = " and ".join(sorted(sides)) or "nothing"
-        raise Refused(f"{result.folder}: only {told_} could be run")
-    return result.folder
+    return carry_out(request, wanted.console)
 
 
 def decided(wanted: Wanted, folder: Path) -> Held:
@@ -143,8 +156,3 @@ def _refuse_other_durability(scenario: Scenario) -> None:
         told_ = f"{found['base']} against {found['candidate']}"
         hint = "--allow-mixed-durability compares them, labelled"
         raise Refused(f"not the same durability class: {told_}; {hint}")
-
-
-def with_pairs(wanted: Wanted, pairs: Sequence[int], most: int) -> Wanted:
-    """With as many pairs as the neediest metric asks for, and no more than `most`."""
-    return replace(wanted, pairs=min(most, max([wanted.pairs, *pairs])))

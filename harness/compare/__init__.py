@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness.compare.comparing import Comparison, Row, compare
 from harness.compare.fingerprint import fingerprint
+from harness.compare.intervals import pairs_needed
 from harness.compare.margins import parse_margins
 from harness.compare.metrics import COUNTED, METRICS, TIMED, Metric, named
-from harness.compare.noise import Noise, noise
+from harness.compare.noise import Noise, floor_of, noise
 from harness.compare.refusals import Side, refuse, warnings
 from harness.compare.verdicts import Finding, Verdict
 
@@ -23,8 +24,10 @@ __all__ = [
     "Verdict",
     "compare",
     "fingerprint",
+    "floor_of",
     "named",
     "noise",
+    "pairs_needed",
     "parse_margins",
     "refuse",
     "warnings",

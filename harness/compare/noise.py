@@ -79,6 +79,16 @@ def noise(
     return Noise(gate_pairs, tuple(_worst(rows, gate_pairs).values()), gates, alarms)
 
 
+def floor_of(metric: Metric, spread: float, furthest: float, pairs: int) -> float:
+    """The least margin, a share, within which identical code can be called equivalent.
+
+    A timed one needs room for the two one-sided tests, a counted one for each pair.
+    """
+    if metric.kind == "counted":
+        return furthest
+    return float(np.expm1(stats.t.ppf(1 - ALPHA, pairs - 1) * spread / np.sqrt(pairs)))
+
+
 def _worst(rows: Sequence[tuple[Metric, Values]], gate_pairs: int) -> Mapping[str, Floor]:
     timed = sum(metric.kind == "timed" for metric, _ in rows)
     worst: dict[str, Floor] = {}
@@ -90,16 +100,14 @@ def _worst(rows: Sequence[tuple[Metric, Values]], gate_pairs: int) -> Mapping[st
 
 
 def _floor(metric: Metric, logs: Values, gate_pairs: int, level: float) -> Floor:
-    """A timed margin must have room for the two one-sided tests; a counted one for each pair."""
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else float("nan")
-    furthest = float(np.abs(logs).max())
-    reach = stats.t.ppf(1 - ALPHA, gate_pairs - 1) * spread / np.sqrt(gate_pairs)
+    furthest = float(np.expm1(np.abs(logs).max()))
     return Floor(
         metric=metric,
         pairs=len(logs),
         spread=spread,
-        furthest=float(np.expm1(furthest)),
-        floor=float(np.expm1(reach if metric.kind == "timed" else furthest)),
+        furthest=furthest,
+        floor=floor_of(metric, spread, furthest, gate_pairs),
         pairs_for_margin=pairs_needed(spread, level, metric.margin_log)
         if metric.kind == "timed"
         else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,9 @@ from harness.runner.checkouts import Checkout
 class Gathering:
     """A run folder to which finished halves of pairs are added; on disk as soon as they are."""
 
-    def __init__(self, out: Path, name: str, *, command: str, sides: Mapping[str, Checkout]):
+    def __init__(
+        self, out: Path, name: str, *, command: str, sides: Mapping[str, Checkout]
+    ) -> None:
         self.folder = RunFolder.create(out, name)
         self._sides = sides
         self._manifest: dict[str, Any] = {
@@ -42,9 +45,11 @@ class Gathering:
         return rows
 
     def finish(self, status: str, pairs: int) -> Path:
-        """Give the folder its name; where it is."""
-        if "scenario" in self._manifest:
-            self._manifest["scenario"]["repetitions"] = pairs
+        """Give the folder its name; where it is. One without a single trial is removed."""
+        if not self._number:
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+            return self.folder.path
+        self._manifest["scenario"]["repetitions"] = pairs
         self._manifest["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._manifest |= {"status": status, "flags": list(self._flags)}
         self.folder.write_manifest(self._manifest)

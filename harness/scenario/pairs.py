@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.errors import BadInput
 from harness.scenario.types import Scenario, Trial
 
 
 def paired(base: Scenario, candidate: Scenario) -> Scenario:
-    """The trials of both, side by side; each has one store and the same points and repetitions.
+    """The trials of both, side by side; they have the same points and repetitions.
 
-    In every other pair the candidate goes first, so that a machine which slows down for a while
-    slows both sides down. Raises `BadInput`.
+    Each store of the base is paired with the candidate's at the same place. In every other pair
+    the candidate goes first, so that a machine which slows down for a while slows both sides down.
     """
-    for side, scenario in (("--base", base), ("--candidate", candidate)):
-        keys = {trial.store.key for trial in scenario.trials}
-        if len(keys) != 1:
-            raise BadInput(f"{side}: expected one store; got {', '.join(sorted(keys))}")
     trials = tuple(
         replace(trial, number=number)
         for number, trial in enumerate(_interleaved(base, candidate), start=1)
