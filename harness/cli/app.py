@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import deciding_app
+from harness.cli import deciding_app, history_app
 
 app = typer.Typer(
     name="eslab",
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(deciding_app.app)
+app.add_typer(history_app.app, name="history")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")]
 Run = Annotated[Path, typer.Argument(help="A run folder, results/<run>.")]

@@ -43,11 +43,11 @@ def told(found: Comparison, warnings: Sequence[str]) -> dict[str, Any]:
 
 def _table(rows: Sequence[Row]) -> Table:
     """At most 80 columns wide."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for name in ("base", "candidate", "change", "between", "pairs"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in rows:
         finding = row.finding
         table.add_row(

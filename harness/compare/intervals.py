@@ -33,12 +33,12 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[tuple[float, b
     """For each p value the level at which Holm holds it, and whether it is significant.
 
     The smallest is held to alpha/m, the next to alpha/(m − 1) …; after the first that is not
-    significant none is.
+    significant none is, and the level stays what it was there.
     """
     found: list[tuple[float, bool]] = [(alpha, False)] * len(p_values)
-    going = True
+    going, level = True, alpha
     for rank, place in enumerate(np.argsort(p_values, kind="stable")):
-        level = alpha / (len(p_values) - rank)
+        level = alpha / (len(p_values) - rank) if going else level
         going = going and p_values[place] <= level
         found[place] = (level, going)
     return found
