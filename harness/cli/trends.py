@@ -94,4 +94,5 @@ def _told(change: Change) -> str:
     about = f"{change.key}, {change.scenario}, {change.load_label}"
     before, after = (_value(change.metric, value) for value in (change.before, change.after))
     size = words.change(change.ratio)
-    return f"{change.time[:16].replace('T', ' ')} {change.commit[:_COMMIT]} {about}: {label} {size}: {before} to {after}"
+    when = f"{change.time[:16].replace('T', ' ')} {change.commit[:_COMMIT]}"
+    return f"{when} {about}: {label} {size}: {before} to {after}"
