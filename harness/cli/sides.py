@@ -108,11 +108,18 @@ def _name(key: str, other_key: str) -> str:
 def _named(text: str) -> _Named:
     """The longest beginning that is a folder is the run; what follows its colon is the store."""
     if Path(text).is_dir() or ":" not in text:
-        return _Named(text, results.load(text), "")
+        return _Named(text, _loaded(text), "")
     places = [place for place, sign in enumerate(text) if sign == ":"]
     for place in places:
         if Path(text[:place]).is_dir():
             store = text[place + 1 :]
             parse_store_name(store)
-            return _Named(text, results.load(text[:place]), store)
+            return _Named(text, _loaded(text[:place]), store)
     raise BadInput(f"{text}: not a run folder; expected RUN or RUN:store")
+
+
+def _loaded(folder: str) -> results.Run:
+    run = results.load(folder)
+    if not len(run.trials):
+        raise BadInput(f"{folder}: no trials to compare; the run was cut off before its first")
+    return run
