@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from harness.compare.metrics import Values
@@ -63,13 +65,10 @@ def pairs_needed(spread: float, level: float, margin_log: float) -> int | None:
     Four times out of five each: a change as large as the margin is significant, and no change
     is equivalent. `None` beyond `PAIRS_MAX`.
     """
-    for pairs in range(max(2, pairs_for(level)), PAIRS_MAX + 1):
-        error = spread / np.sqrt(pairs)
-        shows = _quantile(1 - level / 2, pairs) + _quantile(POWER, pairs)
-        equals = _quantile(1 - ALPHA, pairs) + _quantile((1 + POWER) / 2, pairs)
-        if max(shows, equals) * error <= margin_log:
-            return pairs
-    return None
+    pairs = np.arange(max(2, pairs_for(level)), PAIRS_MAX + 1)
+    shows = _quantiles(1 - level / 2, pairs) + _quantiles(POWER, pairs)
+    equals = _quantiles(1 - ALPHA, pairs) + _quantiles((1 + POWER) / 2, pairs)
+    return _first(pairs, np.maximum(shows, equals) * spread / np.sqrt(pairs) <= margin_log)
 
 
 def pairs_to_decide(mean: float, spread: float, level: float, margin_log: float) -> int | None:
@@ -79,13 +78,20 @@ def pairs_to_decide(mean: float, spread: float, level: float, margin_log: float)
     """
     beyond = abs(mean) > margin_log
     room = abs(mean) if beyond else margin_log - abs(mean)
-    for pairs in range(max(2, pairs_for(level) if beyond else 2), PAIRS_MAX + 1):
-        first = _quantile(1 - level / 2 if beyond else 1 - ALPHA, pairs)
-        then = _quantile(POWER if beyond else (1 + POWER) / 2, pairs)
-        if (first + then) * spread / np.sqrt(pairs) <= room:
-            return pairs
-    return None
+    pairs = np.arange(max(2, pairs_for(level)) if beyond else 2, PAIRS_MAX + 1)
+    first = _quantiles(1 - level / 2 if beyond else 1 - ALPHA, pairs)
+    then = _quantiles(POWER if beyond else (1 + POWER) / 2, pairs)
+    return _first(pairs, (first + then) * spread / np.sqrt(pairs) <= room)
 
 
+def _first(pairs: NDArray[np.int64], enough: NDArray[np.bool_]) -> int | None:
+    return int(pairs[enough][0]) if enough.any() else None
+
+
+@cache
 def _quantile(share: float, pairs: int) -> float:
     return float(stats.t.ppf(share, pairs - 1))
+
+
+def _quantiles(share: float, pairs: NDArray[np.int64]) -> Values:
+    return np.asarray(stats.t.ppf(share, pairs - 1))

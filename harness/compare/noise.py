@@ -123,17 +123,15 @@ def _alarms(
     signs = rng.choice((-1.0, 1.0), len(chosen))
     drawn = [(metric, logs[chosen] * signs) for metric, logs in rows]
     timed = [(metric, logs) for metric, logs in drawn if metric.kind == "timed"]
-    p_values = [sign_flip(logs) for _, logs in timed]
+    held = holm([sign_flip(logs) for _, logs in timed])
     found = [
-        verdicts.timed(metric, logs, p_value=p, level=level, significant=significant)
-        for (metric, logs), p, (level, significant) in zip(
-            timed, p_values, holm(p_values), strict=True
-        )
+        verdicts.timed_verdict(metric, logs, level=level, significant=significant)
+        for (metric, logs), (level, significant) in zip(timed, held, strict=True)
         if metric.gated
     ]
     found += [
-        verdicts.counted(metric, logs)
+        verdicts.counted(metric, logs).verdict
         for metric, logs in drawn
         if metric.kind == "counted" and metric.gated
     ]
-    return any(finding.verdict == Verdict.REGRESSED for finding in found)
+    return Verdict.REGRESSED in found

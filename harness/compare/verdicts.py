@@ -43,24 +43,14 @@ class Finding:
 def timed(
     metric: Metric, logs: Values, *, p_value: float, level: float, significant: bool
 ) -> Finding:
-    """A sample's verdict, at the level and with the significance that Holm gave it.
-
-    A change must be significant, its interval must leave zero out, and the estimate must be
-    beyond the margin. Equivalent: two one-sided tests, so the 90 % interval inside the margin.
-    """
-    mean = float(np.mean(logs))
+    """A sample's finding, at the level and with the significance that Holm gave it."""
     low, high = t_interval(logs, level)
-    changed = significant and not low <= 0 <= high and abs(mean) > metric.margin_log
-    verdict = Verdict.INCONCLUSIVE
-    if changed:
-        verdict = _direction(metric, mean)
-    elif _inside(metric, t_interval(logs, 2 * ALPHA)):
-        verdict = Verdict.EQUIVALENT
+    verdict = timed_verdict(metric, logs, level=level, significant=significant)
     undecided = verdict == Verdict.INCONCLUSIVE
     return Finding(
         verdict=verdict,
         pairs=len(logs),
-        ratio=float(np.exp(mean)),
+        ratio=float(np.exp(np.mean(logs))),
         low=_ratio(low),
         high=_ratio(high),
         confidence=1 - level,
@@ -68,6 +58,19 @@ def timed(
         least_effect=_share(least_effect(logs, level, metric.margin_log)) if undecided else None,
         more_pairs=_more(metric, logs, level) if undecided else None,
     )
+
+
+def timed_verdict(metric: Metric, logs: Values, *, level: float, significant: bool) -> Verdict:
+    """A change must be significant, its interval leave zero out, its estimate be past the margin.
+
+    Equivalent: two one-sided tests, which is the 90 % interval inside the margin.
+    """
+    mean = float(np.mean(logs))
+    low, high = t_interval(logs, level)
+    if significant and not low <= 0 <= high and abs(mean) > metric.margin_log:
+        return _direction(metric, mean)
+    inside = _inside(metric, t_interval(logs, 2 * ALPHA))
+    return Verdict.EQUIVALENT if inside else Verdict.INCONCLUSIVE
 
 
 def counted(metric: Metric, logs: Values) -> Finding:
