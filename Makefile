@@ -32,8 +32,8 @@ images: ## Build their images from Debian and Maven packages, where none can be 
 report: setup ## Write report.html of the newest run again
 	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"
 
-test: setup-dev ## Run every test; the end lists what was not run and why
-	$(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
+	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
 
 check: setup-dev ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -51,7 +51,7 @@ lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh
 
 clean: ## Remove the environment and caches; results stay
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .otava build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -66,4 +66,10 @@ $(BIN)/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
 
 $(BIN)/.dev: requirements/dev.txt $(BIN)/.bench
 	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Change points come from Apache Otava, which pins other libraries than the lab: it lives apart.
+.otava/.made: requirements/otava.txt
+	$(PYTHON) -m venv .otava
+	.otava/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/otava.txt
 	@touch $@
