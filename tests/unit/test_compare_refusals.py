@@ -237,7 +237,7 @@ def test_a_run_of_pairs_has_both_sides_inside(run, tmp_path):
 
 
 def test_stores_of_a_run_of_pairs_are_paired_with_themselves_in_whatever_order(tmp_path):
-    folder = rewritten(another(tmp_path), side=lambda old: ["base", "candidate"] + ["", ""])
+    folder = rewritten(another(tmp_path), side=lambda old: ["base", "candidate", "", ""])
     path = folder / "trials.parquet"
     once = pq.read_table(path).slice(0, 2)
     turned = once.set_column(once.schema.get_field_index("side"), once.schema.field("side"),
