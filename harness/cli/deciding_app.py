@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.extras import require_statistics
+
 app = typer.Typer(rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")]
@@ -43,6 +45,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Hold two runs, two stores of one run, or the pairs inside a run against each other."""
+    require_statistics()
     from harness.cli import comparing
 
     comparing.compare(
@@ -72,6 +75,7 @@ def ab(
     json: Json = False,
 ) -> None:
     """Run pairs of two stores or two checkouts, interleaved, and say what they show."""
+    require_statistics()
     from harness.cli import deciding
     from harness.cli.pairs import Wanted
 
@@ -112,6 +116,7 @@ def gate(
     json: Json = False,
 ) -> None:
     """Exit 1 if the candidate regressed against a stored run or another commit."""
+    require_statistics()
     from harness.cli import deciding, gating
     from harness.cli.pairs import Wanted
 
@@ -144,6 +149,7 @@ def aa(
     json: Json = False,
 ) -> None:
     """Run the same thing twice: what can be told apart on this machine, and what can't."""
+    require_statistics()
     from harness.cli import aa as aa_
     from harness.cli.pairs import Wanted
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.extras import require_statistics
+
 app = typer.Typer(
     help="An append-only CSV of runs: add one, show it, find where it changed.",
     no_args_is_help=True,
@@ -25,6 +27,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a run's medians, a row a store and point."""
+    require_statistics()
     from harness.cli import trends
 
     trends.add(run, file, json=json)
@@ -37,6 +40,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show the series, oldest first."""
+    require_statistics()
     from harness.cli import trends
 
     trends.show(file, key, json=json)
@@ -49,6 +53,7 @@ def changes(
     json: Json = False,
 ) -> None:
     """Find where a series changed for good. An alert; it fails nothing."""
+    require_statistics()
     from harness.cli import trends
 
     trends.changes(file, least, json=json)

@@ -41,7 +41,7 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[tuple[float, b
     going, level = True, alpha
     for rank, place in enumerate(np.argsort(p_values, kind="stable")):
         level = alpha / (len(p_values) - rank) if going else level
-        going = going and p_values[place] <= level
+        going = p_values[place] <= level
         found[place] = (level, going)
     return found
 

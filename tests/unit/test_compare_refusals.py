@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from harness import results
+from harness.cli import extras
 from harness.cli.comparing import compare
 from harness.cli.sides import of_pairs, subjects
 from harness.compare import Side, fingerprint, refuse, warnings
-from harness.errors import BadInput, LabError, Refused
+from harness.errors import BadInput, LabError, MissingExtra, Refused
 from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, made_run
 
 SMALL = Made((SQLITE, POSTGRES), repetitions=2, operations=500, keep_samples=False)
@@ -232,6 +234,22 @@ def test_a_run_of_pairs_has_both_sides_inside(run, tmp_path):
     (found,) = of_pairs(folder)
     assert found.name == "sqlite → postgres"
     assert found.interleaved
+
+
+def test_stores_of_a_run_of_pairs_are_paired_with_themselves_in_whatever_order(tmp_path):
+    folder = rewritten(another(tmp_path), side=lambda old: ["base", "candidate", "", ""])
+    path = folder / "trials.parquet"
+    once = pq.read_table(path).slice(0, 2)
+    turned = once.set_column(once.schema.get_field_index("side"), once.schema.field("side"),
+                             [["candidate", "base"]])  # fmt: skip
+    pq.write_table(pa.concat_tables([once, turned]), path)
+    assert [each.name for each in of_pairs(folder)] == ["sqlite", "postgres"]
+
+
+def test_without_scipy_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "scipy" else name)
+    with pytest.raises(MissingExtra, match=r"comparing needs scipy; pip install 'eventstore-lab"):
+        extras.require_statistics()
 
 
 def test_refused_and_bad_input_are_told_apart(run):
