@@ -76,6 +76,23 @@ def report(folder: Run, json: Json = False) -> None:
     showing.report(folder, json=json)
 
 
+@app.command()
+def export(
+    folder: Run,
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="csv, json, bmf, gha, gha-smaller, hlog or markdown."),
+    ] = "json",
+    out: Annotated[Path | None, typer.Option(help="A new file instead of the terminal.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Write a run in a format that other tools read."""
+    from harness.cli import exporting, showing
+
+    showing.require_notebooks()
+    exporting.to(folder, "json" if json else format_, out=out)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="stores, workloads or scenarios; all if empty.")] = "",

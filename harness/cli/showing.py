@@ -24,7 +24,7 @@ _TITLE = ["durability", "load_label", "point_label"]
 
 def show(folder: Path, *, json: bool) -> None:
     """Print the ranking and the verdicts of a run."""
-    _require_notebooks()
+    require_notebooks()
     run = results.load(folder)
     if json:
         trials = json_.loads(run.trials.to_json(orient="records", date_format="iso"))
@@ -37,7 +37,7 @@ def show(folder: Path, *, json: bool) -> None:
 
 def report(folder: Path, *, json: bool) -> None:
     """Write the run's page and say where it is."""
-    _require_notebooks()
+    require_notebooks()
     from harness.report import write_report
 
     console = Console(stderr=True)
@@ -48,7 +48,7 @@ def report(folder: Path, *, json: bool) -> None:
 
 def print_ranking(folder: Path, console: Console) -> None:
     """A table a scenario point and durability class, best first, flags in plain words."""
-    _require_notebooks()
+    require_notebooks()
     from harness import summary
 
     trials = results.load(folder).trials
@@ -132,6 +132,7 @@ def _print_heading(manifest: dict[str, Any], console: Console) -> None:
         console.print(Text(f"! {flag}", style="yellow"))
 
 
-def _require_notebooks() -> None:
+def require_notebooks() -> None:
+    """Raises `MissingExtra` where there is no pandas."""
     if importlib.util.find_spec("pandas") is None:
         raise MissingExtra("tables need pandas; pip install 'eventstore-lab[notebooks]'")
