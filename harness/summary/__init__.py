@@ -18,6 +18,7 @@ from harness.summary.ranking import (
     ranking,
     unranked_reason,
 )
+from harness.summary.requirements import kept, requirements
 
 __all__ = [
     "COSTS",
@@ -34,6 +35,7 @@ __all__ = [
     "has_contention",
     "has_deliveries",
     "headlines",
+    "kept",
     "latency_curve",
     "latency_curves",
     "listed",
@@ -42,6 +44,7 @@ __all__ = [
     "percentiles",
     "ranking",
     "remarks",
+    "requirements",
     "run_flags",
     "stored_curve",
     "tail",
