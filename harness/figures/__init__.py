@@ -7,6 +7,9 @@ from harness.figures.contention import contention
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
 from harness.figures.latency import latency
+from harness.figures.over_time import over_time
+from harness.figures.scaling import scaling
+from harness.figures.searched import searched
 from harness.figures.tabled import (
     answers,
     conflicts,
@@ -39,7 +42,10 @@ __all__ = [
     "flags",
     "latency",
     "not_run",
+    "over_time",
     "rankings",
+    "scaling",
+    "searched",
     "settings",
     "surroundings",
     "throughput",

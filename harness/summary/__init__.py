@@ -10,6 +10,7 @@ from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
 from harness.summary.latency import SAMPLE_COLUMNS, latency_curve, stored_curve, tail, times_ns
+from harness.summary.over_time import has_rate_over_time, rate_over_time
 from harness.summary.ranking import (
     GROUP,
     POINT,
@@ -19,6 +20,8 @@ from harness.summary.ranking import (
     unranked_reason,
 )
 from harness.summary.requirements import kept, requirements
+from harness.summary.scaling import scaling, scaling_groups
+from harness.summary.searched import searched_rates
 
 __all__ = [
     "COSTS",
@@ -34,6 +37,7 @@ __all__ = [
     "geometric_mean",
     "has_contention",
     "has_deliveries",
+    "has_rate_over_time",
     "headlines",
     "kept",
     "latency_curve",
@@ -43,9 +47,13 @@ __all__ = [
     "overall",
     "percentiles",
     "ranking",
+    "rate_over_time",
     "remarks",
     "requirements",
     "run_flags",
+    "scaling",
+    "scaling_groups",
+    "searched_rates",
     "stored_curve",
     "tail",
     "times_ns",
