@@ -69,11 +69,17 @@ def show(folder: Run, json: Json = False) -> None:
 
 
 @app.command()
-def report(folder: Run, json: Json = False) -> None:
-    """Execute the notebooks on a run and write its self-contained report.html."""
+def report(
+    folder: Run,
+    notebooks: Annotated[
+        bool, typer.Option("--notebooks", help="Execute the notebooks into the run, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a run's page, report.html: the answer, what would change it, and the evidence."""
     from harness.cli import showing
 
-    showing.report(folder, json=json)
+    showing.report(folder, notebooks=notebooks, json=json)
 
 
 @app.command()

@@ -35,15 +35,18 @@ def show(folder: Path, *, json: bool) -> None:
     print_ranking(folder, console)
 
 
-def report(folder: Path, *, json: bool) -> None:
-    """Write the run's page and say where it is."""
+def report(folder: Path, *, notebooks: bool, json: bool) -> None:
+    """Write the run's page, execute its notebooks if asked to, and say where they are."""
     require_notebooks()
-    from harness.report import write_report
+    from harness.report import write_notebooks, write_report
 
     console = Console(stderr=True)
-    with console.status("executing the notebooks"):
-        page = write_report(folder)
-    print(json_.dumps({"report": str(page)}) if json else page)
+    with console.status("writing the page"):
+        made = {"report": str(write_report(folder))}
+    if notebooks:
+        with console.status("executing the notebooks"):
+            made["notebooks"] = str(write_notebooks(folder))
+    print(json_.dumps(made) if json else "\n".join(made.values()))
 
 
 def print_ranking(folder: Path, console: Console) -> None:

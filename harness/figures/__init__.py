@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from harness.figures.captions import About, about, caption
 from harness.figures.contention import contention
+from harness.figures.deciding import (
+    answer,
+    answer_tables,
+    changes,
+    declared,
+    facts,
+    matrix,
+    requirements,
+)
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
 from harness.figures.latency import latency
@@ -18,6 +27,7 @@ from harness.figures.tabled import (
     flags,
     not_run,
     rankings,
+    remarks,
     settings,
     surroundings,
     verdicts,
@@ -32,18 +42,26 @@ __all__ = [
     "Lines",
     "Table",
     "about",
+    "answer",
+    "answer_tables",
     "answers",
     "caption",
+    "changes",
     "conflicts",
     "contention",
     "contention_remark",
     "costs",
+    "declared",
     "delivery",
+    "facts",
     "flags",
     "latency",
+    "matrix",
     "not_run",
     "over_time",
     "rankings",
+    "remarks",
+    "requirements",
     "scaling",
     "searched",
     "settings",

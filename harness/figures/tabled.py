@@ -28,6 +28,11 @@ def answers(trials: pd.DataFrame) -> Lines:
     return Lines(told, empty="No trial of this run has a result.")
 
 
+def remarks(trials: pd.DataFrame) -> Lines:
+    """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
+    return Lines(summary.remarks(trials))
+
+
 def rankings(trials: pd.DataFrame) -> Iterator[Table]:
     """A table a point and durability class, best first. Never across classes."""
     ranked = summary.ranking(trials)

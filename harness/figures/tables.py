@@ -17,19 +17,28 @@ class Table:
     numbers: frozenset[str] = frozenset()
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th{self._class(head)}>{escape(head)}</th>" for head in self.heads)
-        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
+        heads = "".join(
+            f'<th role="columnheader" scope="col"{self._class(head)}>{escape(head)}</th>'
+            for head in self.heads
+        )
+        body = "".join(f'<tr role="row">{self._cells(row)}</tr>' for row in self.rows)
         title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
-        return f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        return (
+            f'<table role="table">{title}<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
+            f'<tbody role="rowgroup">{body}</tbody></table>'
+        )
 
     def __repr__(self) -> str:
         lines = [self.title, " | ".join(self.heads), *(" | ".join(row) for row in self.rows)]
         return "\n".join(filter(None, lines))
 
     def _cells(self, row: Sequence[str]) -> str:
-        """Each cell carries its head: a narrow page shows a row as a list of head and value."""
+        """Each cell carries its head: a narrow page shows a row as a list of head and value.
+
+        Such a page takes the display of a table away, and its meaning with it: roles keep it.
+        """
         return "".join(
-            f'<td{self._class(head)} data-head="{escape(head)}">{_breakable(cell)}</td>'
+            f'<td role="cell"{self._class(head)} data-head="{escape(head)}">{_breakable(cell)}</td>'
             for head, cell in zip(self.heads, row, strict=True)
         )
 

@@ -6,10 +6,13 @@ from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import latency_curves
+from harness.summary.decision import answer, candidates, changes
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
 from harness.summary.latency import SAMPLE_COLUMNS, latency_curve, stored_curve, tail, times_ns
+from harness.summary.leads import leads
+from harness.summary.matrix import matrix
 from harness.summary.over_time import has_rate_over_time, rate_over_time
 from harness.summary.ranking import (
     GROUP,
@@ -28,7 +31,10 @@ __all__ = [
     "GROUP",
     "POINT",
     "SAMPLE_COLUMNS",
+    "answer",
     "by_flag",
+    "candidates",
+    "changes",
     "contention",
     "contention_groups",
     "costs",
@@ -42,7 +48,9 @@ __all__ = [
     "kept",
     "latency_curve",
     "latency_curves",
+    "leads",
     "listed",
+    "matrix",
     "merged",
     "overall",
     "percentiles",
