@@ -11,6 +11,7 @@ from harness.figures.deciding import (
     declared,
     facts,
     matrix,
+    reasons,
     requirements,
 )
 from harness.figures.delivery import delivery
@@ -60,6 +61,7 @@ __all__ = [
     "not_run",
     "over_time",
     "rankings",
+    "reasons",
     "remarks",
     "requirements",
     "scaling",

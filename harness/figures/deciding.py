@@ -50,7 +50,18 @@ def answer_tables(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[
 
 
 def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
-    """A row a store and requirement, with the verdict and its reason."""
+    """Stores down, requirements across, a verdict each."""
+    judged = summary.requirements(trials, require)
+    verdicts = judged.pivot_table(
+        index="key", columns="requirement", values="status", aggfunc="first", sort=False
+    )
+    heads = ("store", *map(str, verdicts.columns))
+    rows = [(str(key), *(_MARKS[status] for status in row)) for key, row in verdicts.iterrows()]
+    return Table(heads, rows)
+
+
+def reasons(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
+    """A row a store and requirement: why the verdict is what it is."""
     judged = summary.requirements(trials, require)
     rows = [
         (key, requirement, _MARKS[status], reason)
@@ -98,12 +109,13 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     times = str(first["times"])
     same = (behind[summary.GROUP] == first[summary.GROUP]).all(axis=1)
     ratios = {str(row["key"]): _interval(row) for _, row in behind[same].iterrows()}
-    heads = ("rank", "store", "ops a second", "least – most", "of the best", "95 % interval",
+    heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
              f"{times} p50", f"{times} p99")  # fmt: skip
+    minor = frozenset({"rank", "least – most", f"{times} p50"})
     rows = [_row(row, ratios) for _, row in group.iterrows()]
     parts = (first["durability"] or "unknown durability", first["load_label"], first["point_label"])
     title = " · ".join(str(part) for part in parts if part)
-    return Table(heads, rows, title=title, numbers=frozenset(heads[2:]))
+    return Table(heads, rows, title=title, numbers=frozenset(heads[2:]), minor=minor)
 
 
 def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
@@ -113,17 +125,19 @@ def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
         f"{key} (not ranked: {row['reason']})" if row["reason"] else key,
         words.number(row["throughput_per_s"]),
         words.numbers(row["throughput_min_per_s"], row["throughput_max_per_s"]),
-        words.ratio(row["relative_to_best"]),
-        ratios.get(key, words.MISSING),
+        ratios.get(key) or words.ratio(row["relative_to_best"]),
         words.duration(row["p50_ns"]),
         words.duration(row["p99_ns"]),
     )
 
 
 def _interval(row: pd.Series) -> str:
+    """`0.46 × (0.35 – 0.58)`: mean over pairs; no interval where there is one pair."""
+    ratio = words.ratio(row["ratio"])
     if pd.isna(row["low"]):
-        return words.MISSING
-    return f"{words.ratio(row['low'])[:-2]} – {words.ratio(row['high'])}"
+        return ratio
+    low, high = (words.ratio(row[name]).removesuffix(" ×") for name in ("low", "high"))
+    return f"{ratio} ({low} – {high})"
 
 
 def _over_points(trials: pd.DataFrame) -> Iterator[Table]:
@@ -136,7 +150,8 @@ def _over_points(trials: pd.DataFrame) -> Iterator[Table]:
         ordered = group.sort_values("relative", ascending=not by_throughput, na_position="last")
         rows = [_over(row, mine[mine["key"] == row["key"]]) for _, row in ordered.iterrows()]
         title = f"{names[0] or 'unknown durability'} · over all points, by {names[1]}"
-        yield Table(heads, rows, title=title, numbers=frozenset(heads[1:]))
+        yield Table(heads, rows, title=title, numbers=frozenset(heads[1:]),
+                    minor=frozenset({"ranked at", "lowest"}))  # fmt: skip
 
 
 def _over(mean: pd.Series, ranked: pd.DataFrame) -> tuple[str, ...]:

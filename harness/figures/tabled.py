@@ -79,7 +79,7 @@ def conflicts(trials: pd.DataFrame) -> Table:
 def costs(trials: pd.DataFrame) -> Iterator[Table]:
     """A table a point and durability class: what an event costs in each store."""
     for _, group in summary.costs(trials).groupby(summary.GROUP, sort=False):
-        had = [name for name in summary.COSTS if name in group]
+        had = [name for name in summary.COSTS if name in group and group[name].notna().any()]
         heads = ("store", *(summary.COSTS[name] for name in had))
         rows = [
             (str(row["key"]), *(words.number(row[name]) for name in had))

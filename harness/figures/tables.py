@@ -9,12 +9,17 @@ from html import escape
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under column heads; a column in `numbers` is set flush right."""
+    """Rows of text under column heads; a column in `numbers` is set flush right.
+
+    With columns in `minor` a narrow page leaves those out and keeps the table a table; without,
+    it shows each row as a list of head and value.
+    """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     numbers: frozenset[str] = frozenset()
+    minor: frozenset[str] = frozenset()
 
     def _repr_html_(self) -> str:
         heads = "".join(
@@ -23,8 +28,10 @@ class Table:
         )
         body = "".join(f'<tr role="row">{self._cells(row)}</tr>' for row in self.rows)
         title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        kind = ' class="compact"' if self.minor else ""
         return (
-            f'<table role="table">{title}<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
+            f'<table role="table"{kind}>{title}'
+            f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
             f'<tbody role="rowgroup">{body}</tbody></table>'
         )
 
@@ -43,13 +50,16 @@ class Table:
         )
 
     def _class(self, head: str) -> str:
-        return ' class="number"' if head in self.numbers else ""
+        named = {"number": self.numbers, "minor": self.minor}
+        kinds = " ".join(kind for kind, heads in named.items() if head in heads)
+        return f' class="{kinds}"' if kinds else ""
 
 
 def _breakable(cell: str) -> str:
-    """A store key with many options may be broken between them."""
+    """A store key may be broken before its variant and between its options."""
     text = escape(cell)
-    return text.replace("{", "<wbr>{").replace(",", ",<wbr>") if "{" in text else text
+    text = text.replace("{", "<wbr>{").replace(",", ",<wbr>") if "{" in text else text
+    return text.replace(":", ":<wbr>") if " " not in cell else text
 
 
 @dataclass(frozen=True, slots=True)

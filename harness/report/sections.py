@@ -23,7 +23,7 @@ def sections(run: Run) -> list[Section]:
 
 class _Page:
     def __init__(self, run: Run) -> None:
-        self.run, self.trials = run, run.trials
+        self.run, self.trials = run, summary.strongest_first(run.trials)
         self.require = run.manifest.get("scenario", {}).get("require", {})
         self.about = figures.about(run.manifest, run.trials)
         self.pieces = Pieces()
@@ -52,9 +52,12 @@ class _Page:
         return Section("changes", "What would change it", tuple(self.pieces.part([told])))
 
     def _requirements(self) -> Section:
+        parts = [
+            *self.pieces.part([figures.requirements(self.trials, self.require)]),
+            *self.pieces.part([figures.reasons(self.trials, self.require)], "Why"),
+        ]
         return Section(
-            "requirements", "What is required",
-            tuple(self.pieces.part([figures.requirements(self.trials, self.require)])),
+            "requirements", "What is required", parts,
             says="Promises are those that each store declares, held against what this run read "
             "back; rates and times are those of open loads.",
         )  # fmt: skip
@@ -119,10 +122,16 @@ class _Page:
         )  # fmt: skip
 
     def _caveats(self) -> Section:
-        shown: list[Html] = [figures.flags(self.trials, self.run.manifest), figures.remarks(self.trials),
-                 figures.not_run(self.trials, self.run.manifest)]  # fmt: skip
+        shown: list[Html] = [
+            figures.flags(self.trials, self.run.manifest),
+            figures.remarks(self.trials),
+            figures.not_run(self.trials, self.run.manifest),
+        ]
         return Section("caveats", "Caveats", tuple(self.pieces.part(shown)))
 
     def _surroundings(self) -> Section:
-        shown: list[Html] = [figures.surroundings(self.run.manifest), figures.settings(self.trials)]
-        return Section("surroundings", "Where this ran", tuple(self.pieces.part(shown)))
+        parts = [
+            *self.pieces.part([figures.surroundings(self.run.manifest)]),
+            *self.pieces.part([figures.settings(self.trials)], "Settings as read back"),
+        ]
+        return Section("surroundings", "Where this ran", parts)

@@ -22,7 +22,7 @@ from harness.summary.ranking import (
     ranking,
     unranked_reason,
 )
-from harness.summary.requirements import kept, requirements
+from harness.summary.requirements import kept, requirements, strongest_first
 from harness.summary.scaling import scaling, scaling_groups
 from harness.summary.searched import searched_rates
 
@@ -63,6 +63,7 @@ __all__ = [
     "scaling_groups",
     "searched_rates",
     "stored_curve",
+    "strongest_first",
     "tail",
     "times_ns",
     "unranked_reason",

@@ -13,44 +13,50 @@ from harness.summary.flags import listed
 from harness.summary.headline import headlines
 from harness.summary.leads import leads
 from harness.summary.ranking import GROUP, ranking
-from harness.summary.requirements import kept, requirements
+from harness.summary.requirements import kept, requirements, strongest_first
 
+_NOTHING = (
+    "The scenario requires nothing of a store, so all of them are ranked: with require: {…}"
+    " each one passes or fails."
+)
 _ENOUGH = 5
 """Repetitions below which a small difference cannot be told from luck."""
 
 
 def candidates(trials: pd.DataFrame, require: Mapping[str, Any]) -> pd.DataFrame:
-    """The trials of the stores that fail nothing of what is required."""
+    """The trials of the stores that fail nothing, those of the strongest class first."""
     verdicts = kept(requirements(trials, require))
     failed = {key for key, status in verdicts.items() if status == FAIL}
-    return trials[~trials["key"].isin(failed)]
+    return strongest_first(trials[~trials["key"].isin(failed)])
 
 
 def answer(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
     """Which stores keep what is required, then who leads among them in each class."""
-    return [*_promises(trials, require), *headlines(ranking(candidates(trials, require)))]
+    leaders = headlines(ranking(candidates(trials, require)))
+    return [*_promises(trials, require), *(each[:1].upper() + each[1:] for each in leaders)]
 
 
 def _promises(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[str]:
     if not require:
-        yield "The scenario requires nothing of a store, so all of them are ranked."
         return
     judged = requirements(trials, require)
     verdicts = kept(judged)
     passed = [key for key, status in verdicts.items() if status == PASS]
+    failed = [key for key, status in verdicts.items() if status == FAIL]
+    unknown = [f"{key} ({', '.join(_unknown_of(judged, key))})"
+               for key, status in verdicts.items() if status == UNKNOWN]  # fmt: skip
     if passed:
         yield f"Keeping everything that is required: {', '.join(passed)}."
     else:
         yield "No store is known to keep everything that is required."
-    for status, told in ((UNKNOWN, "Not known yet"), (FAIL, "Failing")):
-        some = [f"{key} ({'; '.join(_which(judged, key, status))})"
-                for key, found in verdicts.items() if found == status]  # fmt: skip
-        if some:
-            yield f"{told}: {', '.join(some)}."
+    if unknown:
+        yield f"Not known yet: {'; '.join(unknown)}."
+    if failed:
+        yield f"Failing: {', '.join(failed)}."
 
 
-def _which(judged: pd.DataFrame, key: str, status: str) -> list[str]:
-    mine = judged[(judged["key"] == key) & (judged["status"] == status)]
+def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
+    mine = judged[(judged["key"] == key) & (judged["status"] == UNKNOWN)]
     return [str(name) for name in mine["requirement"]]
 
 
@@ -59,6 +65,7 @@ def changes(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
     judged = requirements(trials, require)
     chosen = candidates(trials, require)
     return [
+        *([] if require else [_NOTHING]),
         *_unknowns(judged),
         *_near_misses(trials, judged),
         *_undecided(chosen),

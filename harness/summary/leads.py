@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from harness.summary.ranking import GROUP, ranking, unranked_reason
 
@@ -61,5 +61,5 @@ def ratio_interval(logs: NDArray[np.float64], alpha: float) -> tuple[float, floa
     if len(logs) < 2:  # noqa: PLR2004 — one pair has no spread
         return float(np.exp(mean)), float("nan"), float("nan")
     error = float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
-    reach = float(stats.t.ppf(1 - alpha / 2, len(logs) - 1)) * error
+    reach = float(stdtrit(len(logs) - 1, 1 - alpha / 2)) * error
     return float(np.exp(mean)), float(np.exp(mean - reach)), float(np.exp(mean + reach))

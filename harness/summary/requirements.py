@@ -64,6 +64,14 @@ def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> pd.DataFra
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+def strongest_first(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials by durability class, what survives most on top; inside a class as they were."""
+    place = trials["durability"].map(
+        lambda text: -_CLASSES.index(_CLASS_OF[text]) if text in _CLASS_OF else 1
+    )
+    return trials.loc[place.sort_values(kind="stable").index]
+
+
 def kept(judged: pd.DataFrame) -> dict[str, str]:
     """By store key: pass if all of its requirements do, fail if any does, else unknown."""
     return {str(key): _of_all(set(mine["status"])) for key, mine in judged.groupby("key")}
