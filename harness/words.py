@@ -9,6 +9,7 @@ _NS_A_MS = 1_000_000
 _NS_A_S = 1_000_000_000
 _TWO_DECIMALS_FROM = 0.01
 _WHOLE_FROM = 10
+_MILLION = 1_000_000
 MISSING = "–"
 
 
@@ -33,6 +34,13 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return MISSING
     return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.2g}"
+
+
+def short(value: float) -> str:
+    """`0.25`, `40`, `2,000`, `1.5 M`: for ticks, so that a panel keeps its width."""
+    if value >= _MILLION:
+        return f"{value / _MILLION:g} M"
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.2g}"
 
 
 def numbers(least: float | None, most: float | None) -> str:

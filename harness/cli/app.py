@@ -116,11 +116,34 @@ def show(folder: Run, json: Json = False) -> None:
 
 
 @app.command()
-def report(folder: Run, json: Json = False) -> None:
-    """Execute the notebooks on a run and write its self-contained report.html."""
+def report(
+    folder: Run,
+    notebooks: Annotated[
+        bool, typer.Option("--notebooks", help="Execute the notebooks into the run, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a run's page, report.html: the answer, what would change it, and the evidence."""
     from harness.cli import showing
 
-    showing.report(folder, json=json)
+    showing.report(folder, notebooks=notebooks, json=json)
+
+
+@app.command()
+def export(
+    folder: Run,
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="csv, json, bmf, gha, gha-smaller, hlog or markdown."),
+    ] = "json",
+    out: Annotated[Path | None, typer.Option(help="A new file instead of the terminal.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Write a run in a format that other tools read."""
+    from harness.cli import exporting, showing
+
+    showing.require_notebooks()
+    exporting.to(folder, "json" if json else format_, out=out)
 
 
 @app.command("list")

@@ -24,7 +24,7 @@ _TITLE = ["durability", "load_label", "point_label"]
 
 def show(folder: Path, *, json: bool) -> None:
     """Print the ranking and the verdicts of a run."""
-    _require_notebooks()
+    require_notebooks()
     run = results.load(folder)
     if json:
         trials = json_.loads(run.trials.to_json(orient="records", date_format="iso"))
@@ -35,20 +35,23 @@ def show(folder: Path, *, json: bool) -> None:
     print_ranking(folder, console)
 
 
-def report(folder: Path, *, json: bool) -> None:
-    """Write the run's page and say where it is."""
-    _require_notebooks()
-    from harness.report import write_report
+def report(folder: Path, *, notebooks: bool, json: bool) -> None:
+    """Write the run's page, execute its notebooks if asked to, and say where they are."""
+    require_notebooks()
+    from harness.report import write_notebooks, write_report
 
     console = Console(stderr=True)
-    with console.status("executing the notebooks"):
-        page = write_report(folder)
-    print(json_.dumps({"report": str(page)}) if json else page)
+    with console.status("writing the page"):
+        made = {"report": str(write_report(folder))}
+    if notebooks:
+        with console.status("executing the notebooks"):
+            made["notebooks"] = str(write_notebooks(folder))
+    print(json_.dumps(made) if json else "\n".join(made.values()))
 
 
 def print_ranking(folder: Path, console: Console) -> None:
     """A table a scenario point and durability class, best first, flags in plain words."""
-    _require_notebooks()
+    require_notebooks()
     from harness import summary
 
     trials = results.load(folder).trials
@@ -132,6 +135,7 @@ def _print_heading(manifest: dict[str, Any], console: Console) -> None:
         console.print(Text(f"! {flag}", style="yellow"))
 
 
-def _require_notebooks() -> None:
+def require_notebooks() -> None:
+    """Raises `MissingExtra` where there is no pandas."""
     if importlib.util.find_spec("pandas") is None:
         raise MissingExtra("tables need pandas; pip install 'eventstore-lab[notebooks]'")

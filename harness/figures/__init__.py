@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from harness.figures.captions import About, about, caption
 from harness.figures.contention import contention
+from harness.figures.deciding import (
+    answer,
+    answer_tables,
+    changes,
+    declared,
+    facts,
+    matrix,
+    reasons,
+    requirements,
+)
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
 from harness.figures.latency import latency
+from harness.figures.over_time import over_time
+from harness.figures.scaling import scaling
+from harness.figures.searched import searched
 from harness.figures.tabled import (
     answers,
     conflicts,
@@ -15,6 +28,7 @@ from harness.figures.tabled import (
     flags,
     not_run,
     rankings,
+    remarks,
     settings,
     surroundings,
     verdicts,
@@ -29,17 +43,29 @@ __all__ = [
     "Lines",
     "Table",
     "about",
+    "answer",
+    "answer_tables",
     "answers",
     "caption",
+    "changes",
     "conflicts",
     "contention",
     "contention_remark",
     "costs",
+    "declared",
     "delivery",
+    "facts",
     "flags",
     "latency",
+    "matrix",
     "not_run",
+    "over_time",
     "rankings",
+    "reasons",
+    "remarks",
+    "requirements",
+    "scaling",
+    "searched",
     "settings",
     "surroundings",
     "throughput",

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from harness import words
 from harness.figures.captions import About, caption
 from harness.figures.drawing import Drawing
 from harness.figures.lines import AXIS_IN, Name, name_lines, panel, panel_height_in, room_in
@@ -16,8 +17,6 @@ from harness.figures.style import MUTED, SMALL_PT, styled
 from harness.summary import contention as summarised
 
 _ROOM = 1.06
-_MILLION = 1_000_000
-_WHOLE_FROM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +102,13 @@ def _axes(axes: Axes, rows: pd.DataFrame, measure: _Measure) -> None:
     highest = rows[measure.column].max()
     axes.set_ylim(0, highest * _ROOM if highest > 0 else 1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(y)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.short(y)))
     axes.set_xlim(-0.25, max(labels) + 0.25)
     axes.xaxis.set_major_locator(FixedLocator(sorted(labels)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: labels.get(round(x), "")))
     name = str(rows["x_name"].iloc[0])
     told = f"{name}, contention rising →" if name else "nothing varied in this run"
     axes.set_xlabel(told, color=MUTED, fontsize=SMALL_PT)
-
-
-def _tick(value: float) -> str:
-    """`0.25`, `40`, `2,000`, `1.5 M`: short, so that the panel keeps its width."""
-    if value >= _MILLION:
-        return f"{value / _MILLION:g} M"
-    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.2g}"
 
 
 def _alternative(rows: pd.DataFrame) -> str:

@@ -28,6 +28,11 @@ def answers(trials: pd.DataFrame) -> Lines:
     return Lines(told, empty="No trial of this run has a result.")
 
 
+def remarks(trials: pd.DataFrame) -> Lines:
+    """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
+    return Lines(summary.remarks(trials))
+
+
 def rankings(trials: pd.DataFrame) -> Iterator[Table]:
     """A table a point and durability class, best first. Never across classes."""
     ranked = summary.ranking(trials)
@@ -74,7 +79,7 @@ def conflicts(trials: pd.DataFrame) -> Table:
 def costs(trials: pd.DataFrame) -> Iterator[Table]:
     """A table a point and durability class: what an event costs in each store."""
     for _, group in summary.costs(trials).groupby(summary.GROUP, sort=False):
-        had = [name for name in summary.COSTS if name in group]
+        had = [name for name in summary.COSTS if name in group and group[name].notna().any()]
         heads = ("store", *(summary.COSTS[name] for name in had))
         rows = [
             (str(row["key"]), *(words.number(row[name]) for name in had))

@@ -9,38 +9,57 @@ from html import escape
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under column heads; a column in `numbers` is set flush right."""
+    """Rows of text under column heads; a column in `numbers` is set flush right.
+
+    With columns in `minor` a narrow page leaves those out and keeps the table a table; without,
+    it shows each row as a list of head and value.
+    """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     numbers: frozenset[str] = frozenset()
+    minor: frozenset[str] = frozenset()
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th{self._class(head)}>{escape(head)}</th>" for head in self.heads)
-        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
+        heads = "".join(
+            f'<th role="columnheader" scope="col"{self._class(head)}>{escape(head)}</th>'
+            for head in self.heads
+        )
+        body = "".join(f'<tr role="row">{self._cells(row)}</tr>' for row in self.rows)
         title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
-        return f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        kind = ' class="compact"' if self.minor else ""
+        return (
+            f'<table role="table"{kind}>{title}'
+            f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
+            f'<tbody role="rowgroup">{body}</tbody></table>'
+        )
 
     def __repr__(self) -> str:
         lines = [self.title, " | ".join(self.heads), *(" | ".join(row) for row in self.rows)]
         return "\n".join(filter(None, lines))
 
     def _cells(self, row: Sequence[str]) -> str:
-        """Each cell carries its head: a narrow page shows a row as a list of head and value."""
+        """Each cell carries its head: a narrow page shows a row as a list of head and value.
+
+        Such a page takes the display of a table away, and its meaning with it: roles keep it.
+        """
         return "".join(
-            f'<td{self._class(head)} data-head="{escape(head)}">{_breakable(cell)}</td>'
+            f'<td role="cell"{self._class(head)} data-head="{escape(head)}">{_breakable(cell)}</td>'
             for head, cell in zip(self.heads, row, strict=True)
         )
 
     def _class(self, head: str) -> str:
-        return ' class="number"' if head in self.numbers else ""
+        named = {"number": self.numbers, "minor": self.minor}
+        kinds = " ".join(kind for kind, heads in named.items() if head in heads)
+        return f' class="{kinds}"' if kinds else ""
 
 
 def _breakable(cell: str) -> str:
-    """A store key with many options may be broken between them."""
+    """A store key may be broken before its variant and between its options."""
     text = escape(cell)
-    return text.replace("{", "<wbr>{").replace(",", ",<wbr>") if "{" in text else text
+    text = text.replace("{", "<wbr>{").replace(",", ",<wbr>") if "{" in text else text
+    return text.replace(":", ":<wbr>") if " " not in cell else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""A run's page: its notebooks executed, and what they show as one file that stands alone."""
+"""A run's page, made from its folder alone, and its notebooks executed."""
 
 from __future__ import annotations
 
-from harness.report.writing import write_report
+from harness.report.writing import write_notebooks, write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_notebooks", "write_report"]

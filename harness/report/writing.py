@@ -1,10 +1,10 @@
-"""Execute the notebooks on a run and write its report.html."""
+"""Write a run's report.html and, where asked for, its notebooks executed."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,41 @@ from harness import results
 from harness.errors import LabError, MissingExtra, Refused
 from harness.results.disk import write_atomically, writing
 
-NOTEBOOKS = ("comparison", "contention")
+NOTEBOOKS = (
+    "start-here", "comparison", "contention", "latency", "cost", "guarantees", "decision",
+)  # fmt: skip
+"""Those about one run; `history` is about many."""
 PAGE = "report.html"
-_NEEDED = ("nbclient", "nbconvert", "ipykernel", "matplotlib")
+_FOR_PAGES = ("matplotlib", "jinja2", "scipy")
+_FOR_NOTEBOOKS = ("nbclient", "nbformat", "ipykernel")
 
 
 def write_report(folder: Path) -> Path:
-    """Write `<run>/report.html` and the executed copies in `<run>/notebooks/`; the page's path.
+    """Write `<run>/report.html`; its path.
 
-    Raises `BadInput` for what is not a run, `Refused` for one in which no trial ended,
-    `MissingExtra` without the notebooks extra, and `LabError` for a notebook that fails.
+    Raises `BadInput` for what is not a run, `Refused` for one in which no trial ended, and
+    `MissingExtra` without the notebooks extra.
     """
-    run = results.load(folder)
-    if not (run.trials["status"] == "done").any():
-        raise Refused(f"{folder}: no trial ended, so there is nothing to report; see `eslab show`")
-    _require_jupyter()
+    run = _reportable(folder)
+    _require(_FOR_PAGES)
+    from harness.report.page import page  # noqa: PLC0415 — its libraries are an extra
+
+    write_atomically(folder / PAGE, page(run).encode())
+    return folder / PAGE
+
+
+def write_notebooks(folder: Path) -> Path:
+    """Execute the notebooks on a run and keep them in `<run>/notebooks/`; that folder.
+
+    Raises as `write_report` does, and `LabError` for a notebook that fails.
+    """
+    _reportable(folder)
+    _require((*_FOR_PAGES, *_FOR_NOTEBOOKS))
     from harness.report.executing import executed  # noqa: PLC0415 — jupyter is an extra
-    from harness.report.page import page  # noqa: PLC0415
 
     notebooks = executed([notebook_path(name) for name in NOTEBOOKS], folder.resolve())
     _keep(notebooks, folder / "notebooks")
-    write_atomically(folder / PAGE, page(run.manifest, notebooks).encode())
-    return folder / PAGE
+    return folder / "notebooks"
 
 
 def notebook_path(name: str) -> Path:
@@ -46,8 +59,15 @@ def notebook_path(name: str) -> Path:
     return found[0]
 
 
-def _require_jupyter() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+def _reportable(folder: Path) -> results.Run:
+    run = results.load(folder)
+    if not (run.trials["status"] == "done").any():
+        raise Refused(f"{folder}: no trial ended, so there is nothing to report; see `eslab show`")
+    return run
+
+
+def _require(packages: Sequence[str]) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         message = f"{missing[0]} is not installed; pip install 'eventstore-lab[notebooks]'"
         raise MissingExtra(message)

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 TRIALS_FILE = "trials.parquet"
 INTERVALS_FILE = "intervals.parquet"
 PROBES_FILE = "probes.parquet"
+CONFORMANCE_FILE = "conformance.json"
 _EMPTY: Mapping[str, object] = {"text": "", "json": ""}
 
 

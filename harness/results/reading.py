@@ -22,7 +22,14 @@ from harness.results.columns import (
     Column,
     schema,
 )
-from harness.results.folder import INTERVALS_FILE, MANIFEST, PROBES_FILE, TRIALS_FILE, Table
+from harness.results.folder import (
+    CONFORMANCE_FILE,
+    INTERVALS_FILE,
+    MANIFEST,
+    PROBES_FILE,
+    TRIALS_FILE,
+    Table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +57,12 @@ class Run:
         """A row a probe of a run that found its own rates; else empty."""
         path = self.path / PROBES_FILE
         return _frame(_read(path, None) if path.exists() else schema(PROBES).empty_table())
+
+    @property
+    def conformance(self) -> dict[str, Any]:
+        """The guarantee matrix of `eslab conformance`; empty where it was not measured."""
+        path = self.path / CONFORMANCE_FILE
+        return _json(path) if path.exists() else {}
 
     def samples(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A row an operation, warm-up included (`op` below 0); int64. Raises `BadInput`."""
@@ -113,17 +126,22 @@ def _require_pandas() -> None:
 def _manifest(folder: Path) -> dict[str, Any]:
     if not _is_run(folder):
         raise BadInput(f"{folder}: not a run folder; it has no {MANIFEST}")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{folder / MANIFEST}: cut off or not JSON") from error
-    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    manifest = _json(folder / MANIFEST)
+    version = manifest.get("format_version")
     if not isinstance(version, int):
         raise BadInput(f"{folder / MANIFEST}: not the manifest of a run; no format_version")
     if version > FORMAT_VERSION:
         known = f"this lab reads up to {FORMAT_VERSION}; update the lab"
         raise BadInput(f"{folder}: written in format version {version}; {known}")
-    return dict(manifest)
+    return manifest
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cut off or not JSON") from error
+    return dict(content) if isinstance(content, dict) else {}
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -32,6 +32,7 @@ def opening(run: str, scenario: Scenario, *, command: str, data_folder: Path) ->
             "hash": scenario.hash,
             "seed": scenario.seed,
             "repetitions": scenario.repetitions,
+            "require": dict(scenario.require),
             "text": scenario.text,
         },
         "order": [[trial.number, trial.store.key] for trial in scenario.trials],

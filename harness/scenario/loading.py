@@ -65,6 +65,7 @@ class _Loader:
             hash=_hash(declared),
             repetitions=base.file.repetitions,
             trials=trials,
+            require=base.file.require.stated(),
         )
 
     def _varied(self) -> dict[str, list[Any]]:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
+
+from harness.scenario.require import Require
+from harness.scenario.shapes import Model, Share, by_shape
 
 WORKERS_MAX = 10_000
 PROCESSES_MAX = 64
@@ -27,24 +21,6 @@ VALUES_MAX = 1_000
 DATA_MAX_BYTES = 16 * 1024 * 1024
 JSON_MIN_BYTES = 32
 """Less does not hold a JSON object with an event's number in it."""
-
-
-class Model(BaseModel):
-    """Strict, frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-def by_shape(**shapes: type | tuple[type, ...]) -> Discriminator:
-    """Tells the branches of a union apart by the Python type of what the file says."""
-
-    def tag(value: Any) -> str:
-        for name, kind in shapes.items():
-            if isinstance(value, kind):
-                return name
-        return next(iter(shapes))
-
-    return Discriminator(tag)
 
 
 class Closed(Model):
@@ -74,24 +50,6 @@ class Ramp(Model):
         if len(set(self.rates())) < self.steps:
             raise ValueError("expected from and to far enough apart for that many steps")
         return self
-
-
-def _share(value: Any) -> Any:
-    """`0.1%` is 0.001."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        try:
-            return float(value.strip()[:-1]) / 100
-        except ValueError:
-            return value
-    return value
-
-
-Share: TypeAlias = Annotated[
-    float,
-    Field(ge=0, le=1),
-    BeforeValidator(_share),
-    WithJsonSchema({"type": ["number", "string"], "pattern": r"^[0-9.]+ ?%$"}),
-]
 
 
 class Objective(Model):
@@ -267,7 +225,7 @@ class StoreEntry(Model):
     """A store with its options spelt out."""
 
     store: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
 class WorkloadEntry(Model):
@@ -317,6 +275,7 @@ class ScenarioFile(Model):
     drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
     repetitions: int = Field(1, ge=1, le=1000)
     verify: VerifyOrNot = True
+    require: Require = Field(Require(), description="what a store must keep to be adopted")
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=VALUES_MAX)]] = Field(
         default={}, description="dotted names and their values; each combination is a trial"
     )

@@ -63,6 +63,7 @@ def said(found: Any) -> str:
         return str(found["ctx"]["error"])
     template = _EXPECTED.get(found["type"])
     expected = template.format(**found.get("ctx", {})) if template else _lower(found["msg"])
+    expected = "expected true" if expected == "expected True" else expected
     hint = ""
     if found["type"] == "literal_error" and isinstance(found["input"], str):
         hint = did_you_mean(found["input"], found["ctx"]["expected"].replace("'", "").split())

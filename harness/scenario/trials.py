@@ -46,7 +46,7 @@ class Declared:
 
     def canonical(self) -> dict[str, Any]:
         """What a run of it offers, defaults spelt out, as plain values."""
-        left_out = {"description", "stores", "repetitions", "vary", "workload"}
+        left_out = {"description", "stores", "repetitions", "require", "vary", "workload"}
         content = self.file.model_dump(mode="json", exclude=left_out)
         content["workload"] = {"name": self.workload, **self.parameters.model_dump(mode="json")}
         return content

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from harness.scenario.naming import StoreRef
@@ -172,7 +173,7 @@ class Scenario:
     """A scenario file, validated.
 
     `hash` is SHA-256 of what its trials offer, defaults spelt out: not of the text, and not of
-    description, stores or repetitions, so that runs that share it can be compared.
+    description, stores, requirements or repetitions, so that runs that share it can be compared.
     """
 
     name: str
@@ -183,6 +184,8 @@ class Scenario:
     hash: str
     repetitions: int
     trials: tuple[Trial, ...]
+    require: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    """What a store must keep to be adopted, by name; empty where the file does not say."""
 
 
 def point_label(point: Mapping[str, Scalar]) -> str:

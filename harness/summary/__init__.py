@@ -6,10 +6,14 @@ from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import latency_curves
+from harness.summary.decision import answer, candidates, changes
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
 from harness.summary.latency import SAMPLE_COLUMNS, latency_curve, stored_curve, tail, times_ns
+from harness.summary.leads import leads
+from harness.summary.matrix import matrix
+from harness.summary.over_time import has_rate_over_time, rate_over_time
 from harness.summary.ranking import (
     GROUP,
     POINT,
@@ -18,13 +22,19 @@ from harness.summary.ranking import (
     ranking,
     unranked_reason,
 )
+from harness.summary.requirements import kept, requirements, strongest_first
+from harness.summary.scaling import scaling, scaling_groups
+from harness.summary.searched import searched_rates
 
 __all__ = [
     "COSTS",
     "GROUP",
     "POINT",
     "SAMPLE_COLUMNS",
+    "answer",
     "by_flag",
+    "candidates",
+    "changes",
     "contention",
     "contention_groups",
     "costs",
@@ -33,17 +43,27 @@ __all__ = [
     "geometric_mean",
     "has_contention",
     "has_deliveries",
+    "has_rate_over_time",
     "headlines",
+    "kept",
     "latency_curve",
     "latency_curves",
+    "leads",
     "listed",
+    "matrix",
     "merged",
     "overall",
     "percentiles",
     "ranking",
+    "rate_over_time",
     "remarks",
+    "requirements",
     "run_flags",
+    "scaling",
+    "scaling_groups",
+    "searched_rates",
     "stored_curve",
+    "strongest_first",
     "tail",
     "times_ns",
     "unranked_reason",

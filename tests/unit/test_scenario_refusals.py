@@ -16,8 +16,8 @@ from .scenarios import CATALOGUE, SMALL, loaded
 
 REFUSED = {
     "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, load, "
-    "name, operations, path, repetitions, seed, servers, stores, streams, vary, verify, warm_up_s, "
-    "workload (did you mean 'load'?)",
+    "name, operations, path, repetitions, require, seed, servers, stores, streams, vary, verify, "
+    "warm_up_s, workload (did you mean 'load'?)",
     "load: {closed: {worker: 3}}": "4:17: unknown key 'worker'; allowed: workers "
     "(did you mean 'workers'?)",
     "streams: {choice: {zip: 1}}": "4:19: 'zipf' is missing in streams.choice",
@@ -90,8 +90,21 @@ REFUSED = {
     "repetitions: 1000\nvary: {streams.count: [1, 2, 3, 4]}": "5:7: 12,000 trials; expected at "
     "most 10,000",
     "x" * 100 + ": 1": "4:1: unknown key '" + "x" * 59 + "…; allowed: description, drain_s, "
-    "duration_s, events, load, name, operations, path, repetitions, seed, servers, stores, "
-    "streams, vary, verify, warm_up_s, workload",
+    "duration_s, events, load, name, operations, path, repetitions, require, seed, servers, "
+    "stores, streams, vary, verify, warm_up_s, workload",
+    "require: {occ: natve}": "4:16: require.occ: expected 'native' or 'emulated', got 'natve' "
+    "(did you mean 'native'?)",
+    "require: {licence: free}": "4:11: unknown key 'licence'; allowed: append_only, "
+    "at_rate_per_s, atomic_append, durability, errors, gap_free_read, global_order, idempotency, "
+    "occ, p50_ms, p99_ms, payload, stream_read, subscription, writers",
+    "require: {gap_free_read: false}": "4:26: require.gap_free_read: expected true, got false",
+    "require: {p99_ms: 5}": "4:10: require: expected at_rate_per_s beside p99_ms: times are those "
+    "at a rate",
+    "require: {at_rate_per_s: 0}": "4:26: require.at_rate_per_s: expected more than 0, got 0",
+    "require: {at_rate_per_s: 5, errors: 2}": "4:37: require.errors: expected at most 1, got 2",
+    "require: [occ]": "4:10: require: expected a mapping (key: value), got a list",
+    "vary: {require.occ: [native]}": "4:8: 'require.occ' cannot vary; allowed: workload, load, "
+    "events, streams, path, warm_up_s, duration_s, operations, drain_s and what is in them",
     "seed: " + "9" * 40: "4:7: '" + "9" * 40 + "' is no int",
 }
 

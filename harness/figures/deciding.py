@@ -1,0 +1,193 @@
+"""The tables of a decision: the answer, what is required, what is declared, what was checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness import summary, words
+from harness.figures.tables import Lines, Table
+
+_MARKS = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
+_DECLARED = {
+    "occ": "expected versions", "atomic_append": "whole appends", "append_only": "append-only",
+    "idempotency": "retries", "global_order": "global order", "gap_free_read": "gap-free reading",
+    "stream_read": "stream read", "subscription": "subscriptions", "payload": "payload",
+    "writers": "writers",
+}  # fmt: skip
+_FACTS = {
+    "multi_stream_appends": "several streams at once",
+    "transactional_projections": "projections in the transaction",
+    "erasure": "erasure", "backup": "backup", "licence": "licence", "source": "source",
+}  # fmt: skip
+
+
+def answer(trials: pd.DataFrame, require: Mapping[str, Any]) -> Lines:
+    """Who keeps what is required, and who leads among them."""
+    return Lines(summary.answer(trials, require), empty="No trial of this run has a result.")
+
+
+def changes(trials: pd.DataFrame, require: Mapping[str, Any]) -> Lines:
+    """What would change the answer."""
+    return Lines(summary.changes(trials, require), empty="Nothing that this run knows of.")
+
+
+def answer_tables(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[Table]:
+    """A table a durability class: the stores that fail nothing, best first, with intervals.
+
+    With several points it is who led at how many of them, and the mean ratio to the best.
+    """
+    chosen = summary.candidates(trials, require)
+    if chosen["point"].nunique() > 1:
+        yield from _over_points(chosen)
+        return
+    behind = summary.leads(chosen)
+    for _, group in summary.ranking(chosen).groupby(summary.GROUP, sort=False):
+        yield _answer(group, behind)
+
+
+def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
+    """Stores down, requirements across, a verdict each."""
+    judged = summary.requirements(trials, require)
+    verdicts = judged.pivot_table(
+        index="key", columns="requirement", values="status", aggfunc="first", sort=False
+    )
+    heads = ("store", *map(str, verdicts.columns))
+    rows = [(str(key), *(_MARKS[status] for status in row)) for key, row in verdicts.iterrows()]
+    return Table(heads, rows)
+
+
+def reasons(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
+    """A row a store and requirement: why the verdict is what it is."""
+    judged = summary.requirements(trials, require)
+    rows = [
+        (key, requirement, _MARKS[status], reason)
+        for key, requirement, status, reason in zip(*(judged[n] for n in judged), strict=True)
+    ]
+    return Table(("store", "requirement", "verdict", "why"), rows)
+
+
+def declared(trials: pd.DataFrame) -> Table:
+    """What each variant declares of itself, as its own trials recorded it."""
+    rows = [
+        (key, *(_word(found.get(name)) for name in _DECLARED)) for key, found in _guarantees(trials)
+    ]
+    return Table(("store", *_DECLARED.values()), rows)
+
+
+def facts(trials: pd.DataFrame) -> Table:
+    """What is declared with a source and not measured."""
+    rows = [
+        (key, *(str(found.get("facts", {}).get(name, "")) for name in _FACTS))
+        for key, found in _guarantees(trials)
+    ]
+    return Table(("store", *_FACTS.values()), rows)
+
+
+def matrix(conformance: Mapping[str, Any]) -> Iterator[Table | Lines]:
+    """A table a requirement, checks down and stores across; then what failed, with evidence."""
+    found = summary.matrix(conformance)
+    if found.empty:
+        yield Lines((), empty="Not measured in this run: eslab conformance.")
+        return
+    for requirement, group in found.groupby("requirement", sort=False):
+        yield _matrix(str(requirement), group)
+    failed = found[found["mark"] == "✗"]
+    rows = [
+        (str(row["key"]), f"{row['number']} {row['check']}", str(row["word"]),
+         " · ".join(filter(None, (str(row["why"]), str(row["evidence"])))))
+        for _, row in failed.iterrows()
+    ]  # fmt: skip
+    yield Table(("store", "check", "verdict", "evidence"), rows, title="What did not hold")
+
+
+def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
+    first = group.iloc[0]
+    times = str(first["times"])
+    same = (behind[summary.GROUP] == first[summary.GROUP]).all(axis=1)
+    ratios = {str(row["key"]): _interval(row) for _, row in behind[same].iterrows()}
+    heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
+             f"{times} p50", f"{times} p99")  # fmt: skip
+    minor = frozenset({"rank", "least – most", f"{times} p50"})
+    rows = [_row(row, ratios) for _, row in group.iterrows()]
+    parts = (first["durability"] or "unknown durability", first["load_label"], first["point_label"])
+    title = " · ".join(str(part) for part in parts if part)
+    return Table(heads, rows, title=title, numbers=frozenset(heads[2:]), minor=minor)
+
+
+def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
+    key = str(row["key"])
+    return (
+        words.MISSING if row["reason"] else str(row["rank"]),
+        f"{key} (not ranked: {row['reason']})" if row["reason"] else key,
+        words.number(row["throughput_per_s"]),
+        words.numbers(row["throughput_min_per_s"], row["throughput_max_per_s"]),
+        ratios.get(key) or words.ratio(row["relative_to_best"]),
+        words.duration(row["p50_ns"]),
+        words.duration(row["p99_ns"]),
+    )
+
+
+def _interval(row: pd.Series) -> str:
+    """`0.46 × (0.35 – 0.58)`: mean over pairs; no interval where there is one pair."""
+    ratio = words.ratio(row["ratio"])
+    if pd.isna(row["low"]):
+        return ratio
+    low, high = (words.ratio(row[name]).removesuffix(" ×") for name in ("low", "high"))
+    return f"{ratio} ({low} – {high})"
+
+
+def _over_points(trials: pd.DataFrame) -> Iterator[Table]:
+    ranked = summary.ranking(trials)
+    means = summary.overall(ranked)
+    heads = ("store", "led at", "ranked at", "mean ratio to the best", "lowest", "highest")
+    for names, group in means.groupby(["durability", "ranked_by"], sort=False):
+        mine = ranked[(ranked["durability"] == names[0]) & (ranked["ranked_by"] == names[1])]
+        by_throughput = names[1] == "throughput"
+        ordered = group.sort_values("relative", ascending=not by_throughput, na_position="last")
+        rows = [_over(row, mine[mine["key"] == row["key"]]) for _, row in ordered.iterrows()]
+        title = f"{names[0] or 'unknown durability'} · over all points, by {names[1]}"
+        yield Table(heads, rows, title=title, numbers=frozenset(heads[1:]),
+                    minor=frozenset({"ranked at", "lowest"}))  # fmt: skip
+
+
+def _over(mean: pd.Series, ranked: pd.DataFrame) -> tuple[str, ...]:
+    by_throughput = mean["ranked_by"] == "throughput"
+    told = words.rate if by_throughput else words.duration
+    values = ranked["throughput_per_s" if by_throughput else "p50_ns"]
+    return (
+        str(mean["key"]),
+        str(int((ranked["rank"] == 1).sum())),
+        f"{mean['ranked_points']} of {mean['points']}",
+        words.ratio(mean["relative"]),
+        told(values.min()),
+        told(values.max()),
+    )
+
+
+def _guarantees(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    """By store, of its first trial that recorded any."""
+    for key, texts in trials.groupby("key", sort=False)["guarantees"]:
+        found = [json.loads(text) for text in texts if text]
+        yield str(key), next(filter(None, found), {})
+
+
+def _word(declared: object) -> str:
+    if isinstance(declared, bool):
+        return "yes" if declared else "no"
+    return words.MISSING if declared is None else str(declared)
+
+
+def _matrix(requirement: str, group: pd.DataFrame) -> Table:
+    keys = list(dict.fromkeys(group["key"]))
+    cells = {(row["number"], row["key"]): f"{row['mark']} {row['word']}"
+             for _, row in group.iterrows()}  # fmt: skip
+    rows = [
+        (f"{number} {check}", *(cells.get((number, key), "") for key in keys))
+        for number, check in dict(zip(group["number"], group["check"], strict=True)).items()
+    ]
+    title = requirement.replace("_", "-").capitalize()
+    return Table(("check", *keys), rows, title=title)

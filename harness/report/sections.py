@@ -1,0 +1,137 @@
+"""The sections of the page, in the order in which a reader needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from harness import figures, summary
+from harness.figures import Drawing
+from harness.report.pieces import Html, Part, Pieces, Section
+from harness.report.reproducing import reproducing
+from harness.results import Run
+
+_OPEN_POINTS = 3
+"""Figures of so many points stand open; those of more are folded away, a line a point."""
+
+
+def sections(run: Run) -> list[Section]:
+    """The answer first. A section without anything to show is left out."""
+    return [section for section in _Page(run).all() if section.parts]
+
+
+class _Page:
+    def __init__(self, run: Run) -> None:
+        self.run, self.trials = run, summary.strongest_first(run.trials)
+        self.require = run.manifest.get("scenario", {}).get("require", {})
+        self.about = figures.about(run.manifest, run.trials)
+        self.pieces = Pieces()
+
+    def all(self) -> Iterator[Section]:
+        """In order."""
+        yield self._answer()
+        yield self._changes()
+        if self.require:
+            yield self._requirements()
+        yield self._guarantees()
+        yield self._figures()
+        yield self._rankings()
+        yield self._costs()
+        yield self._caveats()
+        yield self._surroundings()
+        yield reproducing(self.run)
+
+    def _answer(self) -> Section:
+        told = figures.answer(self.trials, self.require)
+        tables = figures.answer_tables(self.trials, self.require)
+        return Section("answer", "The answer", tuple(self.pieces.part([told, *tables])))
+
+    def _changes(self) -> Section:
+        told = figures.changes(self.trials, self.require)
+        return Section("changes", "What would change it", tuple(self.pieces.part([told])))
+
+    def _requirements(self) -> Section:
+        parts = [
+            *self.pieces.part([figures.requirements(self.trials, self.require)]),
+            *self.pieces.part([figures.reasons(self.trials, self.require)], "Why"),
+        ]
+        return Section(
+            "requirements", "What is required", parts,
+            says="Promises are those that each store declares, held against what this run read "
+            "back; rates and times are those of open loads.",
+        )  # fmt: skip
+
+    def _guarantees(self) -> Section:
+        parts = [
+            *self.pieces.part(figures.matrix(self.run.conformance)),
+            *self.pieces.part([figures.declared(self.trials)], "What each store declares"),
+            *self.pieces.part([figures.facts(self.trials)], "Declared facts, not measured"),
+            *self.pieces.part([figures.verdicts(self.trials)], "What reading it all back found"),
+        ]  # fmt: skip
+        return Section("guarantees", "Guarantees", parts)
+
+    def _figures(self) -> Section:
+        curves = [figures.scaling(alike, self.about)
+                  for alike in summary.scaling_groups(self.trials)]  # fmt: skip
+        parts = [*self.pieces.part(curves), *self.pieces.part(self._contention())]
+        points = [point for _, point in self.trials.groupby(summary.POINT, sort=False)]
+        for point in points:
+            label = ", ".join(str(point[name].iloc[0]) for name in ("load_label", "point_label"))
+            folded = label.rstrip(", ") if len(points) > _OPEN_POINTS else ""
+            parts += self.pieces.part(self._of_point(point), folded)
+        return Section("figures", "Figures", parts)
+
+    def _contention(self) -> Iterator[Drawing]:
+        if summary.has_contention(self.trials) and self.trials["point"].nunique() > 1:
+            for alike in summary.contention_groups(self.trials):
+                yield figures.contention(alike, self.about)
+
+    def _of_point(self, point: pd.DataFrame) -> Iterator[Drawing]:
+        yield figures.throughput(point, self.about)
+        if (point["rate_found"] == "search").any():
+            yield figures.searched(point, self.about)
+        curves = summary.latency_curves(point, self._samples_of)
+        yield figures.latency(point, curves, self.about)
+        if summary.has_rate_over_time(point, self.run.intervals):
+            yield figures.over_time(point, self.run.intervals, self.about)
+        if summary.has_deliveries(point):
+            yield figures.delivery(point, self.about)
+
+    def _samples_of(self, trial_id: str) -> pd.DataFrame | None:
+        kept = self.run.has_samples(trial_id)
+        return self.run.samples(trial_id, summary.SAMPLE_COLUMNS) if kept else None
+
+    def _rankings(self) -> Section:
+        return Section(
+            "rankings", "Rankings",
+            tuple(self.pieces.part(figures.rankings(self.trials))),
+            says="Every store that ran, inside one durability class, load and point. A number is "
+            "the median of the repetitions.",
+        )  # fmt: skip
+
+    def _costs(self) -> Section:
+        conflicts = summary.has_contention(self.trials)
+        parts: list[Part] = [
+            *self.pieces.part(figures.costs(self.trials)),
+            *self.pieces.part([figures.conflicts(self.trials)] if conflicts else []),
+        ]
+        return Section(
+            "costs", "Costs an event", parts,
+            says="Counted, so they scatter far less than times do; only the µs of CPU are timed.",
+        )  # fmt: skip
+
+    def _caveats(self) -> Section:
+        shown: list[Html] = [
+            figures.flags(self.trials, self.run.manifest),
+            figures.remarks(self.trials),
+            figures.not_run(self.trials, self.run.manifest),
+        ]
+        return Section("caveats", "Caveats", tuple(self.pieces.part(shown)))
+
+    def _surroundings(self) -> Section:
+        parts = [
+            *self.pieces.part([figures.surroundings(self.run.manifest)]),
+            *self.pieces.part([figures.settings(self.trials)], "Settings as read back"),
+        ]
+        return Section("surroundings", "Where this ran", parts)

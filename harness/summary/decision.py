@@ -1,0 +1,143 @@
+"""The answer first, then what would change it: sentences for whoever has to choose a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness import words
+from harness.summary.answers import FAIL, PASS, UNKNOWN
+from harness.summary.flags import listed
+from harness.summary.headline import headlines
+from harness.summary.leads import leads
+from harness.summary.ranking import GROUP, ranking
+from harness.summary.requirements import kept, requirements, strongest_first
+
+_NOTHING = (
+    "The scenario requires nothing of a store, so all of them are ranked: with require: {…}"
+    " each one passes or fails."
+)
+_ENOUGH = 5
+"""Repetitions below which a small difference cannot be told from luck."""
+
+
+def candidates(trials: pd.DataFrame, require: Mapping[str, Any]) -> pd.DataFrame:
+    """The trials of the stores that fail nothing, those of the strongest class first."""
+    verdicts = kept(requirements(trials, require))
+    failed = {key for key, status in verdicts.items() if status == FAIL}
+    return strongest_first(trials[~trials["key"].isin(failed)])
+
+
+def answer(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
+    """Which stores keep what is required, then who leads among them in each class."""
+    leaders = headlines(ranking(candidates(trials, require)))
+    return [*_promises(trials, require), *(each[:1].upper() + each[1:] for each in leaders)]
+
+
+def _promises(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[str]:
+    if not require:
+        return
+    judged = requirements(trials, require)
+    verdicts = kept(judged)
+    passed = [key for key, status in verdicts.items() if status == PASS]
+    failed = [key for key, status in verdicts.items() if status == FAIL]
+    unknown = [f"{key} ({', '.join(_unknown_of(judged, key))})"
+               for key, status in verdicts.items() if status == UNKNOWN]  # fmt: skip
+    if passed:
+        yield f"Keeping everything that is required: {', '.join(passed)}."
+    else:
+        yield "No store is known to keep everything that is required."
+    if unknown:
+        yield f"Not known yet: {'; '.join(unknown)}."
+    if failed:
+        yield f"Failing: {', '.join(failed)}."
+
+
+def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
+    mine = judged[(judged["key"] == key) & (judged["status"] == UNKNOWN)]
+    return [str(name) for name in mine["requirement"]]
+
+
+def changes(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
+    """What would change the answer, the strongest first; empty where nothing is known to."""
+    judged = requirements(trials, require)
+    chosen = candidates(trials, require)
+    return [
+        *([] if require else [_NOTHING]),
+        *_unknowns(judged),
+        *_near_misses(trials, judged),
+        *_undecided(chosen),
+        *_limited_by_generator(chosen),
+        *_repetitions(chosen),
+        *_round_trips(chosen),
+        *_closed(chosen),
+    ]
+
+
+def _unknowns(judged: pd.DataFrame) -> Iterator[str]:
+    """A sentence a requirement, of the stores that fail nothing."""
+    failed = {key for key, status in kept(judged).items() if status == FAIL}
+    open_ = judged[(judged["status"] == UNKNOWN) & ~judged["key"].isin(failed)]
+    for requirement, group in open_.groupby("requirement", sort=False):
+        yield f"{requirement}: not known for {', '.join(group['key'])}."
+
+
+def _near_misses(trials: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
+    """Stores that one requirement alone keeps out, and how fast they were."""
+    for key, mine in judged.groupby("key", sort=False):
+        failed = mine.loc[mine["status"] == FAIL, "requirement"]
+        if len(failed) == 1:
+            best = trials.loc[trials["key"] == key, "throughput_per_s"].max()
+            yield (
+                f"Only “{failed.iloc[0]}” keeps {key} out, which reached"
+                f" {words.rate(float(best))} here."
+            )
+
+
+def _undecided(trials: pd.DataFrame) -> Iterator[str]:
+    """Followers whose interval reaches the leader."""
+    ranked = ranking(trials)
+    behind = leads(trials)
+    for _, group in behind.groupby(GROUP, sort=False):
+        near = group[(group["low"] <= 1) & (group["high"] >= 1)]
+        if len(near):
+            same = (ranked[GROUP] == group[GROUP].iloc[0]).all(axis=1)
+            best = ranked.loc[same, "key"].iloc[0]
+            at = f" at {group['point_label'].iloc[0]}" if group["point_label"].iloc[0] else ""
+            yield f"This run does not tell {best} from {', '.join(near['key'])}{at}: repeat more."
+
+
+def _limited_by_generator(trials: pd.DataFrame) -> Iterator[str]:
+    flagged = trials[[any("generator-bound" in flag for flag in listed(text))
+                      for text in trials["flags"]]]  # fmt: skip
+    if len(flagged):
+        keys = ", ".join(dict.fromkeys(flagged["key"]))
+        yield f"The load generator was the limit for {keys}: they may be faster than shown."
+
+
+def _repetitions(trials: pd.DataFrame) -> Iterator[str]:
+    most = trials["repetition"].max()
+    if len(trials) and most < _ENOUGH:
+        yield f"{most} repetitions tell large differences only: --repeat {_ENOUGH} or more."
+
+
+def _round_trips(trials: pd.DataFrame) -> Iterator[str]:
+    """Loopback hides what round trips cost; told where designs differ in them."""
+    near = trials[trials["added_rtt_ms"].fillna(0) == 0]
+    trips = near.groupby("key")["round_trips_per_event"].median().dropna()
+    if len(trips) > 1 and trips.max() >= 1.5 * trips.min():
+        told = ", ".join(f"{key} {value:.1f}" for key, value in trips.sort_values().items())
+        yield (
+            f"A network between client and server: round trips an event are {told}."
+            " Try --set path.rtt_ms=1."
+        )
+
+
+def _closed(trials: pd.DataFrame) -> Iterator[str]:
+    if len(trials) and (trials["load"] == "closed").all():
+        yield (
+            "What users would wait at a given rate: closed loops cannot say;"
+            " load: {open: {rate_per_s: …}} can."
+        )

@@ -1,0 +1,65 @@
+"""How far each store is behind the best of its group, with an interval over the repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from harness.summary.ranking import GROUP, ranking, unranked_reason
+
+ALPHA = 0.05
+"""Of one group as a whole: each of its intervals is that much wider (Bonferroni)."""
+_COLUMNS = [*GROUP, "key", "ratio", "low", "high", "pairs"]
+
+
+def leads(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row a ranked store behind the best: `ratio` to it, `low` and `high` of its interval.
+
+    The ratio is the geometric mean over pairs: trials of the same repetition, which stood side by
+    side in the run. The interval is a paired t on their logarithms; with one pair it is empty.
+    """
+    found = [row for _, group in trials.groupby(GROUP, sort=False) for row in _group(group)]
+    return pd.DataFrame(found, columns=_COLUMNS)
+
+
+def _group(trials: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    ranked = ranking(trials)
+    ranked = ranked[ranked["rank"].notna()]
+    if len(ranked) < 2:  # noqa: PLR2004 — nobody to be compared with
+        return
+    values = _values(trials, by_throughput=ranked["ranked_by"].iloc[0] == "throughput")
+    best = values[str(ranked["key"].iloc[0])]
+    for key in ranked["key"].iloc[1:]:
+        pairs = pd.concat([values[str(key)], best], axis=1, join="inner").dropna()
+        logs = np.log(pairs.iloc[:, 0].to_numpy() / pairs.iloc[:, 1].to_numpy())
+        ratio, low, high = ratio_interval(logs, ALPHA / (len(ranked) - 1))
+        named = {name: trials[name].iloc[0] for name in GROUP}
+        yield named | {"key": key, "ratio": ratio, "low": low, "high": high, "pairs": len(logs)}
+
+
+def _values(trials: pd.DataFrame, *, by_throughput: bool) -> dict[str, pd.Series]:
+    """By key: what is ranked by, indexed by repetition; only what counts and is above zero."""
+    counted = trials[[not unranked_reason(trial) for _, trial in trials.iterrows()]]
+    column = "throughput_per_s" if by_throughput else "response_p50_ns"
+    positive = counted[counted[column].fillna(0) > 0]
+    return {
+        str(key): mine.set_index("repetition")[column].astype("float64")
+        for key, mine in positive.groupby("key")
+    }
+
+
+def ratio_interval(logs: NDArray[np.float64], alpha: float) -> tuple[float, float, float]:
+    """Geometric mean and its interval at 1 − `alpha` from log ratios of pairs; NaN for too few."""
+    if not len(logs):
+        return float("nan"), float("nan"), float("nan")
+    mean = float(np.mean(logs))
+    if len(logs) < 2:  # noqa: PLR2004 — one pair has no spread
+        return float(np.exp(mean)), float("nan"), float("nan")
+    error = float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
+    reach = float(stdtrit(len(logs) - 1, 1 - alpha / 2)) * error
+    return float(np.exp(mean)), float(np.exp(mean - reach)), float(np.exp(mean + reach))

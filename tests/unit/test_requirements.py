@@ -1,0 +1,153 @@
+"""What a scenario requires, judged store by store: pass, fail, or unknown with its reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import stores, summary
+
+from .scenarios import SMALL, loaded
+
+TRIAL = {
+    "key": "made", "status": "done", "valid": True, "message": "", "first_violation": "",
+    "verified": "ok", "violation_list": "[]", "load": "open", "rate_per_s": 2000.0,
+    "throughput_per_s": 1999.0, "scheduled": 10_000, "failed_rate_per_s": None,
+    "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0,
+    "response_p50_ns": 1e6, "response_p99_ns": 20e6,
+    "durability": "power-loss safe as configured", "guarantees": "{}", "flags": "[]",
+}  # fmt: skip
+
+
+def declaring(**declared):
+    return {"guarantees": json.dumps(declared)}
+
+
+def judged(require, *trials):
+    """By requirement its status and reason."""
+    rows = summary.requirements(pd.DataFrame([TRIAL | trial for trial in trials]), require)
+    return {row["requirement"]: (row["status"], row["reason"]) for _, row in rows.iterrows()}
+
+
+def status(require, *trials):
+    ((found, _),) = judged(require, *trials).values()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("declared", "wanted", "found"),
+    [
+        ("native", "native", "pass"), ("native", "emulated", "pass"),
+        ("emulated", "native", "fail"), ("none", "emulated", "fail"),
+    ],
+)  # fmt: skip
+def test_more_than_was_asked_for_is_enough(declared, wanted, found):
+    assert status({"occ": wanted}, declaring(occ=declared)) == found
+
+
+def test_a_promise_that_verification_saw_broken_fails_with_the_violation():
+    violation = "expected-version-ignored: stream 'a' version 3 event unknown: x"
+    broken = declaring(occ="native") | {"violation_list": json.dumps([violation])}
+    found, reason = judged({"occ": "native"}, declaring(occ="native"), broken)["occ: native"]
+    assert found == "fail"
+    assert violation in reason
+    assert status({"global_order": "total"}, broken | declaring(global_order="total")) == "pass"
+
+
+def test_what_was_not_verified_or_did_not_end_is_unknown():
+    assert status({"occ": "native"}, declaring(occ="native") | {"verified": "off"}) == "unknown"
+    assert status({"occ": "native"}, {"status": "failed", "valid": False}) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("had", "wanted", "found"),
+    [
+        ("power-loss safe as configured", "process-crash", "pass"),
+        ("memory", "bounded-loss", "fail"), ("", "bounded-loss", "unknown"),
+    ],
+)  # fmt: skip
+def test_durability_is_that_which_was_read_back(had, wanted, found):
+    assert status({"durability": wanted}, {"durability": had}) == found
+
+
+def test_the_least_durable_trial_counts():
+    assert status({"durability": "power-loss"}, {}, {"durability": "memory"}) == "fail"
+
+
+AT = {"at_rate_per_s": 2000.0, "p99_ms": 50.0}
+P99 = "p99 ≤ 50 ms at 2,000/s"
+
+
+@pytest.mark.parametrize(
+    ("trials", "rate", "p99"),
+    [
+        ([{}], "pass", "pass"),
+        ([{"throughput_per_s": 1900.0, "response_p99_ns": 51e6}], "fail", "fail"),
+        ([{"throughput_per_s": 1930.0}], "pass", "pass"),
+        ([{"flags": '["achieved under 99 % of the target rate"]'}], "fail", "pass"),
+        ([{"timeout": 11}], "fail", "pass"),
+        ([{"rate_per_s": 5000.0, "throughput_per_s": 4999.0}], "pass", "pass"),
+        ([{"rate_per_s": 5000.0}], "unknown", "pass"),
+        ([{"rate_per_s": 1000.0}], "unknown", "unknown"),
+        ([{"rate_per_s": 1000.0, "throughput_per_s": 900.0, "response_p99_ns": 1e9}],
+         "fail", "fail"),
+        ([{}, {"throughput_per_s": 1900.0, "response_p99_ns": 51e6}], "unknown", "unknown"),
+        ([{"response_p99_ns": None}], "pass", "unknown"),
+        ([{"load": "closed", "rate_per_s": None}], "unknown", "unknown"),
+        ([{"rate_per_s": 900.0, "throughput_per_s": 900.0, "failed_rate_per_s": 1500.0}],
+         "fail", "unknown"),
+        ([{"valid": False, "message": "x"}], "unknown", "unknown"),
+        ([{}, {"rate_per_s": 9000.0, "throughput_per_s": 4000.0, "response_p99_ns": 9e9}],
+         "pass", "pass"),
+    ],
+    ids=["held", "too slow", "fewer came by luck", "flagged", "errors", "more held",
+         "more not held", "less held", "less not held", "mixed", "no percentile",
+         "closed", "searched", "invalid", "a ramp past it"],
+)  # fmt: skip
+def test_a_rate_and_a_time_at_it(trials, rate, p99):
+    found = judged(AT, *trials)
+    assert {name: answer[0] for name, answer in found.items()} == {"2,000/s": rate, P99: p99}
+
+
+def test_a_reason_has_the_number_that_decided():
+    assert judged(AT, {})[P99] == ("pass", "at 2,000/s: 20 ms in the worst of 1")
+    reason = judged(AT, {"load": "closed", "throughput_per_s": 5200.0})["2,000/s"][1]
+    assert reason == "no open load offered that much; closed loops reached 5,200/s"
+
+
+def test_a_store_keeps_all_or_fails_or_nobody_knows():
+    frame = pd.DataFrame(
+        {"key": list("aabbc"), "status": ["pass", "fail", "pass", "unknown", "pass"]}
+    )
+    assert summary.kept(frame) == {"a": "fail", "b": "unknown", "c": "pass"}
+    assert summary.requirements(pd.DataFrame([TRIAL]), {}).empty
+
+
+def test_what_can_be_declared_can_be_required_and_is_judged(tmp_path: Path):
+    """Every requirement of the schema has its place in the judgement, for every store."""
+    text = SMALL + (
+        "require: {durability: bounded-loss, occ: emulated, atomic_append: true, append_only: "
+        "by-convention, idempotency: window, global_order: per-partition, gap_free_read: true, "
+        "stream_read: indexed, subscription: poll, payload: exact, writers: one-per-partition, "
+        "at_rate_per_s: 5, p50_ms: 1, p99_ms: 2, errors: 1%}\n"
+    )
+    require = loaded(tmp_path, text).require
+    for kind in stores.kinds().values():
+        for adapter in kind.variants.values():
+            row = declaring(**asdict(adapter.declares(kind.options())))
+            assert len(judged(require, row)) == len(require) - 1  # errors go with the rate
+
+
+def test_requirements_do_not_change_what_is_offered(tmp_path: Path):
+    plain, stated = loaded(tmp_path, SMALL), loaded(tmp_path, SMALL + "require: {occ: native}\n")
+    assert plain.hash == stated.hash
+    assert dict(stated.require) == {"occ": "native"}
+    assert dict(plain.require) == {}
+
+
+def test_an_unknown_word_in_a_declaration_is_not_taken_for_a_promise():
+    assert status({"occ": "native"}, declaring(occ="perhaps")) == "unknown"
