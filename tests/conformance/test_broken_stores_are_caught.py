@@ -7,19 +7,57 @@ from __future__ import annotations
 
 import pytest
 
-from harness.conformance import Verdict
+from harness.conformance import Verdict, all_checks
 from harness.stores.memory import MemoryStore
 
+from .broken import changing as c
 from .broken import keeping as k
+from .broken import ordering as o
 from .broken import retrying as r
 from .broken import subscribing as s
+from .broken import versioning as v
 from .broken.machine import Served
+from .broken.transactions import Transactional
 from .catching import failing, found_in
 
 OUT_OF_REACH = {9, 11, 12, 13, 26, 37, 48}
 """For a store without transactions to hold open, and without a server."""
 
 FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
+    c.CanBeOverwritten: (1, set()),
+    c.CanBeOverwrittenInSilence: (1, set()),
+    c.CanBeDeletedFrom: (2, set()),
+    c.RewritesOldEvents: (3, set()),
+    c.LeavesPartOfABatch: (4, {28}),
+    c.ReportsConflictsAfterWriting: (4, {16, 17, 18, 19, 20}),
+    c.ReversesTheCallersList: (5, set()),
+    c.AcknowledgesNothing: (6, set()),
+    c.CountsNothing: (6, set()),
+    o.LeavesGapsInVersions: (7, {14, 21, 22}),
+    o.CountsFromOne: (7, {6, 16, 22}),
+    o.ReversesLongBatches: (8, {36, 46}),
+    o.MissesSomeOfWhatIsNew: (9, {14}),
+    o.SkipsLateCommits: (9, set()),
+    o.InvertsPairs: (10, {8, 9, 14, 15}),
+    o.OrdersByWallClock: (10, {8, 14, 15}),
+    o.InvertsEarlyStarters: (11, set()),
+    o.LosesWhatIsWrittenBesideATransaction: (12, {11}),
+    o.StallsBehindARollback: (13, set()),
+    o.TakesLimitsFromTheOtherEnd: (14, set()),
+    o.StopsAtAMegabyte: (15, set()),
+    o.EndsItsLogAtAMegabyte: (15, {10}),
+    v.LosesUpdates: (16, {17}),
+    v.HasTwoWinnersInTwoHundred: (16, {17}),
+    v.TellsTheWrongActualVersion: (17, set()),
+    v.KeepsTheActualVersionToItself: (17, set()),
+    v.RefusesConflictsByAnyError: (17, set()),
+    v.TakesNoStreamForAny: (18, {16, 17}),
+    v.TakesExistsForAny: (19, set()),
+    v.TakesTheFutureForAny: (20, {17}),
+    v.LocksOptimistically: (21, set()),
+    v.OverwritesWhatCommitsBeside: (22, {7, 8, 9, 10, 21, 31}),
+    v.FoldsStreamNames: (23, {39}),
+    v.CutsStreamNames: (23, set()),
     r.WritesRetriesAgain: (24, {25, 27, 28, 29, 30, 49}),
     r.ForgetsOldIds: (25, {4, 27, 28, 29, 30}),
     r.ForgetsIdsAtARestart: (26, set()),
@@ -63,7 +101,7 @@ async def test_it_is_caught_by_the_check_named_for_it_and_by_nothing_unrelated(s
     assert found[number].evidence, "a failure leaves evidence"
 
 
-@pytest.mark.parametrize("store", [MemoryStore, Served])
+@pytest.mark.parametrize("store", [MemoryStore, Served, Transactional])
 async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
     found = await found_in(store)
     assert {number: found[number].why for number in failing(found)} == {}
@@ -71,3 +109,9 @@ async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
     assert reached >= set(found) - OUT_OF_REACH
     if store is Served:
         assert reached >= {26, 37, 48, 49}
+    if store is Transactional:
+        assert reached >= {9, 11, 12, 13}
+
+
+def test_every_check_has_a_store_that_it_catches():
+    assert {number for number, _ in FAULTS.values()} == set(all_checks())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
-from harness.errors import EmptyAppend, NotWritten
+from harness.errors import EmptyAppend, EventIdReused, NotWritten, WrongExpectedVersion
 from harness.store import AppendResult, NewEvent, StreamState
 from harness.stores.memory import MemoryStore
 
@@ -45,15 +46,15 @@ class RewritesOldEvents(MemoryStore):
 
 
 class LeavesPartOfABatch(MemoryStore):
-    """An append of its own for each event, once the first was accepted."""
+    """Events up to the one that is refused stay."""
 
     async def append(self, stream, events, *, expected):
-        if len(events) < 2 or any(event.id.int in self._log._by_id for event in events[:1]):
+        try:
             return await super().append(stream, events, expected=expected)
-        for event in events:
-            result = self._log.append(stream, [event], expected)
-            expected = ANY
-        return result
+        except EventIdReused:
+            if events[0].id.int not in self._log._by_id:
+                self._log.append(stream, events[:1], ANY)
+            raise
 
 
 class ReportsConflictsAfterWriting(MemoryStore):
@@ -64,8 +65,6 @@ class ReportsConflictsAfterWriting(MemoryStore):
         return result
 
     def _expects(self, stream, head, expected):
-        from harness.errors import WrongExpectedVersion
-
         holds = {
             StreamState.ANY: True,
             StreamState.NO_STREAM: head is None,
@@ -99,13 +98,7 @@ class CountsNothing(MemoryStore):
 
     async def append(self, stream, events, *, expected):
         if not events and stream in self._log.streams:
-            filler = NewEvent(id=_filler(len(self._log)), type="Nothing", data=b"{}")
+            filler = NewEvent(id=UUID(int=len(self._log), version=4), type="Nothing", data=b"{}")
             self._log.append(stream, [filler], ANY)
             raise EmptyAppend("an append needs at least one event")
         return await super().append(stream, events, expected=expected)
-
-
-def _filler(number):
-    from uuid import UUID
-
-    return UUID(int=number, version=8)

@@ -95,9 +95,8 @@ class InvertsEarlyStarters(Transactional):
 
 class LosesWhatIsWrittenBesideATransaction(Transactional):
     async def append(self, stream, events, *, expected):
-        beside = self.state.open > 0
         result = await super().append(stream, events, expected=expected)
-        if beside:
+        if self.state.open > 0:
             self.state.hidden |= {event.id for event in events}
         return result
 
@@ -107,7 +106,7 @@ class StallsBehindARollback(Transactional):
 
     class Begun(Transaction):
         async def roll_back(self):
-            if self.pending:
+            if self.pending and not self.ended:
                 self.store.state.wall = len(self.store._log) * SCALE
             await super().roll_back()
 

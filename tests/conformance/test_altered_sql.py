@@ -1,0 +1,98 @@
+"""Each line of the default PostgreSQL design that keeps a promise: without it, a check fails.
+
+The rest of the design may hold more than one thinks: without its lock, unique keys still prevent
+two winners, and what fails is how the losers are told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.conformance import FAST, Subject, Verdict, measure, numbered
+from harness.conformance.bench import Reach
+from harness.servers import Server
+from harness.stores import scripts
+from harness.stores.postgres.options import PostgresOptions
+from harness.stores.postgres.order import QUERY, ByTransaction
+from harness.stores.postgres.variants import StreamLock
+
+from ..stores.subject import fresh
+
+ALONE = replace(FAST, processes=0)
+
+
+class Unlocked(StreamLock):
+    lock = "NULL"
+
+
+class WithoutHorizon(StreamLock):
+    class order(ByTransaction):  # noqa: N801 - the name of what it replaces
+        async def page(self, fetch, after, end, limit):
+            query = QUERY["log_by_transaction"]
+            horizon = "tx < least(pg_snapshot_xmin(pg_current_snapshot()), $3)"
+            assert horizon in query
+            return await fetch(query.replace(horizon, "tx < $3"), *(after or (0, 0)), end, limit)
+
+        async def held_back(self, fetch, end):
+            return frozenset()
+
+    order = order()
+
+
+async def failing(server: Server, store: type[StreamLock], checks: str) -> dict[int, str]:
+    """What fails, and why, of these checks on a fresh namespace."""
+    reach = Reach(store, fresh(server.endpoint), PostgresOptions())
+    opened = await reach.opened()
+    await opened.setup()
+    try:
+        found = await measure(Subject(store.__name__, reach, server), numbered(checks), ALONE)
+    finally:
+        await opened.teardown()
+        await opened.aclose()
+    return {n: each.why for n, each in found.items() if each.verdict is Verdict.FAILS}
+
+
+@pytest.fixture
+def altered(monkeypatch: pytest.MonkeyPatch):
+    """`altered(file, old, new)` in the SQL that the next store sets up."""
+
+    def alter(file: str, old: str, new: str) -> None:
+        text = scripts._text(file)
+        assert old in text
+        changed = text.replace(old, new)
+        plain = scripts._text
+        monkeypatch.setattr(scripts, "_text", lambda name: changed if name == file else plain(name))
+
+    return alter
+
+
+async def test_nothing_fails_as_it_stands(postgres_server: Server):
+    assert await failing(postgres_server, StreamLock, "9,11,16,17,21,24,27") == {}
+
+
+async def test_without_the_lock_racers_are_refused_by_a_key_and_not_as_conflicts(
+    postgres_server: Server,
+):
+    found = await failing(postgres_server, Unlocked, "11,16,17,21")
+    assert {17, 21} <= set(found), found
+    assert 16 not in found
+
+
+async def test_without_the_horizon_a_tailing_reader_misses_late_commits(postgres_server: Server):
+    assert 9 in await failing(postgres_server, WithoutHorizon, "9")
+
+
+async def test_without_the_refusal_of_an_early_transaction_streams_are_inverted(
+    postgres_server: Server, altered
+):
+    altered("postgres_append", "IF out_of_place() THEN", "IF false THEN")
+    assert 11 in await failing(postgres_server, StreamLock, "11")
+
+
+async def test_without_the_look_up_of_ids_retries_are_not_recognised(
+    postgres_server: Server, altered
+):
+    altered("postgres_write", "IF EXISTS (SELECT FROM events WHERE id = ANY (p_ids))", "IF false")
+    assert {24, 27} <= set(await failing(postgres_server, StreamLock, "24,27"))
