@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.figures.captions import About, about, caption
 from harness.figures.contention import contention
+from harness.figures.costing import costing
 from harness.figures.deciding import (
     answer,
     answer_tables,
@@ -16,6 +17,7 @@ from harness.figures.deciding import (
 )
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
+from harness.figures.heat import heat_map
 from harness.figures.latency import latency
 from harness.figures.over_time import over_time
 from harness.figures.scaling import scaling
@@ -25,6 +27,7 @@ from harness.figures.tabled import (
     conflicts,
     contention_remark,
     costs,
+    delays,
     flags,
     not_run,
     rankings,
@@ -51,11 +54,14 @@ __all__ = [
     "conflicts",
     "contention",
     "contention_remark",
+    "costing",
     "costs",
     "declared",
+    "delays",
     "delivery",
     "facts",
     "flags",
+    "heat_map",
     "latency",
     "matrix",
     "not_run",

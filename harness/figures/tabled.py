@@ -88,6 +88,25 @@ def costs(trials: pd.DataFrame) -> Iterator[Table]:
         yield Table(heads, rows, title=_title(group.iloc[0]), numbers=frozenset(heads[1:]))
 
 
+_DELAYS = {
+    "dispatch_delay_p50_ns": "dispatch p50", "queue_delay_p50_ns": "queue p50",
+    "service_p50_ns": "service p50", "response_p50_ns": "response p50",
+    "service_p99_ns": "service p99", "response_p99_ns": "response p99",
+}  # fmt: skip
+
+
+def delays(trials: pd.DataFrame) -> Table:
+    """Where the time of an operation went; medians of the repetitions' own percentiles."""
+    names = ["key", "load_label", "point_label"]
+    medians = trials.groupby(names, sort=False)[list(_DELAYS)].median().reset_index()
+    rows = [
+        (*(str(row[name]) for name in names), *(words.duration(row[name]) for name in _DELAYS))
+        for _, row in medians.iterrows()
+    ]
+    heads = ("store", "load", "point", *_DELAYS.values())
+    return Table(heads, rows, numbers=frozenset(_DELAYS.values()))
+
+
 def contention_remark(trials: pd.DataFrame) -> Lines:
     """What the figures of contention show, or why there are none."""
     if not summary.has_contention(trials):

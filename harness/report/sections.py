@@ -91,16 +91,12 @@ class _Page:
         yield figures.throughput(point, self.about)
         if (point["rate_found"] == "search").any():
             yield figures.searched(point, self.about)
-        curves = summary.latency_curves(point, self._samples_of)
+        curves = summary.latency_curves(point, self.run.kept_samples)
         yield figures.latency(point, curves, self.about)
         if summary.has_rate_over_time(point, self.run.intervals):
             yield figures.over_time(point, self.run.intervals, self.about)
         if summary.has_deliveries(point):
             yield figures.delivery(point, self.about)
-
-    def _samples_of(self, trial_id: str) -> pd.DataFrame | None:
-        kept = self.run.has_samples(trial_id)
-        return self.run.samples(trial_id, summary.SAMPLE_COLUMNS) if kept else None
 
     def _rankings(self) -> Section:
         return Section(

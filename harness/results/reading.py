@@ -34,6 +34,7 @@ from harness.results.folder import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_TIMES = ("op", "outcome", "attempts", "intended_ns", "sent_ns", "done_ns")
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-.+")
 
 
@@ -79,6 +80,10 @@ class Run:
     def has_samples(self, trial_id: str) -> bool:
         """Whether the raw columns of this trial were kept."""
         return (self.path / "samples" / f"{trial_id}.parquet").is_file()
+
+    def kept_samples(self, trial_id: str) -> pd.DataFrame | None:
+        """The columns that times are made of, or None where the raw columns were not kept."""
+        return self.samples(trial_id, _TIMES) if self.has_samples(trial_id) else None
 
     def _table(self, table: Table, trial_id: str, columns: Sequence[str] | None) -> pd.DataFrame:
         if trial_id not in set(self.trials["trial_id"]):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
-from harness.summary.curves import latency_curves
+from harness.summary.curves import SamplesOf, latency_curves
 from harness.summary.decision import answer, candidates, changes
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
-from harness.summary.latency import SAMPLE_COLUMNS, latency_curve, stored_curve, tail, times_ns
+from harness.summary.latency import latency_curve, stored_curve, tail, times_ns
 from harness.summary.leads import leads
 from harness.summary.matrix import matrix
+from harness.summary.operations import heat, operations
 from harness.summary.over_time import has_rate_over_time, rate_over_time
 from harness.summary.ranking import (
     GROUP,
@@ -30,7 +31,7 @@ __all__ = [
     "COSTS",
     "GROUP",
     "POINT",
-    "SAMPLE_COLUMNS",
+    "SamplesOf",
     "answer",
     "by_flag",
     "candidates",
@@ -45,6 +46,7 @@ __all__ = [
     "has_deliveries",
     "has_rate_over_time",
     "headlines",
+    "heat",
     "kept",
     "latency_curve",
     "latency_curves",
@@ -52,6 +54,7 @@ __all__ = [
     "listed",
     "matrix",
     "merged",
+    "operations",
     "overall",
     "percentiles",
     "ranking",

@@ -14,8 +14,6 @@ from harness.percentiles import BEYOND_MIN, percentiles
 Times = Literal["service", "response"]
 
 _STARTS = {"service": "sent_ns", "response": "intended_ns"}
-SAMPLE_COLUMNS = ("op", "outcome", "intended_ns", "sent_ns", "done_ns")
-"""What `latency_curve` needs of a samples table."""
 _MARKS = (0.0, 50.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999)
 _STEPS_A_DECADE = 16
 _STORED = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.writing import NOTEBOOKS as NAMES
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ALLOWED = {"results", "summary", "compare", "figures"}
 LINES_A_CELL = 15
@@ -33,7 +35,7 @@ def imported(source: str) -> set[str]:
 
 
 def test_the_notebooks_that_the_report_executes_are_there():
-    assert {"comparison", "contention"} <= {path.stem for path in NOTEBOOKS}
+    assert set(NAMES) <= {path.stem for path in NOTEBOOKS}
 
 
 @each
