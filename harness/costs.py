@@ -82,6 +82,15 @@ class Telling(Protocol):
         ...
 
 
+@runtime_checkable
+class Compacting(Protocol):
+    """A store with a compaction of its own, that can be asked for it."""
+
+    async def compact(self) -> None:
+        """Give back what its data does not need. Raises `StoreError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """Numbers before and after a piece of work."""

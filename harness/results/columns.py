@@ -172,6 +172,8 @@ _COSTS = (
     _each("write_units_by_rule_per_event", "units", "write units by the service's rule"),
     Column("disk_before_bytes", "int", "bytes", "server's data folder before the measured window"),
     Column("disk_after_bytes", "int", "bytes", "server's data folder after it"),
+    Column("data_after_bytes", "int", "bytes", "tables and indexes after it"),
+    Column("data_compacted_bytes", "int", "bytes", "the same after the store's own compaction"),
     Column("costs", "json", "", "all that was counted while measuring, by name, not divided"),
 )
 

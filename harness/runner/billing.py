@@ -34,6 +34,7 @@ def row(bill: Bill, events: int) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "costs": json.dumps({name: n for name, n in used.items() if name not in _ELSEWHERE}),
         "disk_before_bytes": _whole(bill.before.get(costs.DISK_BYTES)),
+        "data_after_bytes": _whole(bill.after.get(costs.DATA_BYTES)),
         "disk_after_bytes": _whole(bill.after.get(costs.DISK_BYTES)),
     }
     if events:

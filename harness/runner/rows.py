@@ -46,6 +46,8 @@ class Finding:
     looks: list[Look] = field(default_factory=list)
     verification: Verification | None = None
     verified: str = "off"
+    compacted_bytes: int | None = None
+    """What data and indexes take after the store's own compaction."""
     server_killed: bool = False
     """The server was dead at the end and had to be started again."""
 
@@ -89,6 +91,7 @@ def verdict(finding: Finding) -> Row:
         "emulator": guarantees.emulator if guarantees else "",
         "settings": json.dumps(finding.settings),
         "verified": finding.verified,
+        "data_compacted_bytes": finding.compacted_bytes,
     }
     if finding.verification is not None and guarantees is not None:
         row |= _violations(finding.verification, _held_to(finding, guarantees))

@@ -86,6 +86,7 @@ class TrialRun:
                 finding.verified = "impossible"
                 return
             await self._verify(control, finding)
+            finding.compacted_bytes = await _compacted_bytes(control)
 
     def _make_workload(self) -> Workload:
         kind = self.catalogue.workloads[self.trial.workload]
@@ -186,3 +187,15 @@ class TrialRun:
         log.parent.mkdir(exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)))
         return f"{type(error).__name__}: {error} (logs/{log.name})"
+
+
+async def _compacted_bytes(control: Adapter) -> int | None:
+    """What its data takes after the store's own compaction, where it has one."""
+    if not (isinstance(control, costs.Compacting) and isinstance(control, costs.Counted)):
+        return None
+    try:
+        await control.compact()
+        counted = await control.counts()
+    except StoreError:
+        return None
+    return round(counted[costs.DATA_BYTES]) if costs.DATA_BYTES in counted else None

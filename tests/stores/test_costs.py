@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -113,6 +114,24 @@ async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Ser
     assert large > small * 1.2
     # What the server's autovacuum does to other tests' tables meanwhile is in the log as well.
     assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.15)
+
+
+@pytest.mark.parametrize("technology", ["postgres", "sqlite"])
+async def test_compaction_gives_back_and_loses_nothing(
+    technology: str, postgres_server: Server, tmp_path: Path
+):
+    kind = kinds()[technology]
+    server = postgres_server if technology == "postgres" else None
+    endpoint = fresh(postgres_server.endpoint if server else Endpoint(address=str(tmp_path)))
+    async with opened(kind.variants[""], kind.options(), endpoint, server) as subject:
+        for _ in range(20):
+            await append(subject.store, f"order-{Random().random()}", [event() for _ in range(40)])
+        await subject.store.settle()
+        before = (await subject.store.counts())[costs.DATA_BYTES]
+        log = [one.id async for one in subject.store.read_all()]
+        await subject.store.compact()
+        assert 0 < (await subject.store.counts())[costs.DATA_BYTES] <= before
+        assert [one.id async for one in subject.store.read_all()] == log
 
 
 async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: Server):

@@ -58,6 +58,14 @@ class Counting:
             raise read_error(error) from error
         return {costs.COMMITS: len(links)}
 
+    async def compact(self) -> None:
+        """Write the events and their indexes anew."""
+        try:
+            async with self._session.pool.lent() as link:
+                await link.connection.execute("VACUUM (FULL) events", timeout=self._limit_s)
+        except errors() as error:
+            raise read_error(error) from error
+
     async def _tell(self, link: Link) -> None:
         try:
             await link.connection.execute(QUERY["tell"], timeout=self._limit_s)

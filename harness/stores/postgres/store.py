@@ -117,6 +117,10 @@ class PostgresStore:
         """Let the server's statistics know what the pool's idle connections did."""
         return await self._counting.tell()
 
+    async def compact(self) -> None:
+        """VACUUM FULL: the table and its indexes, written anew."""
+        await self._counting.compact()
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._session.pool.clear()

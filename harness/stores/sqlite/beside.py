@@ -40,6 +40,12 @@ def settle(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def compact(connection: sqlite3.Connection) -> None:
+    """Write the file anew, without what it no longer needs."""
+    connection.execute("VACUUM")
+    settle(connection)
+
+
 def file_bytes(path: Path) -> dict[str, float]:
     """What the file holds, and what it and its write-ahead log take together.
 

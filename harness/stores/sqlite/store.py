@@ -130,6 +130,10 @@ class SqliteStore:
         """The sizes of the file and of its write-ahead log."""
         return await asyncio.to_thread(beside.file_bytes, self._path)
 
+    async def compact(self) -> None:
+        """VACUUM: the file written anew."""
+        await self._writer.call(beside.compact)
+
     async def aclose(self) -> None:
         """Close both connections and end their threads."""
         await self._reader.aclose()
