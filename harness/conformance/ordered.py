@@ -11,6 +11,11 @@ from harness.conformance.check import Broken, Company, Step, check
 from harness.conformance.declared import ALWAYS, GAP_FREE, IN_ORDER, KEEPS
 from harness.conformance.following import listed
 from harness.conformance.holding import held, while_open
+from harness.conformance.log_order import (
+    no_inversion,
+    read_while_many_write,
+    read_while_processes_write,
+)
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
@@ -98,10 +103,10 @@ async def a_tailing_reader_misses_nothing(bench: Bench) -> None:
     if bench.holds_transactions:
         for _ in range(HELD_ROUNDS):
             await _a_late_commit_is_read(bench)
-    attempts = await _read_while_many_write(bench)
+    attempts = await read_while_many_write(bench)
     enough(sort_out(attempts))
     if bench.many_processes:
-        await _read_while_processes_write(bench)
+        await read_while_processes_write(bench)
 
 
 async def _a_late_commit_is_read(bench: Bench) -> None:
@@ -128,61 +133,6 @@ async def _read_all_of(tail: Tail, ids: Sequence[UUID], bench: Bench) -> None:
         )
 
 
-async def _read_while_many_write(bench: Bench) -> list[Attempt]:
-    stores, start = (
-        await bench.writers(CONNECTIONS),
-        await bench.append(bench.stream(), bench.events()),
-    )
-    streams = [bench.stream() for _ in range(A_STREAM)]
-    attempts: list[Attempt] = []
-    async with tailing(bench, streams, after=start.position) as tail:
-        for number in bench.rounds():
-            stream = streams[number % A_STREAM]
-            attempts += await race(bench, stores, stream, ANY, size=1 + number % 3)
-        await _complete(tail, attempts)
-    return attempts
-
-
-async def _read_while_processes_write(bench: Bench) -> None:
-    start = await bench.append(bench.stream(), bench.events())
-    stream = bench.stream()
-    async with tailing(bench, [stream], after=start.position) as tail:
-        by_process = await bench.in_processes(append_alone, stream)
-        await _complete(tail, [each for attempts in by_process for each in attempts])
-
-
-async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
-    """Everything that was acknowledged is read, once, and each stream in its order."""
-    wanted = [event.id for each in attempts if each.won for event in each.batch]
-    if not await tail.sees(wanted):
-        read = {event.id for event in tail.events}
-        lost = [each for each in attempts if each.won and each.batch[0].id not in read]
-        raise Broken(
-            f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
-            [*(each.step() for each in lost[:3]), tail.step()],
-        )
-    seen = [event.id for event in tail.events]
-    if len(seen) != len(set(seen)):
-        twice = next(event for event in tail.events if seen.count(event.id) > 1)
-        raise Broken("the reader read an event twice", [_place(twice), tail.step()])
-    _no_inversion(tail.events)
-
-
-def _no_inversion(log: Sequence[RecordedEvent]) -> None:
-    """Each stream's events stand in the log in their order."""
-    last: dict[str, RecordedEvent] = {}
-    for event in log:
-        before = last.get(event.stream)
-        if before is not None and before.version >= event.version:
-            raise Broken("the log inverts a stream", [_place(before), _place(event)])
-        last[event.stream] = event
-
-
-def _place(event: RecordedEvent) -> Step:
-    place = f"{event.stream}@{event.version} at {event.position}, event {event.id}"
-    return Step("a reader", "read the log", place)
-
-
 @check(
     10,
     provokes=f"{RACERS} writers at once on the same streams, over several connections and from"
@@ -202,7 +152,7 @@ async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
         for by_one in await bench.in_processes(append_alone, streams[-1]):
             attempts += by_one
     log = await bench.log(streams)
-    _no_inversion(log)
+    no_inversion(log)
     in_log = {event.id for event in log}
     for each in attempts:
         if each.won and each.batch[0].id not in in_log:
