@@ -105,7 +105,7 @@ async def a_death_before_the_checkpoint_loses_nothing(bench: Bench) -> None:
     declaration=CHECKPOINTS,
     company=Company.NOBODY,
 )
-async def a_failinghandler_keeps_the_checkpoint(bench: Bench) -> None:
+async def a_failing_handler_keeps_the_checkpoint(bench: Bench) -> None:
     """A handler that fails does not advance the checkpoint."""
     store = checkpoints(bench)
     stream = bench.stream()
