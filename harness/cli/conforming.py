@@ -79,7 +79,7 @@ def explain(numbers: str, *, json: bool) -> int:
     """Print what checks promise, how they provoke a failure and what evidence it leaves."""
     from harness.conformance.matrix import described
 
-    checks = numbered(numbers)
+    checks = numbered(numbers, flag="--explain")
     if json:
         print(json_.dumps([described(each) for each in checks], indent=2))
         return 0

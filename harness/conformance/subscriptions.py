@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Company, Step, Unsupported, check
-from harness.conformance.declared import CHECKPOINTS, GAP_FREE, SUBSCRIBES
+from harness.conformance.declared import CHECKPOINTS, FOLLOWS, SUBSCRIBES
 from harness.conformance.following import Following, following, listed
 from harness.conformance.subscriber import (
     append_all,
@@ -36,7 +36,7 @@ SLOW_EVENTS = 3_000
     31,
     provokes="subscribes in the middle of appends and goes on until the last of them",
     leaves="what the subscriber was handed, and what was written",
-    declaration=GAP_FREE,
+    declaration=FOLLOWS,
 )
 async def catch_up_passes_into_live(bench: Bench) -> None:
     """Catch-up passes into live without a gap or a duplicate."""
