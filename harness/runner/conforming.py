@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -96,16 +96,42 @@ async def conform(request: Request, observer: Observer) -> Result:
         return Result(path, run.matrix, run.left_out)
 
 
-async def columns_of(
-    request: Request, observer: Observer, servers: Mapping[str, Server], scratch: Path
+async def conform_beside(
+    request: Request,
+    note: Callable[[str], None],
+    servers: Mapping[str, Server],
+    scratch: Path,
+    folder: RunFolder,
 ) -> Matrix:
-    """The matrix on servers that somebody else has started, by their technology."""
+    """The matrix of a run's own stores on its own servers, into its own folder."""
     async with AsyncExitStack() as stack:
-        run = _Run(request, observer, stack, scratch=scratch)
+        run = _Run(request, _Noting(note), stack, scratch=scratch)
         run.servers.update(servers)
         for number, ref in enumerate(request.stores, start=1):
+            note(
+                f"checking {ref.key}: {len(request.checks)} checks, profile {request.profile.name}"
+            )
             await run.one(number, ref)
+        write_matrix(folder, run.matrix)
         return run.matrix
+
+
+def write_matrix(folder: RunFolder, matrix: Matrix) -> None:
+    """`conformance.json` of a run."""
+    text = json.dumps(matrix.as_json(), indent=2, ensure_ascii=False)
+    write_atomically(folder.path / CONFORMANCE, text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Noting:
+    """Tells a benchmark's observer of nothing but what is wrong."""
+
+    note: Callable[[str], None]
+
+    def found(self, key: str, judgement: Judgement) -> None:
+        if judgement.defect:
+            told = f"{judgement.check.number} {judgement.check.name}: {judgement.finding.why}"
+            self.note(f"{key}: {judgement.word}: {told}")
 
 
 class _Run:
@@ -209,8 +235,7 @@ class _Run:
 
     def write(self, folder: RunFolder, status: str) -> Path:
         """The matrix and the manifest, and the folder under its name."""
-        text = json.dumps(self.matrix.as_json(), indent=2, ensure_ascii=False)
-        write_atomically(folder.path / CONFORMANCE, text.encode())
+        write_matrix(folder, self.matrix)
         folder.write_manifest(self._manifest(folder.name, status))
         return folder.finish()
 

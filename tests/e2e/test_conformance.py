@@ -8,7 +8,7 @@ import pytest
 
 from harness.conformance import all_checks
 
-from .command import eslab, the_run
+from .command import QUICKLY, eslab, the_run
 
 FEW = ["--checks", "1,7,18", "--seconds", "0.2"]
 
@@ -81,3 +81,13 @@ def test_every_check_says_what_it_is_about():
         assert each.promise
         assert each.provokes
         assert each.leaves
+
+
+def test_a_scenario_that_asks_for_it_is_checked_behind_its_trials(tmp_path):
+    more = ["--set", "verify=conformance", "--stores", "memory", "--out", tmp_path]
+    done = eslab("run", "scenarios/quick.yaml", *QUICKLY, *more)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((the_run(tmp_path) / "conformance.json").read_text())
+    (memory,) = found["stores"]
+    assert len(memory["results"]) == 50
+    assert (the_run(tmp_path) / "trials.parquet").exists()
