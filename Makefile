@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH_FLAGS ?=
+CONFORMANCE_FLAGS ?=
 ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf report lock clean
+.PHONY: help setup setup-dev bench bench-all up down images test check perf report conformance conformance-soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,7 @@ images: ## Build their images from Debian and Maven packages, where none can be 
 	images/build.sh
 
 report: setup ## Write report.html of the newest run again
-	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"
+	$(BIN)/eslab report "$$(ls -d results/2*/ | grep -v -- -conformance- | tail -n 1)"
 
 test: setup-dev ## Run every test; the end lists what was not run and why
 	$(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
@@ -43,6 +44,12 @@ check: setup-dev ## Formatting, lint, types, layers
 
 perf: setup-dev ## Print the speed goals beside what this machine reaches
 	$(BIN)/python tests/perf
+
+conformance: setup ## Check what the stores promise: declared against measured, with evidence
+	$(BIN)/eslab conformance $(CONFORMANCE_FLAGS)
+
+conformance-soak: setup ## The same 290 times, for false alarms; takes an hour
+	tests/perf/conformance_soak.sh $(BIN)/eslab
 
 lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh

@@ -22,7 +22,14 @@ from harness.results.columns import (
     Column,
     schema,
 )
-from harness.results.folder import INTERVALS_FILE, MANIFEST, PROBES_FILE, TRIALS_FILE, Table
+from harness.results.folder import (
+    CONFORMANCE_FILE,
+    INTERVALS_FILE,
+    MANIFEST,
+    PROBES_FILE,
+    TRIALS_FILE,
+    Table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +90,8 @@ def load(path: str | Path) -> Run:
     folder = Path(path)
     _require_pandas()
     manifest = _manifest(folder)
+    if manifest.get("kind") == "conformance":
+        raise BadInput(f"{folder}: a run of checks; its matrix is in {CONFORMANCE_FILE}")
     trials = folder / TRIALS_FILE
     table = _read(trials, None) if trials.exists() else schema(TRIALS).empty_table()
     return Run(folder, manifest, _frame(_checked(table, trials)))
@@ -99,7 +108,9 @@ def newest(results: str | Path | None = None) -> Path:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
+    """Of trials: a run of checks alone has nothing to load."""
+    checks_alone = (folder / CONFORMANCE_FILE).is_file() and not (folder / TRIALS_FILE).is_file()
+    return (folder / MANIFEST).is_file() and not checks_alone
 
 
 def _require_pandas() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,9 @@ from harness import environment
 from harness.catalogue import Catalogue
 from harness.conformance import Check, Finding, Judgement, Profile, Subject, judge, measure
 from harness.conformance.bench import Reach
-from harness.conformance.matrix import CONFORMANCE, Column, Matrix
+from harness.conformance.matrix import Column, Matrix
 from harness.errors import NoServer, StoreError
 from harness.results import RunFolder
-from harness.results.disk import write_atomically
 from harness.runner.opening import Opening, opening
 from harness.scenario.naming import StoreRef
 from harness.servers import Server, choose_way, serving
@@ -112,14 +110,8 @@ async def conform_beside(
                 f"checking {ref.key}: {len(request.checks)} checks, profile {request.profile.name}"
             )
             await run.one(number, ref)
-        write_matrix(folder, run.matrix)
+        folder.write_conformance(run.matrix.as_json())
         return run.matrix
-
-
-def write_matrix(folder: RunFolder, matrix: Matrix) -> None:
-    """`conformance.json` of a run."""
-    text = json.dumps(matrix.as_json(), indent=2, ensure_ascii=False)
-    write_atomically(folder.path / CONFORMANCE, text.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +227,7 @@ class _Run:
 
     def write(self, folder: RunFolder, status: str) -> Path:
         """The matrix and the manifest, and the folder under its name."""
-        write_matrix(folder, self.matrix)
+        folder.write_conformance(self.matrix.as_json())
         folder.write_manifest(self._manifest(folder.name, status))
         return folder.finish()
 

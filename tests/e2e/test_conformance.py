@@ -7,6 +7,8 @@ import json
 import pytest
 
 from harness.conformance import all_checks
+from harness.errors import BadInput
+from harness.results import newest
 
 from .command import QUICKLY, eslab, the_run
 
@@ -23,6 +25,16 @@ def test_the_matrix_is_printed_and_kept_in_a_run_folder(tmp_path):
     assert words == {"holds"}
     manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text())
     assert (manifest["kind"], manifest["status"]) == ("conformance", "done")
+
+
+def test_a_run_of_checks_is_told_apart_from_a_run_of_trials(tmp_path):
+    eslab("conformance", "--stores", "memory", *FEW, "--out", tmp_path)
+    done = eslab("show", the_run(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "a run of checks; its matrix is in conformance.json" in done.stderr
+    with pytest.raises(BadInput, match="no run in"):
+        newest(tmp_path)
 
 
 def test_json_alone_goes_to_standard_output(tmp_path):
