@@ -101,16 +101,20 @@ def newest(results: str | Path | None = None) -> Path:
     """The newest finished run in a results folder, by default ./results or ../results."""
     places = [Path(results)] if results else [Path("results"), Path("../results")]
     for place in places:
-        runs = [run for run in place.glob("2*") if _RUN_NAME.fullmatch(run.name) and _is_run(run)]
+        named = [run for run in place.glob("2*") if _RUN_NAME.fullmatch(run.name)]
+        runs = [run for run in named if _is_run(run) and not _checks_alone(run)]
         if runs:
             return max(runs, key=lambda run: run.name)
     raise BadInput(f"no run in {' or '.join(map(str, places))}; `make bench` makes one")
 
 
 def _is_run(folder: Path) -> bool:
-    """Of trials: a run of checks alone has nothing to load."""
-    checks_alone = (folder / CONFORMANCE_FILE).is_file() and not (folder / TRIALS_FILE).is_file()
-    return (folder / MANIFEST).is_file() and not checks_alone
+    return (folder / MANIFEST).is_file()
+
+
+def _checks_alone(folder: Path) -> bool:
+    """A run of checks has no trials to load."""
+    return (folder / CONFORMANCE_FILE).is_file() and not (folder / TRIALS_FILE).is_file()
 
 
 def _require_pandas() -> None:
