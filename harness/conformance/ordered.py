@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from harness.conformance.bench import Bench
@@ -16,6 +16,7 @@ from harness.conformance.log_order import (
     read_while_many_write,
     read_while_processes_write,
 )
+from harness.conformance.paging import LARGE_BYTES, LARGE_EVENTS, PAGE, came, paged
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
@@ -28,12 +29,10 @@ from harness.conformance.racing import (
 )
 from harness.conformance.tailing import GRACE_S, Tail, require_log, tailing
 from harness.errors import NotWritten
-from harness.store import AppendResult, Position, RecordedEvent, StreamState
+from harness.store import AppendResult, RecordedEvent, StreamState
 
 ANY = StreamState.ANY
 HELD_ROUNDS = 3
-LARGE_EVENTS, LARGE_BYTES = 30, 100_000
-PAGE = 7
 
 
 @check(
@@ -255,25 +254,7 @@ async def limits_and_backward_reads_are_exact(bench: Bench) -> None:
                     versions = str([event.version for event in found])
                     raise Broken("a read gave other events", [Step("a reader", did, versions)])
     if bench.guarantees.global_order != "none":
-        await _paged(bench, stream, [event.id for event in forwards])
-
-
-async def _paged(bench: Bench, stream: str, wanted: Sequence[object]) -> None:
-    """The log in pages gives the stream's events once each, in order."""
-    found: list[object] = []
-    after: Position | None = None
-    while len(found) < len(wanted):
-        page = [event async for event in bench.store.read_all(after=after, limit=PAGE * PAGE)]
-        found += [event.id for event in page if event.stream == stream]
-        if len(page) > PAGE * PAGE:
-            read = Step("a reader", f"read the log, at most {PAGE * PAGE}", f"{len(page)} events")
-            raise Broken("a limit was not kept", [read])
-        if not page:
-            break
-        after = page[-1].position
-    if found != list(wanted):
-        what = f"{len(found)} of {len(wanted)} events, or in another order"
-        raise Broken("reading in pages gives other events", [Step("a reader", "paged", what)])
+        await paged(bench, stream, [event.id for event in forwards])
 
 
 @check(
@@ -292,15 +273,8 @@ async def paging_past_a_megabyte_is_complete(bench: Bench) -> None:
         await bench.append(stream, batch)
         wanted.append(batch[0].id)
     read = await bench.read(stream)
-    _came(read, wanted, f"read {stream!r}")
+    came(read, wanted, f"read {stream!r}")
     backwards = await bench.read(stream, backwards=True)
-    _came(backwards[::-1], wanted, f"read {stream!r} backwards")
+    came(backwards[::-1], wanted, f"read {stream!r} backwards")
     if bench.guarantees.global_order != "none":
-        _came(await bench.log([stream]), wanted, "read the log")
-
-
-def _came(found: Sequence[RecordedEvent], wanted: Collection[object], did: str) -> None:
-    whole = all(len(event.data) == LARGE_BYTES + 2 for event in found)
-    if [event.id for event in found] != list(wanted) or not whole:
-        what = f"{len(found)} of {len(wanted)} events" + ("" if whole else ", some cut")
-        raise Broken("a large read is incomplete", [Step("a reader", did, what)])
+        came(await bench.log([stream]), wanted, "read the log")
