@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH_FLAGS ?=
+CONFORMANCE_FLAGS ?=
 ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report lock clean
+.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report conformance conformance-soak lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(BIN)/.bench ## Make .venv with everything that `make bench` needs
 setup-dev: $(BIN)/.dev
@@ -30,7 +31,7 @@ images: ## Build their images from Debian and Maven packages, where none can be 
 	images/build.sh
 
 report: setup ## Write report.html of the newest run again
-	$(BIN)/eslab report "$$(ls -d results/2*/ | tail -n 1)"
+	$(BIN)/eslab report "$$(ls -d results/2*/ | grep -v -- -conformance- | tail -n 1)"
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
 	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
@@ -46,6 +47,12 @@ perf: setup-dev ## Print the speed goals beside what this machine reaches
 
 soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identical code, ten hidden indexes
 	$(BIN)/python tests/soak/compare.py
+
+conformance: setup ## Check what the stores promise: declared against measured, with evidence
+	$(BIN)/eslab conformance $(CONFORMANCE_FLAGS)
+
+conformance-soak: setup ## The same 290 times, for false alarms; takes an hour
+	tests/perf/conformance_soak.sh $(BIN)/eslab
 
 lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh

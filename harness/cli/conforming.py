@@ -22,6 +22,8 @@ from harness.runner import conforming as runner
 from harness.scenario.names import store_named
 from harness.scenario.naming import StoreRef, split_store_list
 
+LOG_WIDTH = 132
+"""Where there is no terminal to fit into."""
 DEFAULT_STORES = "memory,sqlite,postgres,postgres:row,postgres:template"
 
 
@@ -50,8 +52,9 @@ def run(wanted: Wanted) -> int:
     ):
         result = loop.run(runner.conform(request, observer))
     if not console.is_terminal:
+        console.width = LOG_WIDTH
         console.print(table(request, {c.key: dict(c.judgements) for c in result.matrix.columns}))
-    console.print(evidence(result.matrix))
+    console.print(evidence(result.matrix), soft_wrap=True)
     console.print(Text(f"results: {result.folder}"), soft_wrap=True)
     if wanted.json:
         print(json_.dumps(_told(result), indent=2))
@@ -76,7 +79,7 @@ def explain(numbers: str, *, json: bool) -> int:
     """Print what checks promise, how they provoke a failure and what evidence it leaves."""
     from harness.conformance.matrix import described
 
-    checks = numbered(numbers)
+    checks = numbered(numbers, flag="--explain")
     if json:
         print(json_.dumps([described(each) for each in checks], indent=2))
         return 0

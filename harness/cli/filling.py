@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.conformance import Check, Judgement
 from harness.conformance.judging import MARKS, Word
-from harness.conformance.matrix import Matrix, requirements, summary
+from harness.conformance.matrix import Column, Matrix, requirements, summary
 from harness.runner.conforming import Request
 
 Cells = Mapping[str, dict[int, Judgement]]
@@ -26,6 +26,8 @@ STYLES = {
     Word.NOT_REACHED: "dim",
     Word.DEFECT_NOT_REACHED: "bold red",
 }
+NAME_MIN = 24
+"""Characters of a check's name, however many stores there are."""
 LEGEND = (
     "✓ holds · ✓ + holds, not promised · ✗ fails, not promised · ✗ ! declared and fails"
     " · ○ declared unsupported · ? not reached"
@@ -93,9 +95,9 @@ class FillingMatrix:
 def table(request: Request, cells: Cells) -> RenderableType:
     """Stores across; requirements down, each with its checks under it."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column("")
+    drawn.add_column("", no_wrap=True, min_width=NAME_MIN, ratio=1)
     for key in cells:
-        drawn.add_column(key, justify="center", overflow="fold")
+        drawn.add_column(_heading(key), justify="center", no_wrap=True)
     for requirement in requirements(request.checks):
         checks = [each for each in request.checks if each.requirement is requirement]
         words = [_of_all(row, checks) for row in cells.values()]
@@ -106,14 +108,31 @@ def table(request: Request, cells: Cells) -> RenderableType:
     return Group(drawn, Text(LEGEND, style="dim"))
 
 
+def _heading(key: str) -> str:
+    """A store's name on narrow lines."""
+    technology, colon, variant = key.partition(":")
+    return f"{technology}\n{variant}" if colon else key
+
+
 def evidence(matrix: Matrix) -> RenderableType:
-    """Every ✗ and every red ?, with the smallest evidence of it."""
+    """Every ✗ and every red ? with the smallest evidence of it, and why others say ?."""
     lines: list[Text] = []
     for column in matrix.columns:
         for judged in column.judgements.values():
             if judged.defect or judged.word is Word.FACT:
                 lines += _evidence_of(column.key, judged)
+        lines += _not_reached(column)
     return Group(*lines)
+
+
+def _not_reached(column: Column) -> Iterator[Text]:
+    """Why, once for all the checks that it kept from anything."""
+    by_reason: dict[str, list[str]] = {}
+    for judged in column.judgements.values():
+        if judged.word is Word.NOT_REACHED:
+            by_reason.setdefault(judged.finding.why, []).append(str(judged.check.number))
+    for why, numbers in by_reason.items():
+        yield Text(f"? {column.key} {', '.join(numbers)} not reached: {why}", style="dim")
 
 
 def _evidence_of(key: str, judged: Judgement) -> Iterator[Text]:

@@ -29,6 +29,7 @@ class Crew:
         self.size = size
         self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._barrier: threading.Barrier | None = None
 
     async def work(
         self, work: Callable[..., Awaitable[Any]], reach: Reach, *args: Any, **kwargs: Any
@@ -37,11 +38,13 @@ class Crew:
         async with self._busy:
             pool = self._pool = self._pool or self._started()
             reach = _picklable(reach)
+            if self._barrier is not None and self._barrier.broken:
+                self._barrier.reset()
             running = [
                 asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
                 for number in range(self.size)
             ]
-            return await asyncio.gather(*running)
+            return _all_of(await asyncio.gather(*running, return_exceptions=True))
 
     async def aclose(self) -> None:
         """End the processes."""
@@ -50,10 +53,19 @@ class Crew:
 
     def _started(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        barrier = context.Barrier(self.size)
+        self._barrier = context.Barrier(self.size)
         return ProcessPoolExecutor(
-            self.size, mp_context=context, initializer=_enter, initargs=(barrier,)
+            self.size, mp_context=context, initializer=_enter, initargs=(self._barrier,)
         )
+
+
+def _all_of(ended: list[Any]) -> list[Any]:
+    """What all returned. Raises what ended the first, not what that did to the others."""
+    errors = [each for each in ended if isinstance(each, BaseException)]
+    causes = [each for each in errors if not isinstance(each, threading.BrokenBarrierError)]
+    for error in (*causes, *errors):
+        raise error
+    return ended
 
 
 def _picklable(reach: Reach) -> Reach:
@@ -87,6 +99,10 @@ async def _opened(
     store = await reach.opened()
     try:
         return await work(store, _meet, number, *args, **kwargs)
+    except BaseException:
+        if _barrier is not None:
+            _barrier.abort()  # nobody waits for one that won't come
+        raise
     finally:
         await store.aclose()
 

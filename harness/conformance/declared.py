@@ -21,6 +21,9 @@ DURABLE_IDS = Declaration("idempotency", lambda g: g.idempotency == "durable")
 RECENT_IDS = Declaration("idempotency", lambda g: g.idempotency != "none")
 """For good, or within a window."""
 SUBSCRIBES = Declaration("subscription", lambda g: g.subscription != "none")
+FOLLOWS = Declaration(
+    "subscription, gap_free_read", lambda g: g.subscription != "none" and g.gap_free_read
+)
 CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
 SNAPSHOTS = Declaration("SnapshotStore", lambda _: True, optional=True)
 SURVIVES = Declaration("durability", lambda g: g.durability != Durability.MEMORY)

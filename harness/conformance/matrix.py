@@ -12,7 +12,6 @@ from harness.conformance.profiles import Profile
 from harness.store import Guarantees
 
 FORMAT_VERSION = 1
-CONFORMANCE = "conformance.json"
 _WORST_FIRST = (Word.DEFECT, Word.DEFECT_NOT_REACHED, Word.FACT, Word.HOLDS)
 _ELSE = (Word.HOLDS_NOT_PROMISED, Word.NOT_REACHED, Word.UNSUPPORTED)
 

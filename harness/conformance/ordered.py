@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from harness.conformance.bench import Bench
@@ -11,6 +11,12 @@ from harness.conformance.check import Broken, Company, Step, check
 from harness.conformance.declared import ALWAYS, GAP_FREE, IN_ORDER, KEEPS
 from harness.conformance.following import listed
 from harness.conformance.holding import held, while_open
+from harness.conformance.log_order import (
+    no_inversion,
+    read_while_many_write,
+    read_while_processes_write,
+)
+from harness.conformance.paging import LARGE_BYTES, LARGE_EVENTS, PAGE, came, paged
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
@@ -23,12 +29,10 @@ from harness.conformance.racing import (
 )
 from harness.conformance.tailing import GRACE_S, Tail, require_log, tailing
 from harness.errors import NotWritten
-from harness.store import AppendResult, Position, RecordedEvent, StreamState
+from harness.store import AppendResult, RecordedEvent, StreamState
 
 ANY = StreamState.ANY
 HELD_ROUNDS = 3
-LARGE_EVENTS, LARGE_BYTES = 30, 100_000
-PAGE = 7
 
 
 @check(
@@ -98,10 +102,10 @@ async def a_tailing_reader_misses_nothing(bench: Bench) -> None:
     if bench.holds_transactions:
         for _ in range(HELD_ROUNDS):
             await _a_late_commit_is_read(bench)
-    attempts = await _read_while_many_write(bench)
+    attempts = await read_while_many_write(bench)
     enough(sort_out(attempts))
     if bench.many_processes:
-        await _read_while_processes_write(bench)
+        await read_while_processes_write(bench)
 
 
 async def _a_late_commit_is_read(bench: Bench) -> None:
@@ -128,61 +132,6 @@ async def _read_all_of(tail: Tail, ids: Sequence[UUID], bench: Bench) -> None:
         )
 
 
-async def _read_while_many_write(bench: Bench) -> list[Attempt]:
-    stores, start = (
-        await bench.writers(CONNECTIONS),
-        await bench.append(bench.stream(), bench.events()),
-    )
-    streams = [bench.stream() for _ in range(A_STREAM)]
-    attempts: list[Attempt] = []
-    async with tailing(bench, streams, after=start.position) as tail:
-        for number in bench.rounds():
-            stream = streams[number % A_STREAM]
-            attempts += await race(bench, stores, stream, ANY, size=1 + number % 3)
-        await _complete(tail, attempts)
-    return attempts
-
-
-async def _read_while_processes_write(bench: Bench) -> None:
-    start = await bench.append(bench.stream(), bench.events())
-    stream = bench.stream()
-    async with tailing(bench, [stream], after=start.position) as tail:
-        by_process = await bench.in_processes(append_alone, stream)
-        await _complete(tail, [each for attempts in by_process for each in attempts])
-
-
-async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
-    """Everything that was acknowledged is read, once, and each stream in its order."""
-    wanted = [event.id for each in attempts if each.won for event in each.batch]
-    if not await tail.sees(wanted):
-        read = {event.id for event in tail.events}
-        lost = [each for each in attempts if each.won and each.batch[0].id not in read]
-        raise Broken(
-            f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
-            [*(each.step() for each in lost[:3]), tail.step()],
-        )
-    seen = [event.id for event in tail.events]
-    if len(seen) != len(set(seen)):
-        twice = next(event for event in tail.events if seen.count(event.id) > 1)
-        raise Broken("the reader read an event twice", [_place(twice), tail.step()])
-    _no_inversion(tail.events)
-
-
-def _no_inversion(log: Sequence[RecordedEvent]) -> None:
-    """Each stream's events stand in the log in their order."""
-    last: dict[str, RecordedEvent] = {}
-    for event in log:
-        before = last.get(event.stream)
-        if before is not None and before.version >= event.version:
-            raise Broken("the log inverts a stream", [_place(before), _place(event)])
-        last[event.stream] = event
-
-
-def _place(event: RecordedEvent) -> Step:
-    place = f"{event.stream}@{event.version} at {event.position}, event {event.id}"
-    return Step("a reader", "read the log", place)
-
-
 @check(
     10,
     provokes=f"{RACERS} writers at once on the same streams, over several connections and from"
@@ -202,7 +151,7 @@ async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
         for by_one in await bench.in_processes(append_alone, streams[-1]):
             attempts += by_one
     log = await bench.log(streams)
-    _no_inversion(log)
+    no_inversion(log)
     in_log = {event.id for event in log}
     for each in attempts:
         if each.won and each.batch[0].id not in in_log:
@@ -305,25 +254,7 @@ async def limits_and_backward_reads_are_exact(bench: Bench) -> None:
                     versions = str([event.version for event in found])
                     raise Broken("a read gave other events", [Step("a reader", did, versions)])
     if bench.guarantees.global_order != "none":
-        await _paged(bench, stream, [event.id for event in forwards])
-
-
-async def _paged(bench: Bench, stream: str, wanted: Sequence[object]) -> None:
-    """The log in pages gives the stream's events once each, in order."""
-    found: list[object] = []
-    after: Position | None = None
-    while len(found) < len(wanted):
-        page = [event async for event in bench.store.read_all(after=after, limit=PAGE * PAGE)]
-        found += [event.id for event in page if event.stream == stream]
-        if len(page) > PAGE * PAGE:
-            read = Step("a reader", f"read the log, at most {PAGE * PAGE}", f"{len(page)} events")
-            raise Broken("a limit was not kept", [read])
-        if not page:
-            break
-        after = page[-1].position
-    if found != list(wanted):
-        what = f"{len(found)} of {len(wanted)} events, or in another order"
-        raise Broken("reading in pages gives other events", [Step("a reader", "paged", what)])
+        await paged(bench, stream, [event.id for event in forwards])
 
 
 @check(
@@ -342,15 +273,8 @@ async def paging_past_a_megabyte_is_complete(bench: Bench) -> None:
         await bench.append(stream, batch)
         wanted.append(batch[0].id)
     read = await bench.read(stream)
-    _came(read, wanted, f"read {stream!r}")
+    came(read, wanted, f"read {stream!r}")
     backwards = await bench.read(stream, backwards=True)
-    _came(backwards[::-1], wanted, f"read {stream!r} backwards")
+    came(backwards[::-1], wanted, f"read {stream!r} backwards")
     if bench.guarantees.global_order != "none":
-        _came(await bench.log([stream]), wanted, "read the log")
-
-
-def _came(found: Sequence[RecordedEvent], wanted: Collection[object], did: str) -> None:
-    whole = all(len(event.data) == LARGE_BYTES + 2 for event in found)
-    if [event.id for event in found] != list(wanted) or not whole:
-        what = f"{len(found)} of {len(wanted)} events" + ("" if whole else ", some cut")
-        raise Broken("a large read is incomplete", [Step("a reader", did, what)])
+        came(await bench.log([stream]), wanted, "read the log")

@@ -142,6 +142,21 @@ async def append_alone(store: Adapter, meet: Meet, number: int, stream: str) -> 
     return attempts
 
 
+async def race_alone(
+    store: Adapter, meet: Meet, number: int, streams: Sequence[str]
+) -> list[Attempt]:
+    """One process's part: it races the others for the first event of each stream."""
+    attempts = []
+    for place, stream in enumerate(streams):
+        batch = process_events(f"{stream}/{number}", 1)
+        if place % A_STREAM == 0:
+            await meet()
+        attempts.append(
+            await attempt(f"process {number}", store, stream, batch, StreamState.NO_STREAM)
+        )
+    return attempts
+
+
 def process_events(seed: str, count: int) -> list[NewEvent]:
     """New events of a process of the crew: it has no bench."""
     rng = Random(seed)

@@ -29,18 +29,18 @@ def all_checks() -> Mapping[int, Check]:
     return found
 
 
-def numbered(text: str) -> Sequence[Check]:
+def numbered(text: str, *, flag: str = "--checks") -> Sequence[Check]:
     """The checks of a list like `9,16`; all of them for an empty one. Raises `BadInput`."""
     checks = all_checks()
     if not text.strip():
         return list(checks.values())
-    wanted = [_number(part, checks) for part in text.split(",")]
+    wanted = [_number(part, checks, flag) for part in text.split(",")]
     return [each for number, each in checks.items() if number in wanted]
 
 
-def _number(part: str, checks: Mapping[int, Check]) -> int:
+def _number(part: str, checks: Mapping[int, Check], flag: str) -> int:
     number = int(part) if part.strip().isascii() and part.strip().isdigit() else 0
     if number not in checks:
         last = max(checks)
-        raise BadInput(f"--checks: no check {part.strip()!r}; expected numbers of 1 to {last}")
+        raise BadInput(f"{flag}: no check {part.strip()!r}; expected numbers of 1 to {last}")
     return number

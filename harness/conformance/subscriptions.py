@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Company, Step, Unsupported, check
-from harness.conformance.declared import CHECKPOINTS, GAP_FREE, SUBSCRIBES
+from harness.conformance.declared import CHECKPOINTS, FOLLOWS, SUBSCRIBES
 from harness.conformance.following import Following, following, listed
-from harness.errors import ReadFailed, StoreUnavailable
-from harness.store import (
-    CheckpointStore,
-    EventStore,
-    NewEvent,
-    Position,
-    RecordedEvent,
-    StreamState,
+from harness.conformance.subscriber import (
+    append_all,
+    checkpoints,
+    follow_again,
+    handle,
+    once_each,
 )
+from harness.store import NewEvent, Position, RecordedEvent
 
 WAKES_WITHIN_S = {"push": 1.0, "poll": 2.5}
 """What a subscription's kind promises: the slowest poll here is the tutorials' second."""
@@ -32,31 +30,25 @@ SETTLE_S = 0.2
 """Behind the last expected event: long enough for one too many to show up."""
 IDLE_S = 0.5
 SLOW_EVENTS = 3_000
-BATCH = 40
-_RECONNECT_S = 0.1
-
-
-class _Crash(Exception):
-    """What a failing handler raises."""
 
 
 @check(
     31,
     provokes="subscribes in the middle of appends and goes on until the last of them",
     leaves="what the subscriber was handed, and what was written",
-    declaration=GAP_FREE,
+    declaration=FOLLOWS,
 )
 async def catch_up_passes_into_live(bench: Bench) -> None:
     """Catch-up passes into live without a gap or a duplicate."""
     streams = [bench.stream() for _ in range(3)]
-    written = await _append_all(bench, streams, 60)
+    written = await append_all(bench, streams, 60)
     async with following(bench, streams) as follower:
         for _ in range(40):
-            written += await _append_all(bench, streams, 3)
+            written += await append_all(bench, streams, 3)
             await asyncio.sleep(0)
         await follower.until(len(written))
         await asyncio.sleep(SETTLE_S)
-    _once_each(follower, written)
+    once_each(follower, written)
 
 
 @check(
@@ -69,7 +61,7 @@ async def catch_up_passes_into_live(bench: Bench) -> None:
 async def resuming_is_exclusive(bench: Bench) -> None:
     """A subscription resumes behind its checkpoint, exclusively."""
     stream = bench.stream()
-    written = await _append_all(bench, [stream], 6)
+    written = await append_all(bench, [stream], 6)
     async with following(bench, [stream]) as follower:
         await follower.until(len(written))
         handed = list(follower.events)
@@ -96,9 +88,9 @@ async def resuming_is_exclusive(bench: Bench) -> None:
 async def a_death_before_the_checkpoint_loses_nothing(bench: Bench) -> None:
     """A subscriber that dies between handling and checkpoint gets the event again."""
     stream = bench.stream()
-    written = await _append_all(bench, [stream], 5)
-    handled = await _handle(bench, stream, who="the first life", dies_after=3, saves_last=False)
-    rest = await _handle(bench, stream, who="the second life", dies_after=3, saves_last=True)
+    written = await append_all(bench, [stream], 5)
+    handled = await handle(bench, stream, who="the first life", dies_after=3, saves_last=False)
+    rest = await handle(bench, stream, who="the second life", dies_after=3, saves_last=True)
     both = {event.id for event in (*handled, *rest)}
     if missing := [event for event in written if event.id not in both]:
         lives = [Step("the first life", "handled", listed(handled)),
@@ -115,10 +107,10 @@ async def a_death_before_the_checkpoint_loses_nothing(bench: Bench) -> None:
 )
 async def a_failing_handler_keeps_the_checkpoint(bench: Bench) -> None:
     """A handler that fails does not advance the checkpoint."""
-    store = _checkpoints(bench)
+    store = checkpoints(bench)
     stream = bench.stream()
-    await _append_all(bench, [stream], 5)
-    handled = await _handle(bench, stream, who="the handler", dies_after=3, saves_last=False)
+    await append_all(bench, [stream], 5)
+    handled = await handle(bench, stream, who="the handler", dies_after=3, saves_last=False)
     saved, last = handled[1].position, handled[2]
     loaded = await store.load_checkpoint(stream)
     if loaded != saved:
@@ -167,11 +159,11 @@ async def a_slow_subscriber_keeps_memory_bounded(bench: Bench) -> None:
         raise Unsupported("declares no subscriptions")
     stream, beside = bench.stream(), bench.stream()
     before = _alive()
-    await _append_all(bench, [beside], SLOW_EVENTS)
+    await append_all(bench, [beside], SLOW_EVENTS)
     kept = _alive() - before
     go_on, handled = asyncio.Event(), list[RecordedEvent]()
 
-    async def handle() -> None:
+    async def handle_slowly() -> None:
         async with aclosing(bench.store.subscribe()) as subscription:  # type: ignore[type-var]
             async for event in subscription:
                 if event.stream == stream:
@@ -180,8 +172,8 @@ async def a_slow_subscriber_keeps_memory_bounded(bench: Bench) -> None:
                     if len(handled) == SLOW_EVENTS:
                         return
 
-    handling = asyncio.create_task(handle())
-    written = await _append_all(bench, [stream], SLOW_EVENTS)
+    handling = asyncio.create_task(handle_slowly())
+    written = await append_all(bench, [stream], SLOW_EVENTS)
     await asyncio.sleep(IDLE_S)
     piled_up = _alive() - before - 2 * kept
     go_on.set()
@@ -217,27 +209,17 @@ async def a_subscriber_survives_a_restart(bench: Bench) -> None:
         raise Unsupported("declares no subscriptions")
     stream = bench.stream()
     follower = Following("the subscriber", [stream], bench.profile.within_s)
-    follower.task = asyncio.create_task(_follow_again(bench.store, follower))
+    follower.task = asyncio.create_task(follow_again(bench.store, follower))
     try:
-        written = await _append_all(bench, [stream], 5)
+        written = await append_all(bench, [stream], 5)
         await follower.until(len(written))
         await server.restart()
-        written += await _append_all(bench, [stream], 5, through=await bench.another())
+        written += await append_all(bench, [stream], 5, through=await bench.another())
         await follower.until(len(written), patience=3)
     finally:
         follower.task.cancel()
         await asyncio.gather(follower.task, return_exceptions=True)
-    _once_each(follower, written)
-
-
-async def _follow_again(store: EventStore, follower: Following) -> None:
-    """As an application does: behind the last one handled, whenever the connection is lost."""
-    while True:
-        after = follower.events[-1].position if follower.events else None
-        with suppress(ReadFailed, StoreUnavailable):
-            await follower.run(store.subscribe(after=after))
-            return
-        await asyncio.sleep(_RECONNECT_S)
+    once_each(follower, written)
 
 
 @check(
@@ -256,12 +238,12 @@ async def subscribers_are_independent(bench: Bench) -> None:
         following(bench, [stream], who="the second subscriber") as second,
         following(bench, [stream], who="the third subscriber", through=other) as third,
     ):
-        written = await _append_all(bench, [stream], 30)
+        written = await append_all(bench, [stream], 30)
         for follower in (first, second, third):
             await follower.until(len(written))
         await asyncio.sleep(SETTLE_S)
     for follower in (first, second, third):
-        _once_each(follower, written)
+        once_each(follower, written)
 
 
 @check(
@@ -279,72 +261,8 @@ async def a_category_gets_its_own(bench: Bench) -> None:
     async with following(bench, [*mine, *others], category=own) as follower:
         written: list[NewEvent] = []
         for _ in range(2):
-            written += await _append_all(bench, mine, 4)
-            await _append_all(bench, others, 4)
+            written += await append_all(bench, mine, 4)
+            await append_all(bench, others, 4)
         await follower.until(len(written))
         await asyncio.sleep(SETTLE_S)
-    _once_each(follower, written)
-
-
-async def _append_all(
-    bench: Bench, streams: Sequence[str], count: int, *, through: EventStore | None = None
-) -> list[NewEvent]:
-    """So many events, dealt round in small appends."""
-    written: list[NewEvent] = []
-    size = max(1, min(BATCH, count // (2 * len(streams))))
-    while len(written) < count:
-        batch = bench.events(min(size, count - len(written)))
-        stream = streams[len(written) // size % len(streams)]
-        await (through or bench.store).append(stream, batch, expected=StreamState.ANY)
-        written += batch
-    return written
-
-
-def _once_each(follower: Following, written: Sequence[NewEvent]) -> None:
-    """Everything once, whatever the order between streams. Raises `Broken`."""
-    handed = follower.ids()
-    missing = {event.id for event in written} - set(handed)
-    twice = len(handed) - len(set(handed))
-    foreign = len(set(handed) - {event.id for event in written})
-    if missing or twice or foreign:
-        why = f"{len(missing)} events missing, {twice} handed twice, {foreign} of others"
-        raise Broken(why, [follower.seen()])
-
-
-async def _handle(
-    bench: Bench, stream: str, *, who: str, dies_after: int, saves_last: bool
-) -> list[RecordedEvent]:
-    """A subscriber's life: handles, saves its checkpoint behind each, and dies at the last one."""
-    store = _checkpoints(bench)
-    handled: list[RecordedEvent] = []
-    after = await store.load_checkpoint(stream)
-
-    async def live() -> None:
-        async with aclosing(bench.store.subscribe(after=after)) as subscription:  # type: ignore[type-var]
-            async for event in subscription:
-                if event.stream != stream:
-                    continue
-                handled.append(event)
-                if len(handled) == dies_after and not saves_last:
-                    raise _Crash
-                await store.save_checkpoint(stream, event.position)
-                if len(handled) == dies_after:
-                    return
-
-    try:
-        await asyncio.wait_for(live(), bench.profile.within_s)
-    except _Crash:
-        pass
-    except TimeoutError:
-        raise Broken(
-            f"{who} was handed too little", [Step(who, "handled", listed(handled))]
-        ) from None
-    return handled
-
-
-def _checkpoints(bench: Bench) -> CheckpointStore:
-    if bench.guarantees.subscription == "none":
-        raise Unsupported("declares no subscriptions")
-    if not isinstance(bench.store, CheckpointStore):
-        raise Unsupported("keeps no checkpoints")
-    return bench.store
+    once_each(follower, written)

@@ -23,6 +23,7 @@ TRIALS_FILE = "trials.parquet"
 INTERVALS_FILE = "intervals.parquet"
 PROBES_FILE = "probes.parquet"
 CONFORMANCE_FILE = "conformance.json"
+"""The guarantee matrix, where checks were run."""
 _EMPTY: Mapping[str, object] = {"text": "", "json": ""}
 
 
@@ -55,6 +56,11 @@ class RunFolder:
         content = {"format_version": FORMAT_VERSION, **manifest}
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomically(self.path / MANIFEST, text.encode())
+
+    def write_conformance(self, matrix: Mapping[str, Any]) -> None:
+        """Write the guarantee matrix."""
+        text = json.dumps(matrix, indent=2, ensure_ascii=False)
+        write_atomically(self.path / CONFORMANCE_FILE, text.encode())
 
     def add_trial(self, row: Mapping[str, object]) -> None:
         """Add one row to trials.parquet; on disk before this returns.

@@ -101,6 +101,8 @@ def load(path: str | Path) -> Run:
     folder = Path(path)
     _require_pandas()
     manifest = _manifest(folder)
+    if manifest.get("kind") == "conformance":
+        raise BadInput(f"{folder}: a run of checks; its matrix is in {CONFORMANCE_FILE}")
     trials = folder / TRIALS_FILE
     table = _read(trials, None) if trials.exists() else schema(TRIALS).empty_table()
     return Run(folder, manifest, _frame(_checked(table, trials)))
@@ -110,7 +112,8 @@ def newest(results: str | Path | None = None) -> Path:
     """The newest finished run in a results folder, by default ./results or ../results."""
     places = [Path(results)] if results else [Path("results"), Path("../results")]
     for place in places:
-        runs = [run for run in place.glob("2*") if _RUN_NAME.fullmatch(run.name) and _is_run(run)]
+        named = [run for run in place.glob("2*") if _RUN_NAME.fullmatch(run.name)]
+        runs = [run for run in named if _is_run(run) and not _checks_alone(run)]
         if runs:
             return max(runs, key=lambda run: run.name)
     raise BadInput(f"no run in {' or '.join(map(str, places))}; `make bench` makes one")
@@ -118,6 +121,11 @@ def newest(results: str | Path | None = None) -> Path:
 
 def _is_run(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
+
+
+def _checks_alone(folder: Path) -> bool:
+    """A run of checks has no trials to load."""
+    return (folder / CONFORMANCE_FILE).is_file() and not (folder / TRIALS_FILE).is_file()
 
 
 def _require_pandas() -> None:

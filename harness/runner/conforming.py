@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,10 +16,9 @@ from harness import environment
 from harness.catalogue import Catalogue
 from harness.conformance import Check, Finding, Judgement, Profile, Subject, judge, measure
 from harness.conformance.bench import Reach
-from harness.conformance.matrix import CONFORMANCE, Column, Matrix
+from harness.conformance.matrix import Column, Matrix
 from harness.errors import NoServer, StoreError
 from harness.results import RunFolder
-from harness.results.disk import write_atomically
 from harness.runner.opening import Opening, opening
 from harness.scenario.naming import StoreRef
 from harness.servers import Server, choose_way, serving
@@ -76,8 +74,8 @@ async def conform(request: Request, observer: Observer) -> Result:
     """
     async with AsyncExitStack() as stack:
         run = _Run(request, observer, stack)
-        request.out.mkdir(parents=True, exist_ok=True)
         run.choose_ways()
+        request.out.mkdir(parents=True, exist_ok=True)
         folder = RunFolder.create(request.out, NAME)
         try:
             for number, ref in enumerate(request.stores, start=1):
@@ -96,16 +94,36 @@ async def conform(request: Request, observer: Observer) -> Result:
         return Result(path, run.matrix, run.left_out)
 
 
-async def columns_of(
-    request: Request, observer: Observer, servers: Mapping[str, Server], scratch: Path
+async def conform_beside(
+    request: Request,
+    note: Callable[[str], None],
+    servers: Mapping[str, Server],
+    scratch: Path,
+    folder: RunFolder,
 ) -> Matrix:
-    """The matrix on servers that somebody else has started, by their technology."""
+    """The matrix of a run's own stores on its own servers, into its own folder."""
     async with AsyncExitStack() as stack:
-        run = _Run(request, observer, stack, scratch=scratch)
+        run = _Run(request, _Noting(note), stack, scratch=scratch)
         run.servers.update(servers)
         for number, ref in enumerate(request.stores, start=1):
+            note(
+                f"checking {ref.key}: {len(request.checks)} checks, profile {request.profile.name}"
+            )
             await run.one(number, ref)
+        folder.write_conformance(run.matrix.as_json())
         return run.matrix
+
+
+@dataclass(frozen=True, slots=True)
+class _Noting:
+    """Tells a benchmark's observer of nothing but what is wrong."""
+
+    note: Callable[[str], None]
+
+    def found(self, key: str, judgement: Judgement) -> None:
+        if judgement.defect:
+            told = f"{judgement.check.number} {judgement.check.name}: {judgement.finding.why}"
+            self.note(f"{key}: {judgement.word}: {told}")
 
 
 class _Run:
@@ -209,8 +227,7 @@ class _Run:
 
     def write(self, folder: RunFolder, status: str) -> Path:
         """The matrix and the manifest, and the folder under its name."""
-        text = json.dumps(self.matrix.as_json(), indent=2, ensure_ascii=False)
-        write_atomically(folder.path / CONFORMANCE, text.encode())
+        folder.write_conformance(self.matrix.as_json())
         folder.write_manifest(self._manifest(folder.name, status))
         return folder.finish()
 

@@ -6,16 +6,27 @@ import asyncio
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalogue import Catalogue
+from harness.conformance import FAST, numbered
 from harness.environment import neighbours
 from harness.errors import NoServer
 from harness.generator.loops import Window
 from harness.results import RunFolder, hlog
-from harness.runner import ceiling, histograms, intervals, manifest, rows, staffing, verdicts
+from harness.runner import (
+    ceiling,
+    conforming,
+    histograms,
+    intervals,
+    manifest,
+    rows,
+    staffing,
+    verdicts,
+)
 from harness.runner.observing import Observer
 from harness.runner.opening import opening
 from harness.runner.pool import ServerPool
@@ -81,6 +92,8 @@ class _Run:
         self._rows: list[Row] = []
         self._manifest: manifest.Manifest = {}
         self._began = neighbours.mark()
+        self._defects = 0
+        """Declared guarantees that its checks found broken."""
 
     async def carry_out(self) -> Result:
         scenario = self._request.scenario
@@ -104,6 +117,7 @@ class _Run:
             folder.write_manifest(self._manifest)
             for trial in scenario.trials:
                 await self._one(trial, folder, prober)
+            await self._conform(folder)
             status = "done"
         except (asyncio.CancelledError, KeyboardInterrupt):
             status = "aborted"
@@ -217,5 +231,29 @@ class _Run:
         folder.write_manifest(self._manifest)
         return folder.finish()
 
+    async def _conform(self, folder: RunFolder) -> None:
+        """The checks of every store that has a trial which asks for them."""
+        asked = {trial.store.key: trial.store for trial in self._wanting_checks()}
+        if not asked:
+            return
+        request = conforming.Request(
+            stores=tuple(asked.values()),
+            checks=numbered(""),
+            profile=FAST,
+            seed=self._request.scenario.seed,
+            catalogue=self._request.catalogue,
+            out=self._request.out,
+        )
+        matrix = await conforming.conform_beside(
+            request, self._observer.note, self._pool.servers, self.scratch, folder
+        )
+        self._defects = sum(len(column.defects) for column in matrix.columns)
+
+    def _wanting_checks(self) -> Iterator[Trial]:
+        for trial in self._request.scenario.trials:
+            if trial.verify.conformance and trial.store.technology not in self._missing:
+                yield trial
+
     def _exit_code(self) -> int:
-        return 0 if all(row["valid"] or row["status"] == "unsupported" for row in self._rows) else 1
+        sound = all(row["valid"] or row["status"] == "unsupported" for row in self._rows)
+        return 0 if sound and not self._defects else 1

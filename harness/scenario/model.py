@@ -216,7 +216,7 @@ class Verify(Model):
 
 
 VerifyOrNot: TypeAlias = Annotated[
-    Annotated[bool, Tag("word")] | Annotated[Verify, Tag("verify")],
+    Annotated[bool | Literal["conformance"], Tag("word")] | Annotated[Verify, Tag("verify")],
     by_shape(verify=(dict, Verify), word=object),
 ]
 
@@ -274,7 +274,10 @@ class ScenarioFile(Model):
     )  # fmt: skip
     drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
     repetitions: int = Field(1, ge=1, le=1000)
-    verify: VerifyOrNot = True
+    verify: VerifyOrNot = Field(
+        default=True,
+        description="read back what was acknowledged; conformance: run every check as well",
+    )
     require: Require = Field(Require(), description="what a store must keep to be adopted")
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=VALUES_MAX)]] = Field(
         default={}, description="dotted names and their values; each combination is a trial"

@@ -151,7 +151,8 @@ def _streams(streams: model.Streams) -> Streams:
 def _verify(verify: model.VerifyOrNot) -> Verify:
     if isinstance(verify, model.Verify):
         return Verify(enabled=True, streams_max=verify.streams_max)
-    return Verify(enabled=verify, streams_max=model.Verify().streams_max)
+    conformance = verify == "conformance"
+    return Verify(bool(verify), model.Verify().streams_max, conformance=conformance)
 
 
 def _as_text(settings: Mapping[str, Scalar]) -> Mapping[str, str]:

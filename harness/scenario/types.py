@@ -121,6 +121,8 @@ class Verify:
 
     enabled: bool
     streams_max: int
+    conformance: bool = False
+    """The store's checks are run as well, once, behind the run's trials."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def test_help_imports_no_driver_no_pandas_and_no_matplotlib():
 
 def test_help_names_every_command():
     told = eslab("--help").stdout
-    for command in ("run", "show", "report", "list", "validate", "schema", "doctor"):
+    for command in ("run", "conformance", "show", "report", "list", "validate", "schema", "doctor"):
         assert command in told
 
 

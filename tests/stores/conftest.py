@@ -1,7 +1,7 @@
 """Fixtures of the contract suite, parametrised with every store that was found.
 
 `subject` is a store that can be read, `blind` one that cannot, `served` one with a server
-that the test may stop, pause and kill.
+that the test may stop, pause and kill, `holding` one whose clients may hold transactions open.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
     "subject": lambda case: case.declared.readable,
     "blind": lambda case: not case.declared.readable,
     "served": lambda case: case.kind.server is not None,
+    "holding": lambda case: hasattr(case.adapter, "open_transaction"),
 }
 
 Opening = Callable[..., AbstractContextManager[Subject]]
@@ -135,6 +136,13 @@ def subject(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subjec
 @pytest.fixture
 def blind(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
     """A store that cannot be read, open on a fresh namespace."""
+    with opening(request.param) as subject:
+        yield subject
+
+
+@pytest.fixture
+def holding(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
+    """A store that offers `open_transaction`, open on a fresh namespace."""
     with opening(request.param) as subject:
         yield subject
 

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from harness.errors import StoreError
-from harness.store import OpenTransactions
 
 from .contract.support import ANY, append, events, ids, read_log
 from .subject import Subject
-
-
-@pytest.fixture
-def holding(subject: Subject) -> Subject:
-    if not isinstance(subject.store, OpenTransactions):
-        pytest.skip("clients of this technology hold no transactions open")
-    return subject
 
 
 async def _seen_meanwhile(subject: Subject) -> list:

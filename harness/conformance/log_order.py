@@ -1,0 +1,70 @@
+"""Readers of the log beside many writers, and what the log must look like afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.conformance.bench import Bench
+from harness.conformance.check import Broken, Step
+from harness.conformance.racing import A_STREAM, CONNECTIONS, Attempt, append_alone, race
+from harness.conformance.tailing import Tail, tailing
+from harness.store import RecordedEvent, StreamState
+
+ANY = StreamState.ANY
+
+
+async def read_while_many_write(bench: Bench) -> list[Attempt]:
+    """Races over several connections while a reader tails. Raises `Broken` if it misses one."""
+    stores, start = (
+        await bench.writers(CONNECTIONS),
+        await bench.append(bench.stream(), bench.events()),
+    )
+    streams = [bench.stream() for _ in range(A_STREAM)]
+    attempts: list[Attempt] = []
+    async with tailing(bench, streams, after=start.position) as tail:
+        for number in bench.rounds():
+            stream = streams[number % A_STREAM]
+            attempts += await race(bench, stores, stream, ANY, size=1 + number % 3)
+        await _complete(tail, attempts)
+    return attempts
+
+
+async def read_while_processes_write(bench: Bench) -> None:
+    """The same from several processes, to one stream."""
+    start = await bench.append(bench.stream(), bench.events())
+    stream = bench.stream()
+    async with tailing(bench, [stream], after=start.position) as tail:
+        by_process = await bench.in_processes(append_alone, stream)
+        await _complete(tail, [each for attempts in by_process for each in attempts])
+
+
+async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
+    """Everything that was acknowledged is read, once, and each stream in its order."""
+    wanted = [event.id for each in attempts if each.won for event in each.batch]
+    if not await tail.sees(wanted):
+        read = {event.id for event in tail.events}
+        lost = [each for each in attempts if each.won and each.batch[0].id not in read]
+        raise Broken(
+            f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
+            [*(each.step() for each in lost[:3]), tail.step()],
+        )
+    seen = [event.id for event in tail.events]
+    if len(seen) != len(set(seen)):
+        twice = next(event for event in tail.events if seen.count(event.id) > 1)
+        raise Broken("the reader read an event twice", [_place(twice), tail.step()])
+    no_inversion(tail.events)
+
+
+def no_inversion(log: Sequence[RecordedEvent]) -> None:
+    """Raises `Broken` where a stream's events don't stand in the log in their order."""
+    last: dict[str, RecordedEvent] = {}
+    for event in log:
+        before = last.get(event.stream)
+        if before is not None and before.version >= event.version:
+            raise Broken("the log inverts a stream", [_place(before), _place(event)])
+        last[event.stream] = event
+
+
+def _place(event: RecordedEvent) -> Step:
+    place = f"{event.stream}@{event.version} at {event.position}, event {event.id}"
+    return Step("a reader", "read the log", place)

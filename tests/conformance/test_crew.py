@@ -1,0 +1,42 @@
+"""The processes that checks race from: they meet, and one that fails holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.conformance.bench import Reach
+from harness.conformance.crew import Crew
+from harness.errors import StoreUnavailable
+from harness.store import Endpoint
+from harness.stores.sqlite import SqliteOptions, SqliteStore
+
+
+async def meeting(store, meet, number):
+    await asyncio.sleep(0.1 * number)
+    await meet()
+    return os.getpid(), time.monotonic()
+
+
+async def failing(store, meet, number):
+    if number == 1:
+        raise StoreUnavailable("nobody answers")
+    await meet()
+
+
+async def test_each_process_goes_on_when_all_are_there(tmp_path: Path):
+    reach = Reach(SqliteStore, Endpoint(address=str(tmp_path)), SqliteOptions())
+    crew = Crew(2)
+    try:
+        (one, at), (other, too) = await crew.work(meeting, reach)
+        assert one != other
+        assert abs(at - too) < 0.09
+        with pytest.raises(StoreUnavailable):
+            await crew.work(failing, reach)
+        assert len(await crew.work(meeting, reach)) == 2
+    finally:
+        await crew.aclose()

@@ -1,0 +1,84 @@
+"""What each default design declares is what `stores.md` says: promising less is no way to pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.stores import kinds
+
+EVERYTHING = {
+    "occ": "native",
+    "atomic_append": True,
+    "tells_version": True,
+    "batch_limit": None,
+    "global_order": "total",
+    "gap_free_read": True,
+    "idempotency": "durable",
+    "stream_read": "indexed",
+    "subscription": "poll",
+    "append_only": "enforced",
+    "payload": "exact",
+    "keeps_metadata": True,
+    "durability": "power-loss safe as configured",
+    "writers": "many",
+    "readable": True,
+}
+DYNAMO = EVERYTHING | {
+    "batch_limit": 99,
+    "global_order": "none",
+    "gap_free_read": False,
+    "idempotency": "window",
+    "subscription": "none",
+    "append_only": "by-convention",
+    "durability": "memory",
+}
+KAFKA = EVERYTHING | {
+    "occ": "none",
+    "tells_version": False,
+    "atomic_append": False,
+    "global_order": "per-partition",
+    "idempotency": "none",
+    "stream_read": "scan",
+    "subscription": "push",
+    "append_only": "by-convention",
+    "durability": "process-crash safe",
+}
+TEMPLATE = {"occ": "none", "idempotency": "none", "payload": "json"}
+
+DECLARED: dict[str, dict[str, Any]] = {
+    "memory": EVERYTHING | {"subscription": "push", "durability": "memory", "writers": "one"},
+    "sqlite": EVERYTHING,
+    "postgres": EVERYTHING,
+    "postgres:coalesced": EVERYTHING,
+    "postgres:global-lock": EVERYTHING,
+    "postgres:table-lock": EVERYTHING,
+    "postgres:counter": EVERYTHING,
+    "postgres:row": EVERYTHING | {"gap_free_read": False},
+    "postgres:template": EVERYTHING
+    | TEMPLATE
+    | {"gap_free_read": False, "append_only": "by-convention"},
+    "eventstoredb": EVERYTHING
+    | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"},
+    "kafka": KAFKA,
+    "kafka:single-writer": KAFKA
+    | {"occ": "emulated", "tells_version": True, "atomic_append": True, "global_order": "total"}
+    | {"idempotency": "durable", "writers": "one"},
+    "dynamodb": DYNAMO,
+    "dynamodb:sequenced": DYNAMO
+    | {"occ": "emulated", "global_order": "total", "gap_free_read": True, "batch_limit": 49}
+    | {"subscription": "poll", "writers": "one"},
+    "dynamodb:template": DYNAMO
+    | TEMPLATE
+    | {"batch_limit": None, "atomic_append": False, "append_only": "none", "keeps_metadata": False},
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_design_declares_what_the_page_on_stores_says(name: str):
+    technology, _, variant = name.partition(":")
+    kind = kinds()[technology]
+    declared = kind.variants[variant].declares(kind.options())
+    told = {field: getattr(declared, field) for field in DECLARED[name]}
+    assert told == DECLARED[name]

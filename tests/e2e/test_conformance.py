@@ -1,0 +1,105 @@
+"""`eslab conformance` as a user meets it: matrix, exit codes, and one line for bad input."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.conformance import all_checks
+from harness.errors import BadInput
+from harness.results import newest
+
+from .command import QUICKLY, eslab, the_run
+
+FEW = ["--checks", "1,7,18", "--seconds", "0.2"]
+
+
+def test_the_matrix_is_printed_and_kept_in_a_run_folder(tmp_path):
+    done = eslab("conformance", "--stores", "memory,sqlite", *FEW, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "an update of an event is refused" in done.stdout
+    found = json.loads((the_run(tmp_path) / "conformance.json").read_text())
+    assert [store["store"] for store in found["stores"]] == ["memory", "sqlite"]
+    words = {each["word"] for store in found["stores"] for each in store["results"]}
+    assert words == {"holds"}
+    manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text())
+    assert (manifest["kind"], manifest["status"]) == ("conformance", "done")
+
+
+def test_a_run_of_checks_is_told_apart_from_a_run_of_trials(tmp_path):
+    eslab("conformance", "--stores", "memory", *FEW, "--out", tmp_path)
+    done = eslab("show", the_run(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "a run of checks; its matrix is in conformance.json" in done.stderr
+    with pytest.raises(BadInput, match="no run in"):
+        newest(tmp_path)
+
+
+def test_json_alone_goes_to_standard_output(tmp_path):
+    done = eslab("conformance", "--stores", "memory", *FEW, "--out", tmp_path, "--json")
+    told = json.loads(done.stdout)
+    assert told["exit_code"] == 0
+    assert [each["number"] for each in told["checks"]] == [1, 7, 18]
+
+
+def test_a_check_that_could_not_be_provoked_says_why(tmp_path):
+    done = eslab("conformance", "--stores", "memory", "--checks", "26", "--out", tmp_path)
+    assert done.returncode == 0
+    assert "? memory 26 not reached: the store lives in the lab's own process" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--checks", "9,77"], "--checks: no check '77'; expected numbers of 1 to 50"),
+        (["--checks", "nine"], "--checks: no check 'nine'; expected numbers of 1 to 50"),
+        (["--checks", ","], "--checks: no check ''; expected numbers of 1 to 50"),
+        (["--explain", "0"], "--explain: no check '0'; expected numbers of 1 to 50"),
+        (["--profile", "slow"], "--profile: no profile 'slow'; allowed: fast, full"),
+        (["--stores", "memry"], "unknown store 'memry'"),
+        (["--servers", "nearby"], "no way 'nearby' to get servers"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, told, tmp_path):
+    done = eslab("conformance", *arguments, "--out", tmp_path / "none")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_explain_says_what_a_check_promises_provokes_and_leaves():
+    told = eslab("conformance", "--explain", "9").stdout
+    for word in ("promise", "provokes", "evidence", "gap_free_read", "Ordered"):
+        assert word in told
+
+
+def test_a_dry_run_starts_nothing(tmp_path):
+    done = eslab("conformance", "--dry-run", "--out", tmp_path / "none")
+    assert done.stdout.startswith("50 checks on each of memory, sqlite, postgres")
+    assert not (tmp_path / "none").exists()
+
+
+def test_all_fifty_checks_are_listed_with_their_promise():
+    rows = json.loads(eslab("list", "checks", "--json").stdout)
+    assert sorted(each["check"] for each in rows) == list(range(1, 51))
+    assert all(each["promise"].endswith(".") for each in rows)
+
+
+def test_every_check_says_what_it_is_about():
+    for each in all_checks().values():
+        assert each.promise
+        assert each.provokes
+        assert each.leaves
+
+
+def test_a_scenario_that_asks_for_it_is_checked_behind_its_trials(tmp_path):
+    more = ["--set", "verify=conformance", "--stores", "memory", "--out", tmp_path]
+    done = eslab("run", "scenarios/quick.yaml", *QUICKLY, *more)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((the_run(tmp_path) / "conformance.json").read_text())
+    (memory,) = found["stores"]
+    assert len(memory["results"]) == 50
+    assert (the_run(tmp_path) / "trials.parquet").exists()
