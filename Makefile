@@ -6,10 +6,10 @@ BENCH_FLAGS ?=
 ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf report lock clean
+.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(BIN)/.bench ## Make .venv with everything that `make bench` needs
 setup-dev: $(BIN)/.dev
@@ -43,6 +43,9 @@ check: setup-dev ## Formatting, lint, types, layers
 
 perf: setup-dev ## Print the speed goals beside what this machine reaches
 	$(BIN)/python tests/perf
+
+soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identical code, ten hidden indexes
+	$(BIN)/python tests/soak/compare.py
 
 lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh

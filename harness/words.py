@@ -62,6 +62,15 @@ def percent(share: float | None) -> str:
     return MISSING if share is None or math.isnan(share) else f"{share:.0%}".replace("%", " %")
 
 
+def change(ratio: float | None) -> str:
+    """A ratio as what it adds: `+12.3 %`, `−0.4 %`, `+81 %`."""
+    if ratio is None or math.isnan(ratio):
+        return MISSING
+    share = (ratio - 1) * 100
+    text = f"{share:+,.0f}" if abs(share) >= _WHOLE_FROM * 2 else f"{share:+.1f}"
+    return text.replace("-", "−") + " %"
+
+
 def span(least: int, most: int) -> str:
     """`1,234` or `1,234–5,678`: counts that need not differ."""
     return f"{least:,}" if least == most else f"{least:,}–{most:,}"

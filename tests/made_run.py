@@ -135,7 +135,7 @@ def _trial(
     number: int,
 ) -> dict[str, object]:
     rng = np.random.default_rng(number)
-    row = identity(number, store.key) | _load(made, point, repetition)
+    row = identity(number, store.key) | _load(made, point, repetition) | {"run": folder.name}
     samples = _samples(rng, made, store)
     conflicts = int(made.operations * store.conflicts / float(point.get("streams.count", 1)))
     row |= _numbers(made, samples, conflicts) | {"durability": str(store.durability)}

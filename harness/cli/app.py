@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import deciding_app, history_app
+
 app = typer.Typer(
     name="eslab",
     help="Measure which event store keeps which promises, at what speed and what cost.",
@@ -15,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(deciding_app.app)
+app.add_typer(history_app.app, name="history")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")]
 Run = Annotated[Path, typer.Argument(help="A run folder, results/<run>.")]

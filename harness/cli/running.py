@@ -39,15 +39,20 @@ def dry_run(wanted: Wanted) -> int:
     """Print the trials in the order in which they would run; start nothing."""
     scenarios = _load(wanted)
     if wanted.json:
-        print(json.dumps([_planned(scenario) for scenario in scenarios], indent=2))
+        print(json.dumps([planned(scenario) for scenario in scenarios], indent=2))
         return 0
     for scenario in scenarios:
-        print(f"{scenario.name}: {len(scenario.trials)} trials")
-        for trial in scenario.trials:
-            print(f"{trial.number:>5}  {_planned_line(trial)}")
-        expected_s = sum(trial.expected_s for trial in scenario.trials)
-        print(f"expected to take about {words.clock(expected_s)} and the start of the servers")
+        print_plan(scenario)
     return 0
+
+
+def print_plan(scenario: Scenario) -> None:
+    """The trials in their order, and how long they will take."""
+    print(f"{scenario.name}: {len(scenario.trials)} trials")
+    for trial in scenario.trials:
+        print(f"{trial.number:>5}  {_planned_line(trial)}")
+    expected_s = sum(trial.expected_s for trial in scenario.trials)
+    print(f"expected to take about {words.clock(expected_s)} and the start of the servers")
 
 
 def run(wanted: Wanted) -> int:
@@ -69,23 +74,34 @@ def _load(wanted: Wanted) -> list[Scenario]:
 
 def _run_one(scenario: Scenario, wanted: Wanted) -> runner.Result:
     console = Console(stderr=wanted.json, highlight=False)
-    lines = LiveLines if console.is_terminal else LogLines
-    console.print(Text(f"{scenario.name}: {len(scenario.trials)} trials", style="bold"))
     request = runner.Request(
         scenario=scenario,
         catalogue=catalogue(),
         out=wanted.out,
         way=wanted.way,
         keep_samples=wanted.keep_samples,
-        command=shlex.join(["eslab", *sys.argv[1:]]),
+        command=command_line(),
     )
-    with (
-        lines(console, scenario.trials) as observer,
-        asyncio.Runner(loop_factory=event_loop()) as loop,
-    ):
-        result = loop.run(runner.run(request, observer))
+    result = carry_out(request, console)
     _conclude(result, wanted, console)
     return result
+
+
+def carry_out(request: runner.Request, console: Console) -> runner.Result:
+    """Run a scenario and tell the console of it, trial by trial."""
+    trials = request.scenario.trials
+    lines = LiveLines if console.is_terminal else LogLines
+    console.print(Text(f"{request.scenario.name}: {len(trials)} trials", style="bold"))
+    with (
+        lines(console, trials) as observer,
+        asyncio.Runner(loop_factory=event_loop()) as loop,
+    ):
+        return loop.run(runner.run(request, observer))
+
+
+def command_line() -> str:
+    """What was typed, for the manifest."""
+    return shlex.join(["eslab", *sys.argv[1:]])
 
 
 def event_loop() -> type[asyncio.AbstractEventLoop] | None:
@@ -119,7 +135,8 @@ def _told(result: runner.Result) -> dict[str, object]:
     }
 
 
-def _planned(scenario: Scenario) -> dict[str, object]:
+def planned(scenario: Scenario) -> dict[str, object]:
+    """The same as plain values."""
     return {
         "scenario": scenario.name,
         "hash": scenario.hash,
@@ -132,6 +149,7 @@ def _planned(scenario: Scenario) -> dict[str, object]:
                 "load": str(trial.load),
                 "point": dict(trial.point),
                 "repetition": trial.repetition,
+                "side": trial.side,
                 "seed": trial.seed,
                 "expected_s": trial.expected_s,
             }
@@ -142,6 +160,7 @@ def _planned(scenario: Scenario) -> dict[str, object]:
 
 def _planned_line(trial: Trial) -> str:
     point = f"  {point_label(trial.point)}" if trial.point else ""
+    point += f"  {trial.side}" if trial.side else ""
     length = f"{trial.duration_s:g} s" if trial.duration_s else f"{trial.operations} operations"
     return (
         f"{trial.store.key:<28} {trial.workload}, {trial.load}, {length}"

@@ -105,6 +105,7 @@ _IDENTITY = (
     _key("point_label", "text", "the point in words; empty where nothing varies"),
     _key("repetition", "int", "from 1"),
     _key("seed", "text", "the same for every store of a point and repetition"),
+    Column("side", "text", "", "base or candidate of a pair; empty where nothing was compared"),
 )
 
 _COUNTS = (

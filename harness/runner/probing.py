@@ -56,6 +56,7 @@ class Prober:
         load = trial.load
         if not isinstance(load, OpenLoop) or not (load.of_capacity or load.search):
             return trial, {}
+        self._require_base(trial)
         capacity_per_s = await self._capacity_per_s(trial, endpoint, server)
         row: Row = {
             "rate_found": "search" if load.search else "capacity",
@@ -73,11 +74,21 @@ class Prober:
         self.note(f"{trial.store.key}: {rate_per_s:,.0f}/s (capacity {capacity_per_s:,.0f}/s)")
         return replace(trial, load=replace(load, rate_per_s=rate_per_s)), row
 
+    def _known(self, trial: Trial) -> tuple[str, str]:
+        """Whose capacity it is. The sides of a pair share the base's: both get the same rate."""
+        of_base = trial.side and isinstance(trial.load, OpenLoop) and trial.load.of_capacity
+        return "" if of_base else trial.store.key, point_key(trial.point)
+
+    def _require_base(self, trial: Trial) -> None:
+        owner, point = self._known(trial)
+        if not owner and trial.side == "candidate" and (owner, point) not in self._capacities:
+            raise NoRate("the base's capacity could not be measured")
+
     async def _capacity_per_s(
         self, trial: Trial, endpoint: Endpoint, server: Server | None
     ) -> float:
         """The best of a few short closed loops; once a store and point."""
-        known = (trial.store.key, point_key(trial.point))
+        known = self._known(trial)
         if known not in self._capacities:
             best_per_s = 0.0
             for workers in CAPACITY_WORKERS:

@@ -72,6 +72,7 @@ def identity(scenario: Scenario, trial: Trial, run: str) -> Row:
         "point_label": point_label(trial.point),
         "repetition": trial.repetition,
         "seed": trial.seed,
+        "side": trial.side,
     }
 
 

@@ -151,6 +151,8 @@ class Trial:
     """From 1."""
     seed: str
     """The same for every store of a point and repetition, so that they see the same load."""
+    side: Literal["", "base", "candidate"] = ""
+    """Which half of a pair it is; empty where nothing is being compared."""
 
     @property
     def id(self) -> str:

@@ -1,0 +1,99 @@
+"""Pairs of two checkouts: each half in a process of its own, with that checkout's code."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from harness import words
+from harness.cli.display import finished_line
+from harness.cli.pairs import Wanted
+from harness.cli.running import command_line
+from harness.runner.checkouts import Checkout, as_it_stands, checkout, commit_of
+from harness.runner.elsewhere import Order, run_there
+from harness.runner.gathering import Gathering
+from harness.scenario.types import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """Two commits of a project; an empty candidate is the project as it stands."""
+
+    base: str
+    candidate: str
+    project: Path
+
+
+def run_refs(wanted: Wanted, refs: Refs) -> Path | None:
+    """Run the pairs; the folder that has them all, or none for a dry run. Raises `LabError`."""
+    scenario = wanted.loaded(wanted.stores)
+    _check(refs)
+    if wanted.dry_run:
+        _show_plan(wanted, refs, scenario)
+        return None
+    with tempfile.TemporaryDirectory(prefix="eslab-") as scratch:
+        sides = _checked_out(refs, Path(scratch))
+        found = Gathering(wanted.out, scenario.name, command=command_line(), sides=sides)
+        status = "aborted"
+        try:
+            _run_pairs(wanted, sides, found, Path(scratch))
+            status = "done"
+        finally:
+            folder = found.finish(status, wanted.pairs)
+    return folder
+
+
+def _check(refs: Refs) -> None:
+    commit_of(refs.project, refs.base, "--base-ref")
+    commit_of(refs.project, refs.candidate or "HEAD", "--candidate-ref")
+
+
+def _checked_out(refs: Refs, scratch: Path) -> dict[str, Checkout]:
+    base = checkout(refs.project, refs.base, scratch / "base", flag="--base-ref")
+    if not refs.candidate:
+        return {"base": base, "candidate": as_it_stands(refs.project)}
+    place = scratch / "candidate"
+    candidate = checkout(refs.project, refs.candidate, place, flag="--candidate-ref")
+    return {"base": base, "candidate": candidate}
+
+
+def _run_pairs(
+    wanted: Wanted, sides: Mapping[str, Checkout], found: Gathering, scratch: Path
+) -> None:
+    console = wanted.console
+    order = Order(wanted.scenario, wanted.stores, wanted.settings, wanted.way)
+    for pair in range(1, wanted.pairs + 1):
+        for side in ("base", "candidate") if pair % 2 else ("candidate", "base"):
+            code = sides[side]
+            told = f"pair {pair}/{wanted.pairs} {side:<9} {code.name} {code.commit[:9]}"
+            with console.status(told):
+                half = run_there(code, order, scratch / f"{pair}-{side}")
+            _tell(console, told, found.add(half, side, pair))
+
+
+def _tell(console: Console, told: str, rows: list[dict[str, object]]) -> None:
+    for row in rows:
+        line = finished_line(f"{told}  {row['key']} ", row)
+        console.print(Text.assemble(line), soft_wrap=True)
+
+
+def _show_plan(wanted: Wanted, refs: Refs, scenario: Scenario) -> None:
+    keys = list(dict.fromkeys(trial.store.key for trial in scenario.trials))
+    expected_s = 2 * sum(trial.expected_s for trial in scenario.trials)
+    candidate = refs.candidate or "working tree"
+    if wanted.json:
+        plan = {
+            "scenario": scenario.name, "hash": scenario.hash, "base": refs.base,
+            "candidate": candidate, "pairs": wanted.pairs, "keys": keys, "expected_s": expected_s,
+        }  # fmt: skip
+        print(json.dumps(plan, indent=2))
+        return
+    print(f"{scenario.name}: {wanted.pairs} pairs of {refs.base} and {candidate}, interleaved")
+    print(f"each half a process of its own, with {', '.join(keys)}")
+    print(f"expected to take about {words.clock(expected_s)} and {2 * wanted.pairs} server starts")

@@ -1,0 +1,71 @@
+"""Trials of two sides as pairs: the same point, the same repetition, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.compare.metrics import Metric, Values
+from harness.errors import BadInput
+
+PAIR = ["workload", "point", "repetition"]
+"""What the two trials of a pair agree in."""
+_POINT = ["workload", "load_label", "point", "point_label"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The pairs of one point of the scenario; row i of both frames is pair i."""
+
+    label: str
+    base: pd.DataFrame
+    candidate: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """One metric at one point. `logs` are candidate over base, a pair each; ±inf beside zero."""
+
+    base: float
+    """Median, in the metric's unit."""
+    candidate: float
+    logs: Values
+
+
+def points(base: pd.DataFrame, candidate: pd.DataFrame) -> Iterator[Point]:
+    """The points that both sides have, in the order of the base. Raises `BadInput` for twins."""
+    for side, trials in (("base", base), ("candidate", candidate)):
+        twins = trials[trials.duplicated(PAIR)]
+        if len(twins):
+            key, repetition = twins["key"].iloc[0], twins["repetition"].iloc[0]
+            told = f"{side}: {key} has repetition {repetition} of a point twice"
+            raise BadInput(f"{told}; expected one store a side, for example RUN:postgres")
+    for names, mine in base.groupby(_POINT, sort=False):
+        here = mine[PAIR].merge(candidate[PAIR], on=PAIR, how="inner")
+        if len(here):
+            yield Point(
+                label=", ".join(filter(None, (str(names[1]), str(names[3])))),
+                base=here.merge(base, on=PAIR),
+                candidate=here.merge(candidate, on=PAIR),
+            )
+
+
+def ratios(point: Point, metric: Metric) -> Ratios | None:
+    """The metric's pairs, without those that lack it on a side; none where all do."""
+    base, candidate = metric.values(point.base), metric.values(point.candidate)
+    had = ~(np.isnan(base) | np.isnan(candidate))
+    if not had.any():
+        return None
+    base, candidate = base[had], candidate[had]
+    return Ratios(float(np.median(base)), float(np.median(candidate)), log_ratios(base, candidate))
+
+
+def log_ratios(base: Values | Sequence[float], candidate: Values | Sequence[float]) -> Values:
+    """ln(candidate ÷ base); two zeros are alike, something beside nothing is infinitely more."""
+    below, above = np.asarray(base, float), np.asarray(candidate, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(above) - np.log(below)
+    return np.where((below == 0) & (above == 0), 0.0, logs)

@@ -1,0 +1,179 @@
+"""Verdicts on pairs whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.compare import Verdict, compare, named, noise, parse_margins
+from harness.compare.verdicts import counted
+from harness.errors import BadInput
+from tests.made_pairs import sides, trials
+
+
+def verdict_of(metric, base, candidate):
+    (row,) = [row for row in compare([("x", base, candidate)]).rows if row.metric.name == metric]
+    return row
+
+
+def scattered(mean, spread, pairs=10):
+    """Log ratios with exactly this mean and standard deviation."""
+    logs = np.random.default_rng(7).normal(size=pairs)
+    return mean + (logs - logs.mean()) / logs.std(ddof=1) * spread
+
+
+@pytest.mark.parametrize(
+    ("metric", "column", "mean", "expected"),
+    [
+        ("throughput", "throughput_per_s", 0.3, Verdict.IMPROVED),
+        ("throughput", "throughput_per_s", -0.3, Verdict.REGRESSED),
+        ("p50", "service_p50_ns", 0.3, Verdict.REGRESSED),
+        ("p50", "service_p50_ns", -0.3, Verdict.IMPROVED),
+        ("cpu", "server_cpu_per_event_us", 0.3, Verdict.REGRESSED),
+    ],
+)
+def test_a_large_effect_is_told_in_the_right_direction(metric, column, mean, expected):
+    row = verdict_of(metric, *sides(scattered(mean, 0.05), column))
+    assert row.verdict == expected
+    assert row.finding.ratio == pytest.approx(np.exp(mean))
+    assert row.finding.low < np.exp(mean) < row.finding.high
+    assert row.finding.least_effect is row.finding.more_pairs is None
+
+
+def test_a_significant_effect_inside_the_margin_is_equivalent():
+    row = verdict_of("throughput", *sides(scattered(0.02, 0.005)))
+    assert row.finding.p_value <= 0.002
+    assert row.verdict == Verdict.EQUIVALENT
+
+
+def test_a_wide_scatter_is_inconclusive_with_what_it_would_take():
+    row = verdict_of("throughput", *sides(scattered(0.0, 0.3)))
+    assert row.verdict == Verdict.INCONCLUSIVE
+    assert row.finding.least_effect > 0.2
+    assert row.finding.more_pairs > 100
+
+
+def test_an_effect_beyond_the_margin_that_is_not_significant_is_inconclusive():
+    row = verdict_of("throughput", *sides(scattered(-0.08, 0.2)))
+    assert row.verdict == Verdict.INCONCLUSIVE
+
+
+def test_five_pairs_can_show_nothing_however_large():
+    row = verdict_of("throughput", *sides(scattered(-0.7, 0.01, pairs=5)))
+    assert row.verdict == Verdict.INCONCLUSIVE
+    assert row.finding.least_effect is None
+    assert row.finding.more_pairs >= 1
+
+
+def test_the_same_numbers_twice_are_equivalent_in_everything():
+    rows = compare([("x", *sides([0.0] * 3))]).rows
+    assert {row.verdict for row in rows} == {Verdict.EQUIVALENT}
+    assert {row.metric.name for row in rows} == {"throughput", "p50", "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("logs", "expected"),
+    [
+        ([0.0, 0.0], Verdict.EQUIVALENT),
+        ([0.01, -0.015], Verdict.EQUIVALENT),
+        ([0.1, 0.1], Verdict.REGRESSED),
+        ([-0.1, -0.2], Verdict.IMPROVED),
+        ([0.1, 0.01], Verdict.INCONCLUSIVE),
+        ([0.1, -0.1], Verdict.INCONCLUSIVE),
+        ([np.inf, np.inf], Verdict.REGRESSED),
+    ],
+)
+def test_counts_are_decided_by_every_pair_saying_the_same(logs, expected):
+    assert counted(named("wal"), np.array(logs)).verdict == expected
+
+
+def test_two_pairs_of_counts_decide_what_two_pairs_of_times_cannot():
+    base, candidate = sides([0.15, 0.15], "log_bytes_per_event", 700.0)
+    assert verdict_of("wal", base, candidate).verdict == Verdict.REGRESSED
+
+
+def test_an_open_load_is_judged_by_response_time_and_not_by_the_rate_it_was_given():
+    base, candidate = sides(scattered(0.3, 0.02), "response_p50_ns", 2e6)
+    base, candidate = base.assign(load="open"), candidate.assign(load="open")
+    rows = {row.metric.name: row for row in compare([("x", base, candidate)]).rows}
+    assert "throughput" not in rows
+    assert rows["p50"].verdict == Verdict.REGRESSED
+    assert rows["p50"].base == 2e6
+
+
+def test_a_search_is_judged_by_the_rate_that_it_found():
+    base, candidate = sides(scattered(0.3, 0.02))
+    base, candidate = (each.assign(load="open", rate_found="search") for each in (base, candidate))
+    assert verdict_of("throughput", base, candidate).verdict == Verdict.IMPROVED
+
+
+def test_each_point_has_rows_of_its_own_and_holm_goes_over_all_of_them():
+    one, other = sides(scattered(-0.3, 0.02)), sides(scattered(0.0, 0.02))
+    label = {"point": '{"workers": 64}', "point_label": "workers=64"}
+    many = [each.assign(**label) for each in other]
+    base, candidate = (pd.concat(each) for each in zip(one, many, strict=True))
+    rows = [
+        row for row in compare([("x", base, candidate)]).rows if row.metric.name == "throughput"
+    ]
+    assert [row.verdict for row in rows] == [Verdict.REGRESSED, Verdict.EQUIVALENT]
+    assert rows[0].finding.confidence == pytest.approx(1 - 0.05 / 6)
+
+
+def test_pairs_that_lack_a_half_are_left_out():
+    base, candidate = sides(scattered(0.0, 0.02))
+    assert verdict_of("throughput", base[2:], candidate[:-1]).finding.pairs == 7
+
+
+def test_a_side_with_two_trials_of_one_pair_is_refused():
+    base, candidate = sides([0.0, 0.0])
+    with pytest.raises(BadInput, match="base: postgres has repetition 1 of a point twice"):
+        compare([("x", base.assign(repetition=1), candidate)])
+
+
+def test_margins_are_read_and_what_is_named_is_gated():
+    metrics = {each.name: each for each in parse_margins(["throughput=7% cpu=20%", "wal=0.5%"])}
+    assert metrics["throughput"].margin == pytest.approx(0.07)
+    assert metrics["wal"].margin == pytest.approx(0.005)
+    assert metrics["cpu"].gated
+    assert not {each.name: each for each in parse_margins([])}["cpu"].gated
+
+
+@pytest.mark.parametrize(
+    "text", ["speed=5%", "wal", "wal=", "wal=5", "wal=x%", "wal=0%", "wal=100%", "wal=-1%",
+             "wal=nan%", "wal=1% wal=2%"],
+)  # fmt: skip
+def test_a_margin_that_is_none_is_one_line(text):
+    with pytest.raises(BadInput) as error:
+        parse_margins([text])
+    assert str(error.value).startswith("--margin ")
+    assert "\n" not in str(error.value)
+
+
+def test_identical_code_raises_few_alarms_and_a_spread_gives_the_floor():
+    base, candidate = sides(scattered(0.0, 0.05, pairs=40))
+    found = noise(base, candidate, gates=500)
+    floor = found.floor_of("throughput")
+    assert floor.spread == pytest.approx(0.05)
+    assert floor.floor == pytest.approx(np.expm1(1.833 * 0.05 / 10**0.5), rel=1e-3)
+    assert found.alarm_interval[1] < 0.05
+
+
+def test_pairs_that_do_not_change_sides_at_random_would_alarm():
+    """The simulated gates can fail: a count that jumps by more than its margin does so."""
+    base, candidate = sides([0.1, 0.1, 0.1], "log_bytes_per_event", 700.0)
+    found = noise(base, candidate, gate_pairs=2, gates=200)
+    assert 30 < found.alarms < 70
+    assert found.floor_of("wal").floor == pytest.approx(np.expm1(0.1))
+
+
+@pytest.mark.parametrize(("effect", "least"), [(1.5, 0.8)])
+def test_ten_pairs_show_a_slowdown_of_one_and_a_half_deviations(effect, least):
+    rng, spread = np.random.default_rng(5), 0.10
+    found = 0
+    for _ in range(100):
+        base = trials("base")
+        logs = rng.normal(-effect * spread, spread, 10)
+        candidate = trials("candidate", throughput_per_s=1000 * np.exp(logs))
+        found += verdict_of("throughput", base, candidate).verdict == Verdict.REGRESSED
+    assert found / 100 >= least

@@ -1,0 +1,144 @@
+"""The history file, and change points found by a stand-in for nothing: Otava where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import results
+from harness.errors import BadInput, LabError, MissingExtra
+from harness.trends import COLUMNS, append, changes, read, rows
+from harness.trends.changes import VARIABLE
+from tests.made_run import POSTGRES, SQLITE, Made, made_run
+
+SMALL = Made((SQLITE, POSTGRES), repetitions=3, operations=500, keep_samples=False)
+needs_otava = pytest.mark.skipif(
+    shutil.which(os.environ.get(VARIABLE) or "otava") is None,
+    reason=f"Apache Otava is not here: pipx install apache-otava, or {VARIABLE}",
+)
+
+
+def rows_of(folder):
+    found = results.load(folder)
+    return rows(found.manifest, found.trials)
+
+
+@pytest.fixture
+def added(tmp_path):
+    path = tmp_path / "history.csv"
+    append(path, rows_of(made_run(tmp_path, SMALL)))
+    return path
+
+
+def test_a_run_becomes_a_row_a_store_with_its_medians(tmp_path):
+    run = results.load(made_run(tmp_path, SMALL))
+    found = rows(run.manifest, run.trials).set_index("key")
+    mine = run.trials[run.trials["key"] == "postgres"]
+    assert list(found.index) == ["sqlite", "postgres"]
+    assert found.loc["postgres", "throughput"] == mine["throughput_per_s"].median()
+    assert found.loc["postgres", "repetitions"] == 3
+    assert found.loc["postgres", "commit"] == run.manifest["commit"]["commit"]
+    assert found["wal"].isna().all()
+
+
+def test_what_was_added_is_read_back_and_stays_when_more_is_added(added, tmp_path):
+    before = added.read_bytes()
+    append(added, rows_of(made_run(tmp_path, SMALL)))
+    assert added.read_bytes().startswith(before)
+    history = read(added)
+    assert list(history.columns) == list(COLUMNS)
+    assert list(history["key"]) == ["sqlite", "postgres"] * 2
+    assert history["run"].nunique() == 2
+
+
+def test_a_run_is_added_once(tmp_path):
+    path, folder = tmp_path / "history.csv", made_run(tmp_path, SMALL)
+    append(path, rows_of(folder))
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match="is in it already"):
+        append(path, rows_of(folder))
+    assert path.read_bytes() == before
+
+
+def test_a_run_without_a_valid_trial_is_not_remembered(tmp_path):
+    wrong = replace(POSTGRES, row={"valid": False})
+    with pytest.raises(BadInput, match="no valid trial"):
+        rows_of(made_run(tmp_path, replace(SMALL, stores=(wrong,))))
+
+
+@pytest.mark.parametrize(
+    ("hurt", "told"),
+    [
+        (lambda text: text.replace("throughput", "speed", 1), "not a history of this lab: column"),
+        (lambda text: text[:-10], "cut off"),
+        (lambda text: text + "a,b,c,d\n" + "x," * 40 + "\n", "not a history, or cut off"),
+        (lambda text: "", "not a history"),
+    ],
+)
+def test_a_file_that_is_no_history_is_one_line_and_is_left_alone(added, tmp_path, hurt, told):
+    added.write_text(hurt(added.read_text()))
+    before = added.read_bytes()
+    with pytest.raises(BadInput) as error:
+        append(added, rows_of(made_run(tmp_path, SMALL)))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert added.read_bytes() == before
+
+
+def test_no_history_says_how_one_begins(tmp_path):
+    with pytest.raises(BadInput, match="eslab history add RUN"):
+        read(tmp_path / "history.csv")
+
+
+def series(values, **about):
+    """A history of one store with these rates."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=range(len(values)))
+    told = {"key": "postgres", "scenario": "made-up", "environment": "12345678", **about}
+    numbers = {name: float("nan") for name in ("p50", "cpu", "disk", "commits", "trips", "units",
+                                               "read-units", "rule-units", "p99")}  # fmt: skip
+    return frame.assign(
+        **told, **numbers,
+        run=[f"run-{place}" for place in range(len(values))],
+        time=[f"2026-10-{place + 1:02d}T00:00:00+00:00" for place in range(len(values))],
+        throughput=np.asarray(values) * rng.normal(1, 0.01, len(values)),
+        wal=700.0,
+    )  # fmt: skip
+
+
+def test_without_otava_one_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "/nowhere/otava")
+    with pytest.raises(MissingExtra, match="pipx install apache-otava"):
+        changes(series([1.0] * 9), least=0.05)
+
+
+def test_an_otava_that_says_something_else_is_one_line(monkeypatch, tmp_path):
+    odd = tmp_path / "otava"
+    odd.write_text("#!/bin/sh\necho trouble >&2\nexit 1\n")
+    odd.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(odd))
+    with pytest.raises(LabError, match="expected JSON; it said: trouble"):
+        changes(series([1.0] * 9), least=0.05)
+
+
+@needs_otava
+def test_a_drop_is_found_where_it_happened():
+    (found,) = changes(series([5000.0] * 14 + [4000.0] * 14), least=0.05)
+    assert (found.metric, found.run, found.key) == ("throughput", "run-14", "postgres")
+    assert found.ratio == pytest.approx(0.8, abs=0.02)
+
+
+@needs_otava
+def test_a_change_smaller_than_the_least_is_not_reported():
+    assert changes(series([5000.0] * 14 + [4800.0] * 14), least=0.10) == []
+
+
+@needs_otava
+def test_another_machine_is_another_series_and_no_change():
+    both = [series([5000.0] * 14), series([2500.0] * 14, environment="other")]
+    assert changes(pd.concat(both, ignore_index=True), least=0.05) == []
