@@ -108,7 +108,10 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     first = group.iloc[0]
     times = str(first["times"])
     same = (behind[summary.GROUP] == first[summary.GROUP]).all(axis=1)
-    ratios = {str(row["key"]): _interval(row) for _, row in behind[same].iterrows()}
+    ratios = {
+        str(row["key"]): words.ratio_between(row["ratio"], row["low"], row["high"])
+        for _, row in behind[same].iterrows()
+    }
     heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
              f"{times} p50", f"{times} p99")  # fmt: skip
     minor = frozenset({"rank", "least – most", f"{times} p50"})
@@ -129,15 +132,6 @@ def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
         words.duration(row["p50_ns"]),
         words.duration(row["p99_ns"]),
     )
-
-
-def _interval(row: pd.Series) -> str:
-    """`0.46 × (0.35 – 0.58)`: mean over pairs; no interval where there is one pair."""
-    ratio = words.ratio(row["ratio"])
-    if pd.isna(row["low"]):
-        return ratio
-    low, high = (words.ratio(row[name]).removesuffix(" ×") for name in ("low", "high"))
-    return f"{ratio} ({low} – {high})"
 
 
 def _over_points(trials: pd.DataFrame) -> Iterator[Table]:

@@ -23,9 +23,9 @@ def sections(run: Run) -> list[Section]:
 
 class _Page:
     def __init__(self, run: Run) -> None:
-        self.run, self.trials = run, summary.strongest_first(run.trials)
+        self.run, self.trials = run, summary.sided(summary.strongest_first(run.trials))
         self.require = run.manifest.get("scenario", {}).get("require", {})
-        self.about = figures.about(run.manifest, run.trials)
+        self.about = figures.about(run.manifest, self.trials)
         self.pieces = Pieces()
 
     def all(self) -> Iterator[Section]:

@@ -26,6 +26,7 @@ from harness.summary.ranking import (
 from harness.summary.requirements import kept, requirements, strongest_first
 from harness.summary.scaling import scaling, scaling_groups
 from harness.summary.searched import searched_rates
+from harness.summary.sides import candidates_of_pairs, sided
 
 __all__ = [
     "COSTS",
@@ -35,6 +36,7 @@ __all__ = [
     "answer",
     "by_flag",
     "candidates",
+    "candidates_of_pairs",
     "changes",
     "contention",
     "contention_groups",
@@ -65,6 +67,7 @@ __all__ = [
     "scaling",
     "scaling_groups",
     "searched_rates",
+    "sided",
     "stored_curve",
     "strongest_first",
     "tail",
