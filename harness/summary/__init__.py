@@ -6,7 +6,7 @@ from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import SamplesOf, latency_curves
-from harness.summary.decision import answer, candidates, changes
+from harness.summary.decision import Asked, answer, candidates, changes
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
@@ -32,6 +32,7 @@ __all__ = [
     "COSTS",
     "GROUP",
     "POINT",
+    "Asked",
     "SamplesOf",
     "answer",
     "by_flag",
