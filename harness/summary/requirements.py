@@ -94,7 +94,7 @@ def _answers(
     trials: pd.DataFrame, require: Mapping[str, Any], checked: pd.DataFrame
 ) -> Iterator[tuple[str, Answer]]:
     for name, wanted in require.items():
-        checks = checked[[name in text.split(", ") for text in checked["declared_by"]]]
+        checks = checked.loc[[name in text.split(", ") for text in checked["declared_by"]]]
         if name == "durability":
             yield f"durability: {wanted}", _held(_durability(trials, str(wanted)), checks)
         elif name in _LEVELS:
@@ -117,10 +117,7 @@ def _held(answer: Answer, checks: pd.DataFrame) -> Answer:
     numbers = [str(number) for number in checks.loc[checks["mark"] == "✓", "number"]]
     if not numbers or answer.status == UNKNOWN:
         return answer
-    holds = (
-        f"check {numbers[0]} holds" if len(numbers) == 1 else f"checks {', '.join(numbers)} hold"
-    )
-    return Answer(PASS, f"{answer.reason}; {holds}")
+    return Answer(PASS, f"{answer.reason}; checks held: {', '.join(numbers)}")
 
 
 def _durability(trials: pd.DataFrame, wanted: str) -> Answer:

@@ -154,7 +154,7 @@ def test_an_unknown_word_in_a_declaration_is_not_taken_for_a_promise():
 
 
 def checked(*cells):
-    """The matrix of `eslab conformance`: (number, declared_by, mark, defect) of the store `made`."""
+    """A guarantee matrix of the store `made`: number, declared_by, mark, defect of each cell."""
     checks = [{"number": number, "name": f"check {number}", "requirement": "versioned",
                "promise": "", "declared_by": by} for number, by, _, _ in cells]  # fmt: skip
     results = [{"check": number, "mark": mark, "word": "declared and fails" if defect else "holds",
@@ -175,7 +175,7 @@ def test_a_check_that_does_not_hold_fails_what_was_declared():
     assert found.loc["occ: native", "status"] == "fail"
     assert "check 16, check 16: declared and fails" in found.loc["occ: native", "reason"]
     assert found.loc["gap free read", "status"] == "pass"
-    assert found.loc["gap free read", "reason"].endswith("; checks 31, 9 hold")
+    assert found.loc["gap free read", "reason"].endswith("; checks held: 31, 9")
     assert found.loc["durability: process-crash", "reason"] == (
         "power-loss, as read back from what ran"
     )
