@@ -7,7 +7,8 @@ CONFORMANCE_FLAGS ?=
 ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report conformance conformance-soak lock clean
+.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report notebooks baseline \
+	conformance conformance-soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,12 @@ images: ## Build their images from Debian and Maven packages, where none can be 
 
 report: setup ## Write report.html of the newest run again
 	$(BIN)/eslab report "$$(ls -d results/2*/ | grep -v -- -conformance- | tail -n 1)"
+
+notebooks: setup ## Open the notebooks in JupyterLab; they show the newest run
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/start-here.ipynb
+
+baseline: setup ## Make results/baseline again: a small real run to commit, with page and notebooks
+	scripts/baseline.sh
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
 	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)

@@ -57,6 +57,14 @@ def ratio(value: float | None) -> str:
     return f"{value:,.{decimals if abs(value) < _WHOLE_FROM else 0}f} ×"
 
 
+def ratio_between(value: float, low: float, high: float) -> str:
+    """`0.46 × (0.35 – 0.58)`; without the brackets where there is no interval."""
+    if math.isnan(low) or math.isnan(high):
+        return ratio(value)
+    ends = " – ".join(ratio(end).removesuffix(" ×") for end in (low, high))
+    return f"{ratio(value)} ({ends})"
+
+
 def percent(share: float | None) -> str:
     """`4 %`."""
     return MISSING if share is None or math.isnan(share) else f"{share:.0%}".replace("%", " %")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from harness import summary, words
 from harness.results import Run
 
-_HEADS = ("", "store", "ops/s", "least – most", "of best", "p50", "p99")
+_HEADS = ("", "store", "ops/s", "least – most", "of best (95 %)", "p50", "p99")
 _RULE = ("---:", "---", "---:", "---:", "---:", "---:", "---:")
 
 
 def markdown(run: Run) -> str:
     """A table a point and durability class, best first, with what is to be said beside it."""
-    ranked = summary.ranking(run.trials)
-    blocks = [_heading(run)]
-    for _, group in ranked.groupby(summary.GROUP, sort=False):
-        blocks += [_title(group.iloc[0]), _table(group), *_remarks(group)]
+    trials = summary.sided(summary.strongest_first(run.trials))
+    behind, blocks = summary.leads(trials), [_heading(run)]
+    for _, group in summary.ranking(trials).groupby(summary.GROUP, sort=False):
+        same = (behind[summary.GROUP] == group[summary.GROUP].iloc[0]).all(axis=1)
+        blocks += [_title(group.iloc[0]), _table(group, behind[same]), *_remarks(group)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -38,18 +39,23 @@ def _title(row: pd.Series) -> str:
     return f"**{told}, {row['times']} times**"
 
 
-def _table(group: pd.DataFrame) -> str:
-    rows = [_HEADS, _RULE, *(_cells(row) for _, row in group.iterrows())]
+def _table(group: pd.DataFrame, behind: pd.DataFrame) -> str:
+    ratios = {
+        str(row["key"]): words.ratio_between(row["ratio"], row["low"], row["high"])
+        for _, row in behind.iterrows()
+    }
+    rows = [_HEADS, _RULE, *(_cells(row, ratios) for _, row in group.iterrows())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cells(row: pd.Series) -> Sequence[str]:
+def _cells(row: pd.Series, ratios: Mapping[str, str]) -> Sequence[str]:
+    key = str(row["key"])
     return (
         str(row["rank"]) if row["reason"] == "" else words.MISSING,
-        _safe(row["key"]),
+        _safe(key),
         words.number(row["throughput_per_s"]),
         words.numbers(row["throughput_min_per_s"], row["throughput_max_per_s"]),
-        words.ratio(row["relative_to_best"]),
+        ratios.get(key) or words.ratio(row["relative_to_best"]),
         words.duration(row["p50_ns"]),
         words.duration(row["p99_ns"]),
     )

@@ -39,8 +39,10 @@ class Value:
 
 
 def values(trials: pd.DataFrame) -> Iterator[Value]:
-    """Of every store at every point that has a repetition that counts."""
-    for _, group in trials.groupby([*summary.POINT, "key"], sort=False):
+    """Of every store at every point that has a repetition that counts; of pairs, the candidate."""
+    for _, group in summary.candidates_of_pairs(trials).groupby(
+        [*summary.POINT, "key"], sort=False
+    ):
         counted = group[[not summary.unranked_reason(trial) for _, trial in group.iterrows()]]
         if len(counted):
             yield from _of_group(counted)

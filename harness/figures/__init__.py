@@ -18,6 +18,7 @@ from harness.figures.deciding import (
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
 from harness.figures.heat import heat_map
+from harness.figures.history import histories, history
 from harness.figures.latency import latency
 from harness.figures.over_time import over_time
 from harness.figures.scaling import scaling
@@ -62,6 +63,8 @@ __all__ = [
     "facts",
     "flags",
     "heat_map",
+    "histories",
+    "history",
     "latency",
     "matrix",
     "not_run",

@@ -33,7 +33,8 @@ def costing(trials: pd.DataFrame, column: str, about: About) -> Drawing:
     )  # fmt: skip
     with styled():
         sheet = Sheet(words_, bands_height_in(bands) + HEAD_IN)
-        _axis(draw_bands(sheet, bands, dict(about.marks)))
+        if bands:
+            _axis(draw_bands(sheet, bands, dict(about.marks)))
     return sheet.figure
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness import summary, words
 from harness.figures.tables import Lines, Table
+from harness.summary import Asked
 
 _MARKS = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
 _DECLARED = {
@@ -25,22 +26,22 @@ _FACTS = {
 }  # fmt: skip
 
 
-def answer(trials: pd.DataFrame, require: Mapping[str, Any]) -> Lines:
+def answer(trials: pd.DataFrame, asked: Asked) -> Lines:
     """Who keeps what is required, and who leads among them."""
-    return Lines(summary.answer(trials, require), empty="No trial of this run has a result.")
+    return Lines(summary.answer(trials, asked), empty="No trial of this run has a result.")
 
 
-def changes(trials: pd.DataFrame, require: Mapping[str, Any]) -> Lines:
+def changes(trials: pd.DataFrame, asked: Asked) -> Lines:
     """What would change the answer."""
-    return Lines(summary.changes(trials, require), empty="Nothing that this run knows of.")
+    return Lines(summary.changes(trials, asked), empty="Nothing that this run knows of.")
 
 
-def answer_tables(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[Table]:
+def answer_tables(trials: pd.DataFrame, asked: Asked) -> Iterator[Table]:
     """A table a durability class: the stores that fail nothing, best first, with intervals.
 
     With several points it is who led at how many of them, and the mean ratio to the best.
     """
-    chosen = summary.candidates(trials, require)
+    chosen = summary.candidates(trials, asked)
     if chosen["point"].nunique() > 1:
         yield from _over_points(chosen)
         return
@@ -49,9 +50,9 @@ def answer_tables(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[
         yield _answer(group, behind)
 
 
-def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
+def requirements(trials: pd.DataFrame, asked: Asked) -> Table:
     """Stores down, requirements across, a verdict each."""
-    judged = summary.requirements(trials, require)
+    judged = asked.judged(trials)
     verdicts = judged.pivot_table(
         index="key", columns="requirement", values="status", aggfunc="first", sort=False
     )
@@ -60,9 +61,9 @@ def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
     return Table(heads, rows)
 
 
-def reasons(trials: pd.DataFrame, require: Mapping[str, Any]) -> Table:
+def reasons(trials: pd.DataFrame, asked: Asked) -> Table:
     """A row a store and requirement: why the verdict is what it is."""
-    judged = summary.requirements(trials, require)
+    judged = asked.judged(trials)
     rows = [
         (key, requirement, _MARKS[status], reason)
         for key, requirement, status, reason in zip(*(judged[n] for n in judged), strict=True)
@@ -108,7 +109,10 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     first = group.iloc[0]
     times = str(first["times"])
     same = (behind[summary.GROUP] == first[summary.GROUP]).all(axis=1)
-    ratios = {str(row["key"]): _interval(row) for _, row in behind[same].iterrows()}
+    ratios = {
+        str(row["key"]): words.ratio_between(row["ratio"], row["low"], row["high"])
+        for _, row in behind[same].iterrows()
+    }
     heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
              f"{times} p50", f"{times} p99")  # fmt: skip
     minor = frozenset({"rank", "least – most", f"{times} p50"})
@@ -129,15 +133,6 @@ def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
         words.duration(row["p50_ns"]),
         words.duration(row["p99_ns"]),
     )
-
-
-def _interval(row: pd.Series) -> str:
-    """`0.46 × (0.35 – 0.58)`: mean over pairs; no interval where there is one pair."""
-    ratio = words.ratio(row["ratio"])
-    if pd.isna(row["low"]):
-        return ratio
-    low, high = (words.ratio(row[name]).removesuffix(" ×") for name in ("low", "high"))
-    return f"{ratio} ({low} – {high})"
 
 
 def _over_points(trials: pd.DataFrame) -> Iterator[Table]:

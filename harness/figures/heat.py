@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from harness import words
 from harness.figures.captions import About, caption
 from harness.figures.drawing import Drawing
+from harness.figures.labels import wrapped
 from harness.figures.lines import AXIS_IN, LEFT_IN
 from harness.figures.scales import log_time
 from harness.figures.sheet import HEAD_IN, MARGIN_IN, Sheet, Words
@@ -20,6 +21,7 @@ from harness.figures.style import MUTED, SMALL_PT, styled
 from harness.summary import SamplesOf, heat
 
 _PANEL_IN = 1.5
+_CHARACTERS = 52
 
 
 def heat_map(trials: pd.DataFrame, samples_of: SamplesOf, about: About) -> Drawing:
@@ -30,9 +32,12 @@ def heat_map(trials: pd.DataFrame, samples_of: SamplesOf, about: About) -> Drawi
     start = "intended_ns" if (trials["load"] == "open").any() else "sent_ns"
     found = _heats(trials, samples_of, start)
     with styled():
-        sheet = Sheet(_words(trials, found, about), len(found) * (_PANEL_IN + AXIS_IN + HEAD_IN))
+        lines = sum(len(wrapped(key, _CHARACTERS)) for key, _ in found)
+        room = len(found) * (_PANEL_IN + AXIS_IN) + lines * HEAD_IN
+        sheet = Sheet(_words(trials, found, about), room)
         for key, counts in found:
-            sheet.head(key)
+            for line in wrapped(key, _CHARACTERS):
+                sheet.head(line)
             axes = sheet.panel(_PANEL_IN, left=LEFT_IN, right=MARGIN_IN + 0.1, below=AXIS_IN)
             _draw(axes, counts)
     return sheet.figure

@@ -23,16 +23,17 @@ def sections(run: Run) -> list[Section]:
 
 class _Page:
     def __init__(self, run: Run) -> None:
-        self.run, self.trials = run, summary.strongest_first(run.trials)
-        self.require = run.manifest.get("scenario", {}).get("require", {})
-        self.about = figures.about(run.manifest, run.trials)
+        self.run, self.trials = run, summary.sided(summary.strongest_first(run.trials))
+        require = run.manifest.get("scenario", {}).get("require", {})
+        self.asked = summary.Asked(require, summary.matrix(run.conformance))
+        self.about = figures.about(run.manifest, self.trials)
         self.pieces = Pieces()
 
     def all(self) -> Iterator[Section]:
         """In order."""
         yield self._answer()
         yield self._changes()
-        if self.require:
+        if self.asked.require:
             yield self._requirements()
         yield self._guarantees()
         yield self._figures()
@@ -43,18 +44,18 @@ class _Page:
         yield reproducing(self.run)
 
     def _answer(self) -> Section:
-        told = figures.answer(self.trials, self.require)
-        tables = figures.answer_tables(self.trials, self.require)
+        told = figures.answer(self.trials, self.asked)
+        tables = figures.answer_tables(self.trials, self.asked)
         return Section("answer", "The answer", tuple(self.pieces.part([told, *tables])))
 
     def _changes(self) -> Section:
-        told = figures.changes(self.trials, self.require)
+        told = figures.changes(self.trials, self.asked)
         return Section("changes", "What would change it", tuple(self.pieces.part([told])))
 
     def _requirements(self) -> Section:
         parts = [
-            *self.pieces.part([figures.requirements(self.trials, self.require)]),
-            *self.pieces.part([figures.reasons(self.trials, self.require)], "Why"),
+            *self.pieces.part([figures.requirements(self.trials, self.asked)]),
+            *self.pieces.part([figures.reasons(self.trials, self.asked)], "Why"),
         ]
         return Section(
             "requirements", "What is required", parts,

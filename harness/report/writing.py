@@ -15,7 +15,7 @@ from harness.results.disk import write_atomically, writing
 NOTEBOOKS = (
     "start-here", "comparison", "contention", "latency", "cost", "guarantees", "decision",
 )  # fmt: skip
-"""Those about one run; `history` is about many."""
+"""Those about one run; `history` is about many, and reads their file."""
 PAGE = "report.html"
 _FOR_PAGES = ("matplotlib", "jinja2", "scipy")
 _FOR_NOTEBOOKS = ("nbclient", "nbformat", "ipykernel")

@@ -6,7 +6,7 @@ from harness.percentiles import percentiles
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import SamplesOf, latency_curves
-from harness.summary.decision import answer, candidates, changes
+from harness.summary.decision import Asked, answer, candidates, changes
 from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
@@ -26,15 +26,18 @@ from harness.summary.ranking import (
 from harness.summary.requirements import kept, requirements, strongest_first
 from harness.summary.scaling import scaling, scaling_groups
 from harness.summary.searched import searched_rates
+from harness.summary.sides import candidates_of_pairs, sided
 
 __all__ = [
     "COSTS",
     "GROUP",
     "POINT",
+    "Asked",
     "SamplesOf",
     "answer",
     "by_flag",
     "candidates",
+    "candidates_of_pairs",
     "changes",
     "contention",
     "contention_groups",
@@ -65,6 +68,7 @@ __all__ = [
     "scaling",
     "scaling_groups",
     "searched_rates",
+    "sided",
     "stored_curve",
     "strongest_first",
     "tail",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -23,23 +24,36 @@ _ENOUGH = 5
 """Repetitions below which a small difference cannot be told from luck."""
 
 
-def candidates(trials: pd.DataFrame, require: Mapping[str, Any]) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is required of the stores of a run, and what was checked apart from its trials."""
+
+    require: Mapping[str, Any]
+    checked: pd.DataFrame | None = None
+    """`summary.matrix` of the run, if it has one."""
+
+    def judged(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """As `summary.requirements`."""
+        return requirements(trials, self.require, self.checked)
+
+
+def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     """The trials of the stores that fail nothing, those of the strongest class first."""
-    verdicts = kept(requirements(trials, require))
+    verdicts = kept(asked.judged(trials))
     failed = {key for key, status in verdicts.items() if status == FAIL}
     return strongest_first(trials[~trials["key"].isin(failed)])
 
 
-def answer(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
+def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     """Which stores keep what is required, then who leads among them in each class."""
-    leaders = headlines(ranking(candidates(trials, require)))
-    return [*_promises(trials, require), *(each[:1].upper() + each[1:] for each in leaders)]
+    leaders = headlines(ranking(candidates(trials, asked)))
+    return [*_promises(trials, asked), *(each[:1].upper() + each[1:] for each in leaders)]
 
 
-def _promises(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[str]:
-    if not require:
+def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
+    if not asked.require:
         return
-    judged = requirements(trials, require)
+    judged = asked.judged(trials)
     verdicts = kept(judged)
     passed = [key for key, status in verdicts.items() if status == PASS]
     failed = [key for key, status in verdicts.items() if status == FAIL]
@@ -60,12 +74,12 @@ def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
     return [str(name) for name in mine["requirement"]]
 
 
-def changes(trials: pd.DataFrame, require: Mapping[str, Any]) -> list[str]:
+def changes(trials: pd.DataFrame, asked: Asked) -> list[str]:
     """What would change the answer, the strongest first; empty where nothing is known to."""
-    judged = requirements(trials, require)
-    chosen = candidates(trials, require)
+    judged = asked.judged(trials)
+    chosen = candidates(trials, asked)
     return [
-        *([] if require else [_NOTHING]),
+        *([] if asked.require else [_NOTHING]),
         *_unknowns(judged),
         *_near_misses(trials, judged),
         *_undecided(chosen),

@@ -10,8 +10,8 @@ import pandas as pd
 from harness.errors import BadInput
 
 FORMAT_VERSION = 1
-_COLUMNS = ["requirement", "number", "check", "promise", "key", "mark", "word", "defect", "why",
-            "evidence"]  # fmt: skip
+_COLUMNS = ["requirement", "number", "check", "promise", "key", "declared_by", "mark", "word",
+            "defect", "why", "evidence"]  # fmt: skip
 
 
 def matrix(conformance: Mapping[str, Any]) -> pd.DataFrame:
@@ -40,6 +40,7 @@ def _rows(conformance: Mapping[str, Any]) -> Iterator[dict[str, object]]:
                 "check": check["name"],
                 "promise": check["promise"],
                 "key": store["store"],
+                "declared_by": check.get("declared_by", ""),
                 "mark": result["mark"],
                 "word": result["word"],
                 "defect": bool(result["defect"]),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.summary.answers import FAIL, PASS, UNKNOWN, Answer
+from harness.summary.matrix import matrix
 from harness.summary.rates import at_rate
 
 _LEVELS: Mapping[str, tuple[object, ...]] = MappingProxyType(
@@ -51,17 +52,25 @@ _BROKEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _COLUMNS = ["key", "requirement", "status", "reason"]
 
 
-def requirements(trials: pd.DataFrame, require: Mapping[str, Any]) -> pd.DataFrame:
+def requirements(
+    trials: pd.DataFrame, require: Mapping[str, Any], checked: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """A row a store and requirement: `key`, `requirement`, `status`, `reason`.
 
-    `status` is pass, fail or unknown. Nothing required gives no rows.
+    `status` is pass, fail or unknown. Nothing required gives no rows. `checked` is what
+    `summary.matrix` has of the run: what was declared and did not hold there fails.
     """
     rows = [
         {"key": key, "requirement": name, "status": answer.status, "reason": answer.reason}
         for key, mine in trials.groupby("key", sort=False)
-        for name, answer in _answers(mine, require)
+        for name, answer in _answers(mine, require, _of_store(checked, str(key)))
     ]
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _of_store(checked: pd.DataFrame | None, key: str) -> pd.DataFrame:
+    found = matrix({}) if checked is None else checked
+    return found[found["key"] == key]
 
 
 def strongest_first(trials: pd.DataFrame) -> pd.DataFrame:
@@ -81,16 +90,34 @@ def _of_all(found: set[str]) -> str:
     return FAIL if FAIL in found else UNKNOWN if UNKNOWN in found else PASS
 
 
-def _answers(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[tuple[str, Answer]]:
+def _answers(
+    trials: pd.DataFrame, require: Mapping[str, Any], checked: pd.DataFrame
+) -> Iterator[tuple[str, Answer]]:
     for name, wanted in require.items():
+        checks = checked.loc[[name in text.split(", ") for text in checked["declared_by"]]]
         if name == "durability":
-            yield f"durability: {wanted}", _durability(trials, str(wanted))
+            yield f"durability: {wanted}", _held(_durability(trials, str(wanted)), checks)
         elif name in _LEVELS:
             label = name.replace("_", " ")
             told = label if wanted is True else f"{label}: {wanted}"
-            yield told, _promise(trials, name, wanted)
+            yield told, _held(_promise(trials, name, wanted), checks)
     if "at_rate_per_s" in require:
         yield from at_rate(trials, require)
+
+
+def _held(answer: Answer, checks: pd.DataFrame) -> Answer:
+    """What was declared, held against the checks that put it to the test."""
+    broken = checks[checks["defect"].astype(bool)]
+    if answer.status == FAIL or not len(checks):
+        return answer
+    if len(broken):
+        first = broken.iloc[0]
+        told = f"check {first['number']}, {first['check']}: {first['word']}"
+        return Answer(FAIL, f"{answer.reason}; {told}")
+    numbers = [str(number) for number in checks.loc[checks["mark"] == "✓", "number"]]
+    if not numbers or answer.status == UNKNOWN:
+        return answer
+    return Answer(PASS, f"{answer.reason}; checks held: {', '.join(numbers)}")
 
 
 def _durability(trials: pd.DataFrame, wanted: str) -> Answer:

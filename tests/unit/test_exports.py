@@ -110,7 +110,7 @@ def test_markdown_is_tables_for_github_and_text_from_a_run_stays_text(tmp_path):
     assert "evil|&lt;img src=x&gt;" in page
     assert page.count("<table>") == 2
     heads = re.findall(r"<th[^>]*>([^<]*)</th>", page)
-    assert heads == 2 * ["", "store", "ops/s", "least – most", "of best", "p50", "p99"]
+    assert heads == 2 * ["", "store", "ops/s", "least – most", "of best (95 %)", "p50", "p99"]
     best = results.load(folder).trials.query("key == 'memory'")["throughput_per_s"].median()
     assert f"{best:,.0f}</td>" in page
 

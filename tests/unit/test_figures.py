@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,16 +45,16 @@ def drawn(tmp_path_factory):
     return figure
 
 
-def draw(folder, kind: str, stores) -> figures.Drawing:
+def draw(folder, kind: str, stores) -> figures.Drawing:  # noqa: PLR0911 — one a kind
     """A figure of a run with all that it can show."""
-    contended = kind == "contention"
+    contended = kind in {"contention", "scaling"}
     made = Made(
         stores=stores,
         points=POINTS if contended else POINTS[:1],
-        workload="command" if contended else "append",
-        load="open" if kind == "delivery" else "closed",
+        workload="command" if kind == "contention" else "append",
+        load="open" if kind in OPEN else "closed",
         subscribers=kind == "delivery",
-        keep_samples=kind == "latency",
+        keep_samples=kind in {"latency", "heat_map"},
         operations=2_000 if contended else 20_000,
     )
     run, about = loaded(folder, made)
@@ -63,9 +64,20 @@ def draw(folder, kind: str, stores) -> figures.Drawing:
         case "delivery":
             return figures.delivery(run.trials, about)
         case "latency":
-            columns = summary.SAMPLE_COLUMNS
-            curves = summary.latency_curves(run.trials, lambda name: run.samples(name, columns))
+            curves = summary.latency_curves(run.trials, run.kept_samples)
             return figures.latency(run.trials, curves, about)
+        case "heat_map":
+            return figures.heat_map(run.trials, run.kept_samples, about)
+        case "scaling":
+            (alike,) = summary.scaling_groups(run.trials)
+            return figures.scaling(alike, about)
+        case "over_time":
+            return figures.over_time(run.trials, seconds_of(run.trials), about)
+        case "searched":
+            return figures.searched(searched(run.trials), about)
+        case "costing":
+            told = run.trials.assign(log_bytes_per_event=512.5)
+            return figures.costing(told, "log_bytes_per_event", about)
     (powerful,) = (
         group
         for group in summary.contention_groups(run.trials)
@@ -74,7 +86,29 @@ def draw(folder, kind: str, stores) -> figures.Drawing:
     return figures.contention(powerful, about)
 
 
-KINDS = pytest.mark.parametrize("kind", ["throughput", "latency", "contention", "delivery"])
+def seconds_of(trials: pd.DataFrame) -> pd.DataFrame:
+    """Five seconds a trial, as intervals.parquet has them."""
+    made = [
+        {"trial_id": trial["trial_id"], "key": trial["key"], "second": second, "length_s": 1.0,
+         "ok": 1_000 + 10 * second + place}
+        for place, (_, trial) in enumerate(trials.iterrows())
+        for second in range(5)
+    ]  # fmt: skip
+    return pd.DataFrame(made, columns=["trial_id", "key", "second", "length_s", "ok"])
+
+
+def searched(trials: pd.DataFrame) -> pd.DataFrame:
+    """The same trials as if their rates had been searched for."""
+    rates = 1_000.0 + 10 * trials["repetition"].astype("float64")
+    return trials.assign(rate_found="search", rate_per_s=rates, failed_rate_per_s=rates * 1.1)
+
+
+OPEN = {"delivery", "searched"}
+KINDS = pytest.mark.parametrize(
+    "kind",
+    ["throughput", "latency", "contention", "delivery", "scaling", "over_time", "searched",
+     "heat_map", "costing"],
+)  # fmt: skip
 
 
 def texts(figure: figures.Drawing) -> list[Text]:
@@ -126,7 +160,7 @@ def test_no_word_is_cut_by_the_edge_or_covered_by_another(drawn, kind, stores):
 @KINDS
 def test_a_figure_carries_title_load_durability_machine_commit_and_flags(drawn, kind):
     said = re.sub(r"\s+", " ", " ".join(text.get_text() for text in texts(drawn(kind))))
-    load = "open, 500/s poisson" if kind == "delivery" else "closed, 8 workers"
+    load = "open, 500/s poisson" if kind in OPEN else "closed, 8 workers"
     flags = ("fewer than 5 repetitions", "41 findings in what it kept: postgres:template")
     for words in (load, "power-loss safe", "Made-up CPU 9000", "2 cores", "0123456789", *flags):
         assert words in said
@@ -181,6 +215,9 @@ def test_a_figure_of_stores_that_could_not_run_is_drawn_all_the_same(tmp_path):
         figures.throughput(run.trials, about),
         figures.latency(run.trials, curves, about),
         figures.contention(run.trials, about),
+        figures.heat_map(run.trials, lambda _: None, about),
+        figures.costing(run.trials, "log_bytes_per_event", about),
+        figures.scaling(run.trials, about),
     ):
         assert "<svg" in figure.svg()
 
@@ -248,3 +285,40 @@ def test_settings_are_shown_as_they_were_read_back(tmp_path):
     row = {"settings": json.dumps({"fsync": "off"})}
     run, _ = loaded(tmp_path, Made(stores=(MadeStore("postgres", row=row),), operations=500))
     assert "fsync = off" in str(figures.settings(run.trials))
+
+
+def test_a_scaling_curve_starts_at_zero_and_joins_medians_in_the_order_of_the_values(drawn):
+    (axes, *_) = drawn("scaling").axes
+    assert axes.get_ylim()[0] == 0
+    labels = [label.get_text() for label in tick_labels(axes)]
+    assert [text for text in labels if text in {"1", "16", "256", "1024"}][:4] == [
+        "1", "16", "256", "1024",
+    ]  # fmt: skip
+
+
+def test_a_run_of_one_point_has_no_curve(tmp_path):
+    run, _ = loaded(tmp_path, Made(keep_samples=False, operations=500))
+    assert not list(summary.scaling_groups(run.trials))
+
+
+def test_a_rate_over_time_leaves_out_the_rest_of_a_second(tmp_path):
+    run, _ = loaded(tmp_path, Made(stores=(MEMORY,), keep_samples=False, operations=500))
+    seconds = seconds_of(run.trials)
+    assert summary.has_rate_over_time(run.trials, seconds)
+    short = seconds.assign(length_s=0.1)
+    assert summary.rate_over_time(run.trials, short).empty
+    assert not summary.has_rate_over_time(run.trials, seconds[seconds["second"] < 2])
+
+
+def test_the_cells_of_a_heat_map_count_every_operation_that_ended_well(tmp_path):
+    run, _ = loaded(tmp_path, Made(stores=(MEMORY,), operations=700))
+    counts = summary.heat(run.kept_samples("001-memory"), start="sent_ns")
+    assert counts.to_numpy().sum() == 700
+
+
+def test_a_run_of_pairs_shows_one_store_as_two(tmp_path):
+    run, _ = loaded(tmp_path, Made(stores=(POSTGRES,), keep_samples=False, operations=500))
+    both = pd.concat([run.trials.assign(side="base"), run.trials.assign(side="candidate")])
+    assert set(summary.sided(both)["key"]) == {"postgres (base)", "postgres (candidate)"}
+    assert set(summary.sided(run.trials)["key"]) == {"postgres"}
+    assert set(summary.candidates_of_pairs(both)["side"]) == {"candidate"}

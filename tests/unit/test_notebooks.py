@@ -12,7 +12,7 @@ import pytest
 from harness.report.writing import NOTEBOOKS as NAMES
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-ALLOWED = {"results", "summary", "compare", "figures"}
+ALLOWED = {"results", "summary", "compare", "figures", "trends", "errors"}
 LINES_A_CELL = 15
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

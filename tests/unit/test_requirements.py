@@ -151,3 +151,38 @@ def test_requirements_do_not_change_what_is_offered(tmp_path: Path):
 
 def test_an_unknown_word_in_a_declaration_is_not_taken_for_a_promise():
     assert status({"occ": "native"}, declaring(occ="perhaps")) == "unknown"
+
+
+def checked(*cells):
+    """A guarantee matrix of the store `made`: number, declared_by, mark, defect of each cell."""
+    checks = [{"number": number, "name": f"check {number}", "requirement": "versioned",
+               "promise": "", "declared_by": by} for number, by, _, _ in cells]  # fmt: skip
+    results = [{"check": number, "mark": mark, "word": "declared and fails" if defect else "holds",
+                "defect": defect, "why": "", "evidence": []}
+               for number, _, mark, defect in cells]  # fmt: skip
+    stores_ = [{"store": "made", "results": results}]
+    return summary.matrix({"format_version": 1, "checks": checks, "stores": stores_})
+
+
+def test_a_check_that_does_not_hold_fails_what_was_declared():
+    trial = pd.DataFrame([TRIAL | declaring(occ="native", gap_free_read=True)])
+    require = {"occ": "native", "gap_free_read": True, "durability": "process-crash"}
+    found = summary.requirements(trial, require, checked(
+        (16, "occ, tells_version", "✗", True), (17, "occ", "✓", False),
+        (31, "subscription, gap_free_read", "✓", False), (9, "gap_free_read", "✓", False),
+        (48, "durability", "?", False),
+    )).set_index("requirement")  # fmt: skip
+    assert found.loc["occ: native", "status"] == "fail"
+    assert "check 16, check 16: declared and fails" in found.loc["occ: native", "reason"]
+    assert found.loc["gap free read", "status"] == "pass"
+    assert found.loc["gap free read", "reason"].endswith("; checks held: 31, 9")
+    assert found.loc["durability: process-crash", "reason"] == (
+        "power-loss, as read back from what ran"
+    )
+
+
+def test_a_check_that_holds_makes_nothing_of_what_was_not_declared():
+    trial = pd.DataFrame([TRIAL | declaring(occ="none")])
+    matrix = checked((16, "occ", "✓", False))
+    (found,) = summary.requirements(trial, {"occ": "native"}, matrix)["status"]
+    assert found == "fail"

@@ -1,0 +1,100 @@
+"""One store's numbers from run to run, with change points and changes of machine marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from harness import words
+from harness.compare import Metric, named
+from harness.figures.drawing import Drawing
+from harness.figures.lines import AXIS_IN, LEFT_IN
+from harness.figures.sheet import HEAD_IN, MARGIN_IN, Sheet, Words
+from harness.figures.style import BLUE, MUTED, ORANGE, SMALL_PT, styled
+from harness.trends import Change
+
+SHOWN = ("throughput", "p50", "wal", "cpu")
+"""Metrics of a history that are drawn, those of them that the series has."""
+_ALIKE = ["scenario", "scenario_hash", "key", "point", "durability"]
+_PANEL_IN = 1.2
+_TICKS = 6
+_ROOM = 1.12
+
+
+def histories(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of one figure each: the same store, asked the same, on whatever machine."""
+    for _, series in rows.groupby(_ALIKE, sort=False, dropna=False):
+        yield series.reset_index(drop=True)
+
+
+def history(series: pd.DataFrame, changes: Sequence[Change] = ()) -> Drawing:
+    """A panel a metric over the runs in their order. Each starts at zero."""
+    first = series.iloc[0]
+    metrics = [metric for metric in map(named, SHOWN) if metric and _has(series, metric)]
+    mine = [each for each in changes if each.key == first["key"] and each.run in set(series["run"])]
+    with styled():
+        sheet = Sheet(_words(series, mine), len(metrics) * (_PANEL_IN + AXIS_IN + HEAD_IN))
+        for metric in metrics:
+            sheet.head(metric.label)
+            axes = sheet.panel(_PANEL_IN, left=LEFT_IN, right=MARGIN_IN + 0.1, below=AXIS_IN)
+            _draw(axes, series, metric)
+            _mark(axes, series, [each for each in mine if each.metric == metric.name])
+    return sheet.figure
+
+
+def _has(series: pd.DataFrame, metric: Metric) -> bool:
+    return metric.name in series and bool(series[metric.name].notna().any())
+
+
+def _words(series: pd.DataFrame, changes: Sequence[Change]) -> Words:
+    first = series.iloc[0]
+    machines = series["environment"].nunique()
+    return Words(
+        title=f"History · {first['key']}",
+        subtitle="a dot a run · ▼ change point · dashed: another machine",
+        caption=f"{first['scenario']} · {first['load_label']} · {first['durability']}\n"
+        f"{len(series)} runs on {machines} machine{'s' if machines != 1 else ''}",
+        alternative=_alternative(series, changes),
+    )
+
+
+def _draw(axes: Axes, series: pd.DataFrame, metric: Metric) -> None:
+    """Lines join runs of the same machine only."""
+    values = series[metric.name].astype("float64")
+    for _, alike in series.groupby("environment", sort=False):
+        axes.plot(alike.index, values[alike.index], color=BLUE, marker="o", markersize=4,
+                  linewidth=1.2, clip_on=False)  # fmt: skip
+    axes.set_ylim(0, values.max() * _ROOM or 1)
+    axes.set_xlim(-0.5, len(series) - 0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    as_time = metric.name in {"p50", "p99"}
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda y, _: words.duration(y) if as_time and y else words.short(y))
+    )
+    step = max(1, -(-len(series) // _TICKS))
+    axes.xaxis.set_major_locator(FixedLocator(list(range(0, len(series), step))))
+    days = [str(time)[:10] for time in series["time"]]
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: days[int(x)][5:]))
+    axes.set_xlabel("run, by the day it began", color=MUTED, fontsize=SMALL_PT)
+
+
+def _mark(axes: Axes, series: pd.DataFrame, changes: Sequence[Change]) -> None:
+    places = {run: place for place, run in enumerate(series["run"])}
+    for change in changes:
+        axes.plot(places[change.run], axes.get_ylim()[1], marker="v", color=ORANGE, clip_on=False)
+    moved = series["environment"].ne(series["environment"].shift())
+    for place in series.index[moved][1:]:
+        axes.axvline(place - 0.5, color=MUTED, linestyle="--", linewidth=0.9)
+
+
+def _alternative(series: pd.DataFrame, changes: Sequence[Change]) -> str:
+    rate = series["throughput"].astype("float64")
+    told = (
+        f"{series['key'].iloc[0]} over {len(series)} runs: throughput from"
+        f" {words.rate(rate.iloc[0])} to {words.rate(rate.iloc[-1])}"
+    )
+    points = [f"{each.metric} in {each.run}" for each in changes]
+    return f"{told}; change points: {', '.join(points) or 'none looked for or found'}."

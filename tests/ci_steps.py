@@ -1,0 +1,70 @@
+"""Runs the shell steps of a composite action as plain shell: what the YAML says is what is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
+
+
+@dataclass
+class Job:
+    """Where an action runs: its inputs, the runner's files, and what its steps put out."""
+
+    checkout: Path
+    scratch: Path
+    inputs: dict[str, str]
+    path: str
+    """In which `eslab` is, as if it had been installed."""
+    values: dict[str, str] = field(default_factory=dict)
+    told: list[subprocess.CompletedProcess] = field(default_factory=list)
+
+    def run(self, action: Path, *, leaving_out: set[str]) -> int:
+        """The exit code of the first step that fails; steps that use other actions are passed."""
+        content = YAML(typ="safe").load(action.read_text())
+        defaults = {name: about.get("default", "") for name, about in content["inputs"].items()}
+        self.values |= {f"inputs.{name}": value for name, value in (defaults | self.inputs).items()}
+        self.values |= {"github.action_path": str(action.parent), "runner.temp": str(self.scratch)}
+        codes = [
+            self._step(step)
+            for step in content["runs"]["steps"]
+            if "run" in step and step["name"] not in leaving_out
+        ]
+        return next((code for code in codes if code), 0)
+
+    def summary(self) -> str:
+        """What the job's page would show."""
+        return (self.scratch / "summary").read_text()
+
+    def _step(self, step: dict) -> int:
+        assert not EXPRESSION.search(step["run"]), "expressions belong into env, not into the shell"
+        files = {
+            name: self.scratch / name.removeprefix("GITHUB_").lower()
+            for name in ("GITHUB_OUTPUT", "GITHUB_PATH")
+        }
+        files["GITHUB_STEP_SUMMARY"] = self.scratch / "summary"
+        given = {name: self._filled(str(text)) for name, text in step.get("env", {}).items()}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self.checkout,
+            env=os.environ | {"PATH": self.path} | {k: str(v) for k, v in files.items()} | given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+        )
+        self.told.append(done)
+        if files["GITHUB_OUTPUT"].exists() and "id" in step:
+            for line in files["GITHUB_OUTPUT"].read_text().splitlines():
+                name, _, value = line.partition("=")
+                self.values[f"steps.{step['id']}.outputs.{name}"] = value
+        return done.returncode
+
+    def _filled(self, text: str) -> str:
+        return EXPRESSION.sub(lambda found: self.values[found[1]], text)

@@ -1,0 +1,80 @@
+"""The run that is committed: real, small, readable, and nobody's machine can be told from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from harness import results
+from harness.report.writing import NOTEBOOKS
+from harness.scenario import load
+
+from .scenarios import CATALOGUE, SHIPPED
+
+BASELINE = Path(__file__).parents[2] / "results" / "baseline"
+MOST_BYTES = 3_000_000
+PLACES = re.compile(rb"/(?:tmp|root|home|Users|work|var|opt)/[\w.-]+|[A-Z]:\\\\Users")
+ADDRESSES = re.compile(rb"\b(?!127\.0\.0\.1\b)(?:10|172|192)\.\d{1,3}\.\d{1,3}\.\d{1,3}\b")
+
+FILES = sorted(path for path in BASELINE.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def run():
+    return results.load(BASELINE)
+
+
+def test_every_trial_is_valid_and_comes_from_a_commit(run):
+    assert run.manifest["status"] == "done"
+    assert run.trials["valid"].all()
+    assert {"memory", "sqlite", "postgres", "postgres:template"} <= set(run.trials["key"])
+    assert run.trials["repetition"].max() >= 5
+    assert len(run.manifest["commit"]["commit"]) == 40
+    assert not run.manifest["commit"]["dirty"]
+
+
+def test_it_answers_the_scenario_as_it_is_now(run):
+    """So that `eslab gate --baseline results/baseline` is not refused; else: make baseline."""
+    (quick,) = [path for path in SHIPPED if path.stem == "quick"]
+    assert run.manifest["scenario"]["hash"] == load(quick, CATALOGUE).hash
+
+
+def test_it_is_small():
+    assert sum(path.stat().st_size for path in FILES) < MOST_BYTES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_path_host_or_address_of_a_machine_is_in_it(path):
+    content = path.read_bytes()
+    assert not PLACES.findall(content)
+    assert not ADDRESSES.findall(content)
+    host = socket.gethostname().encode()
+    assert len(host) < 5 or host not in content
+
+
+def test_text_in_its_tables_names_no_place(run):
+    for name in run.trials.select_dtypes("string"):
+        for text in run.trials[name]:
+            assert not PLACES.search(text.encode()), (name, text)
+
+
+def test_its_notebooks_are_executed_without_an_error():
+    for name in NOTEBOOKS:
+        notebook = nbformat.read(BASELINE / "notebooks" / f"{name}.ipynb", as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        assert not [o for cell in cells for o in cell.outputs if o.output_type == "error"]
+
+
+def test_its_page_has_the_answer_of_its_numbers(run):
+    page = (BASELINE / "report.html").read_text()
+    assert "The answer" in page
+    medians = run.trials.groupby("key")["throughput_per_s"].median()
+    for key in ("postgres", "sqlite"):
+        assert f"{medians[key]:,.0f}" in page
+    assert json.dumps(run.manifest["scenario"]["name"]).strip('"') in page

@@ -1,0 +1,158 @@
+"""The answer and what would change it: sentences that the numbers of a run must bear out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from harness import figures, results, summary
+from harness.summary import Asked
+from harness.summary.leads import ratio_interval
+from tests.made_pairs import trials as pairs
+from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, MadeStore, made_run
+
+NATIVE = {"guarantees": json.dumps({"occ": "native"})}
+NONE = {"guarantees": json.dumps({"occ": "none"})}
+
+
+def stores(*, memory=NATIVE, sqlite=NATIVE, postgres=NATIVE):
+    return (
+        replace(MEMORY, row=memory), replace(SQLITE, row=sqlite), replace(POSTGRES, row=postgres),
+    )  # fmt: skip
+
+
+def trials(tmp_path, made: Made | None = None):
+    made = made or Made(stores(), keep_samples=False, operations=2_000)
+    return results.load(made_run(tmp_path, made)).trials
+
+
+def test_without_requirements_all_are_ranked_the_most_durable_first(tmp_path):
+    told = summary.answer(trials(tmp_path), Asked({}))
+    assert told[0].startswith("Power-loss safe as configured: postgres led with")
+    assert "sqlite follows at" in told[0]
+    assert told[1].startswith("Memory: only memory was ranked")
+    assert summary.changes(trials(tmp_path / "again"), Asked({}))[0].startswith(
+        "The scenario requires"
+    )
+
+
+def test_a_store_that_fails_is_named_and_not_ranked(tmp_path):
+    found = trials(tmp_path, Made(stores(postgres=NONE), keep_samples=False, operations=2_000))
+    told = summary.answer(found, Asked({"occ": "native"}))
+    assert told[0] == "Keeping everything that is required: memory, sqlite."
+    assert told[1] == "Failing: postgres."
+    assert any("only sqlite was ranked" in line for line in told)
+    tables = list(figures.answer_tables(found, Asked({"occ": "native"})))
+    assert not any("postgres" in str(table) for table in tables)
+
+
+def test_the_one_requirement_that_keeps_a_store_out_is_told(tmp_path):
+    found = trials(tmp_path, Made(stores(postgres=NONE), keep_samples=False, operations=2_000))
+    (told,) = [line for line in summary.changes(found, Asked({"occ": "native"})) if "Only" in line]
+    assert told.startswith("Only “occ: native” keeps postgres out, which reached ")
+
+
+def test_what_nobody_knows_is_no_pass_and_is_told_once_for_all(tmp_path):
+    require = {"occ": "native", "at_rate_per_s": 2_000.0, "p99_ms": 50.0}
+    found = trials(tmp_path)
+    told = summary.answer(found, Asked(require))
+    assert told[0] == "No store is known to keep everything that is required."
+    assert "postgres (2,000/s, p99 ≤ 50 ms at 2,000/s)" in told[1]
+    said = summary.changes(found, Asked(require))
+    assert "2,000/s: not known for memory, sqlite, postgres." in said
+
+
+def test_few_repetitions_and_a_generator_that_was_the_limit_are_told(tmp_path):
+    flagged = replace(MEMORY, row={"flags": json.dumps(["generator-bound"])})
+    found = trials(tmp_path, Made((flagged, SQLITE), keep_samples=False, operations=2_000))
+    told = " ".join(summary.changes(found, Asked({})))
+    assert "The load generator was the limit for memory" in told
+    assert "3 repetitions tell large differences only" in told
+
+
+def test_designs_that_differ_in_round_trips_are_told_of_a_network(tmp_path):
+    found = trials(tmp_path)
+    trips = found["key"].map({"postgres": 1.0, "sqlite": 3.0})
+    told = " ".join(summary.changes(found.assign(round_trips_per_event=trips), Asked({})))
+    assert "postgres 1.0, sqlite 3.0" in told
+    assert "path.rtt_ms" in told
+
+
+def ratios(base, other):
+    base = base.assign(key="a", emulator="", provider="", scheduled=1000)
+    other = other.assign(key="b", emulator="", provider="", scheduled=1000)
+    return summary.leads(pd.concat([base, other], ignore_index=True))
+
+
+def test_the_interval_of_a_ratio_is_the_paired_t_of_its_logarithms():
+    rng = np.random.default_rng(7)
+    logs = rng.normal(np.log(0.5), 0.1, 8)
+    ratio, low, high = ratio_interval(logs, 0.05)
+    expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
+    assert ratio == pytest.approx(np.exp(logs.mean()))
+    assert (low, high) == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
+    assert np.isnan(ratio_interval(logs[:1], 0.05)[1:]).all()
+    assert np.isnan(ratio_interval(logs[:0], 0.05)).all()
+
+
+def test_pairs_take_away_what_hits_both_sides():
+    """A slow minute of the machine halves both: their ratio stays, and its interval is narrow."""
+    minutes = np.array([1.0, 0.5, 1.0, 0.5, 1.0])
+    fast = pairs(pairs=5, throughput_per_s=1000.0 * minutes)
+    slow = pairs(pairs=5, throughput_per_s=800.0 * minutes * [1, 1.01, 0.99, 1, 1])
+    (found,) = [row for _, row in ratios(fast, slow).iterrows()]
+    assert found["key"] == "b"
+    assert found["ratio"] == pytest.approx(0.8, rel=0.01)
+    assert 0.78 < found["low"] < found["high"] < 0.82
+
+
+def test_more_stores_make_each_interval_wider():
+    rng = np.random.default_rng(3)
+    frames = [
+        pairs(pairs=5, throughput_per_s=rng.normal(level, 30, 5)).assign(
+            key=f"store-{level}", emulator="", provider="", scheduled=1000
+        )
+        for level in (1000, 800, 700, 600)
+    ]
+    two = summary.leads(pd.concat(frames[:2], ignore_index=True)).iloc[0]
+    four = summary.leads(pd.concat(frames, ignore_index=True)).iloc[0]
+    assert two["key"] == four["key"] == "store-800"
+    assert four["high"] - four["low"] > two["high"] - two["low"]
+
+
+def test_an_interval_that_reaches_the_best_is_no_lead():
+    wobbling = 1000.0 * np.array([1, 0.7, 1.3, 0.8, 1.2])
+    close = pairs(pairs=5, throughput_per_s=wobbling).assign(key="b")
+    best = pairs(pairs=5, throughput_per_s=1050.0).assign(key="a")
+    both = pd.concat([best, close], ignore_index=True).assign(
+        emulator="", provider="", scheduled=1000, repetition=[*range(1, 6), *range(1, 6)]
+    )
+    told = summary.changes(both, Asked({}))
+    assert any(line.startswith("This run does not tell a from b") for line in told)
+
+
+def test_one_repetition_gives_a_ratio_without_an_interval(tmp_path):
+    made = Made((POSTGRES, SQLITE), repetitions=1, keep_samples=False, operations=500)
+    (table,) = figures.answer_tables(trials(tmp_path, made), Asked({}))
+    assert "×" in table.rows[1][4]
+    assert "(" not in table.rows[1][4]
+
+
+def test_several_points_are_summed_up_as_who_led_where(tmp_path):
+    points = [{"streams.count": count} for count in (1, 16)]
+    made = Made((POSTGRES, SQLITE), points, keep_samples=False, operations=500)
+    (table,) = figures.answer_tables(trials(tmp_path, made), Asked({}))
+    assert [row[:3] for row in table.rows] == [
+        ("postgres", "2", "2 of 2"), ("sqlite", "0", "2 of 2"),
+    ]  # fmt: skip
+
+
+def test_a_store_of_which_nothing_ended_is_not_known(tmp_path):
+    undone = MadeStore("kafka", row={"status": "failed", "valid": False, "guarantees": "{}"})
+    found = trials(tmp_path, Made((*stores(), undone), keep_samples=False, operations=500))
+    assert "Not known yet: kafka (occ: native)." in summary.answer(found, Asked({"occ": "native"}))
