@@ -41,7 +41,7 @@ baseline: setup ## Make results/baseline again: a small real run to commit, with
 	scripts/baseline.sh
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
-	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 3 $(PYTEST_FLAGS)
 
 check: setup-dev ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -82,7 +82,7 @@ def test_counted_costs_do_not_depend_on_the_number_of_processes(tmp_path):
     for column in ("commits_per_event", "round_trips_per_event"):
         assert found[1][column] == found[2][column] == 1.0
     log_bytes = [found[processes]["log_bytes_per_event"] for processes in (1, 2)]
-    assert log_bytes[1] == pytest.approx(log_bytes[0], rel=0.02)
+    assert log_bytes[1] == pytest.approx(log_bytes[0], rel=0.05)
 
 
 def test_subscribers_get_what_all_processes_write(tmp_path):
