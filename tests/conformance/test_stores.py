@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from harness.conformance import FAST, Judgement, Subject, Verdict, all_checks, judge, measure
 from harness.conformance.bench import Reach
 from harness.conformance.judging import Word
+from harness.errors import StoreError
 from harness.servers import Server
 from harness.store import Endpoint
 from harness.stores import kinds
@@ -64,9 +66,14 @@ async def measured(subject: Subject) -> list[Judgement]:
 
 
 async def torn_down(subject: Subject) -> None:
-    """A server that keeps nothing over a kill has nothing to be removed any more."""
-    store = await subject.reach.opened()
-    try:
-        await store.teardown()
-    finally:
-        await store.aclose()
+    """As soon as the server that was hurt last is itself again."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StoreError):
+                store = await subject.reach.opened()
+                try:
+                    await store.teardown()
+                    return
+                finally:
+                    await store.aclose()
+            await asyncio.sleep(1)
