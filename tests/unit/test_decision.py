@@ -111,6 +111,15 @@ def test_pairs_take_away_what_hits_both_sides():
     assert 0.78 < found["low"] < found["high"] < 0.82
 
 
+def test_a_pair_is_two_trials_of_one_repetition_and_a_lone_trial_has_none():
+    minutes = np.array([1.0, 0.1, 0.5, 0.2, 0.9])
+    fast = pairs(pairs=5, throughput_per_s=1000.0 * minutes)
+    slow = pairs(pairs=5, throughput_per_s=800.0 * minutes).iloc[1:]
+    (found,) = [row for _, row in ratios(fast, slow).iterrows()]
+    assert found["pairs"] == 4
+    assert found["ratio"] == pytest.approx(0.8)
+
+
 def test_more_stores_make_each_interval_wider():
     rng = np.random.default_rng(3)
     frames = [
