@@ -75,7 +75,7 @@ class _Page:
     def _figures(self) -> Section:
         curves = [figures.scaling(alike, self.about)
                   for alike in summary.scaling_groups(self.trials)]  # fmt: skip
-        parts = [*self.pieces.part(curves), *self.pieces.part(self._contention())]
+        parts = list(self.pieces.part([*curves, *self._contention()]))
         points = [point for _, point in self.trials.groupby(summary.POINT, sort=False)]
         for point in points:
             label = ", ".join(str(point[name].iloc[0]) for name in ("load_label", "point_label"))

@@ -22,6 +22,8 @@ _NOTHING = (
 )
 _ENOUGH = 5
 """Repetitions below which a small difference cannot be told from luck."""
+_BY_NAME = 2
+"""So many points at which nobody leads are named; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +113,32 @@ def _near_misses(trials: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
 
 
 def _undecided(trials: pd.DataFrame) -> Iterator[str]:
-    """Followers whose interval reaches the leader."""
-    ranked = ranking(trials)
-    behind = leads(trials)
-    for _, group in behind.groupby(GROUP, sort=False):
-        near = group[(group["low"] <= 1) & (group["high"] >= 1)]
-        if len(near):
-            same = (ranked[GROUP] == group[GROUP].iloc[0]).all(axis=1)
-            best = ranked.loc[same, "key"].iloc[0]
-            at = f" at {group['point_label'].iloc[0]}" if group["point_label"].iloc[0] else ""
-            yield f"This run does not tell {best} from {', '.join(near['key'])}{at}: repeat more."
+    """Followers whose interval reaches the leader: by name, or counted where points are many."""
+    ranked, behind = ranking(trials), leads(trials)
+    told = [
+        f"This run does not tell {_leader(ranked, group)} from {', '.join(near)}{_at(group)}:"
+        " repeat more."
+        for _, group in behind.groupby(GROUP, sort=False)
+        if (near := list(group.loc[(group["low"] <= 1) & (group["high"] >= 1), "key"]))
+    ]
+    if len(told) <= _BY_NAME:
+        yield from told
+        return
+    points = behind.groupby(GROUP).ngroups
+    yield (
+        f"At {len(told)} of {points} points this run does not tell the leader from others:"
+        " repeat more."
+    )
+
+
+def _leader(ranked: pd.DataFrame, group: pd.DataFrame) -> str:
+    same = (ranked[GROUP] == group[GROUP].iloc[0]).all(axis=1)
+    return str(ranked.loc[same, "key"].iloc[0])
+
+
+def _at(group: pd.DataFrame) -> str:
+    label = group["point_label"].iloc[0]
+    return f" at {label}" if label else ""
 
 
 def _limited_by_generator(trials: pd.DataFrame) -> Iterator[str]:

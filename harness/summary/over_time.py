@@ -17,7 +17,7 @@ def has_rate_over_time(trials: pd.DataFrame, intervals: pd.DataFrame) -> bool:
 def rate_over_time(trials: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """A row a trial and second: `trial_id`, `key`, `durability`, `second`, `per_s`."""
     of_these = trials.loc[trials["status"] == "done", ["trial_id", "durability"]]
-    rows = intervals.merge(of_these, on="trial_id")
+    rows = of_these.merge(intervals, on="trial_id")
     rows = rows[rows["length_s"] >= _LEAST_S]
     rows = rows.assign(per_s=(rows["ok"] / rows["length_s"]).astype("float64"))
     return rows[["trial_id", "key", "durability", "second", "per_s"]]

@@ -40,7 +40,7 @@ def at_rate(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[tuple[
     rate_per_s = float(require["at_rate_per_s"])
     errors = float(require.get("errors", _ERRORS))
     counted = trials[[not unranked_reason(trial) for _, trial in trials.iterrows()]]
-    yield words.rate(rate_per_s), _rate(counted, rate_per_s, errors)
+    yield f"keeps up with {words.rate(rate_per_s)}", _rate(counted, rate_per_s, errors)
     for name in ("p50", "p99"):
         limit_ms = require.get(f"{name}_ms")
         if limit_ms is not None:

@@ -62,9 +62,9 @@ def test_what_nobody_knows_is_no_pass_and_is_told_once_for_all(tmp_path):
     found = trials(tmp_path)
     told = summary.answer(found, Asked(require))
     assert told[0] == "No store is known to keep everything that is required."
-    assert "postgres (2,000/s, p99 ≤ 50 ms at 2,000/s)" in told[1]
+    assert "postgres (keeps up with 2,000/s, p99 ≤ 50 ms at 2,000/s)" in told[1]
     said = summary.changes(found, Asked(require))
-    assert "2,000/s: not known for memory, sqlite, postgres." in said
+    assert "keeps up with 2,000/s: not known for memory, sqlite, postgres." in said
 
 
 def test_few_repetitions_and_a_generator_that_was_the_limit_are_told(tmp_path):
@@ -109,6 +109,15 @@ def test_pairs_take_away_what_hits_both_sides():
     assert found["key"] == "b"
     assert found["ratio"] == pytest.approx(0.8, rel=0.01)
     assert 0.78 < found["low"] < found["high"] < 0.82
+
+
+def test_a_pair_is_two_trials_of_one_repetition_and_a_lone_trial_has_none():
+    minutes = np.array([1.0, 0.1, 0.5, 0.2, 0.9])
+    fast = pairs(pairs=5, throughput_per_s=1000.0 * minutes)
+    slow = pairs(pairs=5, throughput_per_s=800.0 * minutes).iloc[1:]
+    (found,) = [row for _, row in ratios(fast, slow).iterrows()]
+    assert found["pairs"] == 4
+    assert found["ratio"] == pytest.approx(0.8)
 
 
 def test_more_stores_make_each_interval_wider():
@@ -156,3 +165,17 @@ def test_a_store_of_which_nothing_ended_is_not_known(tmp_path):
     undone = MadeStore("kafka", row={"status": "failed", "valid": False, "guarantees": "{}"})
     found = trials(tmp_path, Made((*stores(), undone), keep_samples=False, operations=500))
     assert "Not known yet: kafka (occ: native)." in summary.answer(found, Asked({"occ": "native"}))
+
+
+def test_points_at_which_nobody_leads_are_counted_in_one_sentence():
+    frames = []
+    for place in range(4):
+        point = {"point": json.dumps({"n": place}), "point_label": f"n={place}",
+                 "emulator": "", "provider": "", "scheduled": 1000}  # fmt: skip
+        wobbling = 1000.0 * np.array([1, 0.7, 1.3, 0.8, 1.2])
+        frames += [pairs(pairs=5, throughput_per_s=1050.0).assign(key="a", **point),
+                   pairs(pairs=5, throughput_per_s=wobbling).assign(key="b", **point)]  # fmt: skip
+    told = summary.changes(pd.concat(frames, ignore_index=True), Asked({}))
+    assert [line for line in told if "tell" in line and "from" in line] == [
+        "At 4 of 4 points this run does not tell the leader from others: repeat more."
+    ]
