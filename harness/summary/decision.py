@@ -48,8 +48,15 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     """Which stores keep what is required, then who leads among them in each class."""
-    leaders = headlines(ranking(candidates(trials, asked)))
+    leaders = headlines(_by_pairs(candidates(trials, asked)))
     return [*_promises(trials, asked), *(each[:1].upper() + each[1:] for each in leaders)]
+
+
+def _by_pairs(trials: pd.DataFrame) -> pd.DataFrame:
+    """The ranking, its ratios those of the pairs: the sentences and the table tell the same."""
+    ranked = ranking(trials)
+    paired = ranked.merge(leads(trials), on=[*GROUP, "key"], how="left")["ratio"]
+    return ranked.assign(relative_to_best=paired.fillna(ranked["relative_to_best"]))
 
 
 def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:

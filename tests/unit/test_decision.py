@@ -145,6 +145,16 @@ def test_an_interval_that_reaches_the_best_is_no_lead():
     assert any(line.startswith("This run does not tell a from b") for line in told)
 
 
+def test_the_sentence_and_the_table_tell_the_same_ratio():
+    fast = pairs(pairs=3, throughput_per_s=[1000.0, 1000.0, 4000.0]).assign(key="a")
+    slow = pairs(pairs=3, throughput_per_s=[900.0, 800.0, 400.0]).assign(key="b")
+    both = pd.concat([fast, slow], ignore_index=True)
+    both = both.assign(emulator="", provider="", scheduled=1000)
+    (table,) = figures.answer_tables(both, Asked({}))
+    assert table.rows[1][4].startswith("0.42 ×")
+    assert "b follows at 0.42 ×" in summary.answer(both, Asked({}))[0]
+
+
 def test_one_repetition_gives_a_ratio_without_an_interval(tmp_path):
     made = Made((POSTGRES, SQLITE), repetitions=1, keep_samples=False, operations=500)
     (table,) = figures.answer_tables(trials(tmp_path, made), Asked({}))
