@@ -15,22 +15,29 @@ import pytest
 
 from harness.servers import guardian
 
-FAMILY = "trap 'kill $a $b; exit' TERM; sleep 300 & a=$!; sleep 300 & b=$!; wait"
-STUBBORN = "trap '' TERM; sleep 300 & sleep 300 & wait"
-FORKING_ON = "trap '' TERM; while :; do sleep 300 & sleep 0.1; done"
-CARELESS = "sleep 300 & sleep 300 & wait"
+FAMILY = "trap 'kill $a $b; exit' TERM; sleep 300 & a=$!; sleep 300 & b=$!; echo; wait"
+STUBBORN = "trap '' TERM; sleep 300 & sleep 300 & echo; wait"
+FORKING_ON = "trap '' TERM; while :; do sleep 300 & echo; sleep 0.1; done"
+CARELESS = "sleep 300 & sleep 300 & echo; wait"
 
 
 @pytest.fixture
 def family():
-    """A root with two children; whatever of it is left is ended after the test."""
+    """A root with two children; whatever of it is left is ended after the test.
+
+    Handed out once the root has said that it knows its children and they are what they will be:
+    a child between its fork and its exec still has the root's trap, and forgets what that heard.
+    """
     made = []
 
     def make(script=FAMILY, size=3):
-        root = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+        root = subprocess.Popen(
+            ["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True
+        )
         made.append(root)
+        assert root.stdout.readline()
         deadline = time.monotonic() + 5
-        while len(members := tree(root.pid)) < size:
+        while len(members := settled(root.pid)) < size:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         made.extend(members)
@@ -41,6 +48,7 @@ def family():
         if isinstance(process, subprocess.Popen):
             process.kill()
             process.wait()
+            process.stdout.close()
         elif running(process):
             process.kill()
 
@@ -56,6 +64,13 @@ def watcher():
 def tree(pid):
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
+
+
+def settled(pid):
+    root = psutil.Process(pid)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [root, *(child for child in root.children() if child.name() == "sleep")]
+    return [root]
 
 
 def running(process):
