@@ -156,12 +156,13 @@ async def open_loop(
     source = OpenSource(len(intended), clock, deadline_s)
     tasks = [asyncio.create_task(client.serve(source)) for client in clients]
     dispatching = asyncio.create_task(_dispatch(source, intended + started_ns, ops, pacer, clock))
+    finishing = asyncio.create_task(source.all_done.wait())
     try:
         await _first_of(dispatching, *tasks)
         if dispatching.done():
-            await _first_of(asyncio.create_task(source.all_done.wait()), *tasks, within_s=drain_s)
+            await _first_of(finishing, *tasks, within_s=drain_s)
     finally:
-        await _stop([dispatching, *tasks])
+        await _stop([dispatching, finishing, *tasks])
         for offered in source.overdue:
             clients[0].skip(offered, Outcome.DROPPED)
         for offered in source.queue:
@@ -185,7 +186,7 @@ async def _first_of(*tasks: asyncio.Task[object], within_s: float | None = None)
     await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _stop(tasks: Sequence[asyncio.Task[object]]) -> None:
     """Cancel what still runs, and let a bug out."""
     for task in tasks:
         task.cancel()

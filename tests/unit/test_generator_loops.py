@@ -147,6 +147,7 @@ def opened(operation, intended_s, *, clients=4, deadline_s=None, drain_s=5.0):
                 drain_s=drain_s,
             )
         )
+        assert not asyncio.all_tasks(runner.get_loop())
         return bench, window
 
 
