@@ -58,8 +58,8 @@ soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identi
 conformance: setup ## Check what the stores promise: declared against measured, with evidence
 	$(BIN)/eslab conformance $(CONFORMANCE_FLAGS)
 
-conformance-soak: setup ## The same 290 times, for false alarms; takes an hour
-	tests/perf/conformance_soak.sh $(BIN)/eslab
+conformance-soak: setup-dev ## The same 290 times, each with another seed, for false alarms; takes an hour
+	$(BIN)/python tests/soak/conformance.py
 
 lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh
