@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from harness.conformance.bench import Bench, Controlled
 from harness.conformance.check import Broken, Company, Declaration, NotReached, Step, check
 from harness.conformance.declared import RECENT_IDS
+from harness.conformance.judged import judge
+from harness.conformance.racing import Attempt, attempt, unanswered
 from harness.errors import NotWritten, OutcomeUnknown, StoreError, StreamNotFound
-from harness.store import Durability, EventStore, NewEvent, StreamState
+from harness.history import Kind
+from harness.store import Durability, EventStore, NewEvent, RecordedEvent, StreamState
 
 WRITERS = 8
 KILLS = 2
@@ -30,26 +32,25 @@ CRASH_SAFE = Declaration(
 
 @dataclass(slots=True)
 class Writer:
-    """What one writer was told of its stream."""
+    """One writer's stream and what it was told of it."""
 
     stream: str
-    acknowledged: list[UUID] = field(default_factory=list)
-    unknown: list[UUID] = field(default_factory=list)
-    last: asyncio.Event = field(default_factory=asyncio.Event)
+    attempts: list[Attempt] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(self, bench: Bench, store: EventStore) -> None:
         """Append one event after another until the server has gone."""
         while True:
-            (event,) = bench.events(1)
+            batch = bench.events(1)
             try:
-                await store.append(self.stream, [event], expected=StreamState.ANY)
-            except OutcomeUnknown:
-                self.unknown.append(event.id)
+                made = await attempt("the writer", store, self.stream, batch, StreamState.ANY)
+            except asyncio.CancelledError:
+                self.attempts.append(unanswered("the writer", self.stream, batch))
                 return
-            except (StoreError, asyncio.CancelledError):
+            self.attempts.append(made)
+            if not made.won:
                 return
-            self.acknowledged.append(event.id)
-            self.last.set()
+            self.heard.set()
 
 
 @check(
@@ -65,11 +66,12 @@ async def a_killed_server_keeps_what_it_acknowledged(bench: Bench) -> None:
     server = bench.hurtable()
     for _ in range(KILLS):
         writers = await _killed_under_load(bench, server)
-        if not any(writer.acknowledged for writer in writers):
+        if not any(made.won for writer in writers for made in writer.attempts):
             raise NotReached("nothing was acknowledged before the kill")
         reader = await bench.another()
         for writer in writers:
-            await _all_there(reader, writer)
+            recorded = await _read(reader, writer.stream)
+            judge(writer.attempts, recorded, Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN)
 
 
 async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Writer]:
@@ -80,9 +82,9 @@ async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Write
         for number, writer in enumerate(writers)
     ]
     await asyncio.sleep(LOAD_S)
-    writers[0].last.clear()
+    writers[0].heard.clear()
     with suppress(TimeoutError):
-        await asyncio.wait_for(writers[0].last.wait(), LOAD_S)
+        await asyncio.wait_for(writers[0].heard.wait(), LOAD_S)
     await server.kill()
     await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
     for task in writing:
@@ -90,24 +92,6 @@ async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Write
     await asyncio.gather(*writing, return_exceptions=True)
     await server.restart()
     return writers
-
-
-async def _all_there(reader: EventStore, writer: Writer) -> None:
-    found = await _read(reader, writer.stream)
-    lost = [each for each in writer.acknowledged if each not in found]
-    twice = len(found) - len(set(found))
-    foreign = set(found) - {*writer.acknowledged, *writer.unknown}
-    if not (lost or twice or foreign):
-        return
-    acknowledged = len(writer.acknowledged)
-    last = writer.acknowledged.index(lost[0]) + 1 if lost else 0
-    raise Broken(
-        f"{len(lost)} acknowledged events are gone, {twice} are there twice",
-        [Step("the writer", f"appended to {writer.stream!r}", f"{acknowledged} acknowledged"),
-         Step("the server", "was killed and started again"),
-         Step("a reader", f"read {writer.stream!r}",
-              f"{len(found)} events; number {last} of {acknowledged} is the first that is gone")],
-    )  # fmt: skip
 
 
 @check(
@@ -130,7 +114,7 @@ async def a_lost_acknowledgement_is_repaired_by_a_retry(bench: Bench) -> None:
     ended = await bench.attempt(stream, batch, expected=expected, through=store)
     if isinstance(ended, StoreError):
         raise Broken("the retry was refused", bench.steps)
-    found = await _read(store, stream)
+    found = [event.id for event in await _read(store, stream)]
     if sorted(found) != sorted(event.id for event in batch):
         read = Step("a reader", f"read {stream!r}", f"{len(found)} events instead of {len(batch)}")
         raise Broken("a retry did not leave each event once", [*bench.steps, read])
@@ -160,8 +144,8 @@ async def _unanswered(
     return await bench.another()
 
 
-async def _read(store: EventStore, stream: str) -> list[UUID]:
+async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:
     try:
-        return [event.id async for event in store.read_stream(stream)]
+        return [event async for event in store.read_stream(stream)]
     except StreamNotFound:
         return []

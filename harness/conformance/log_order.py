@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.conformance.bench import Bench
-from harness.conformance.check import Broken, Step
+from harness.conformance.check import Broken
+from harness.conformance.judged import judge
 from harness.conformance.racing import A_STREAM, CONNECTIONS, Attempt, append_alone, race
 from harness.conformance.tailing import Tail, tailing
-from harness.store import RecordedEvent, StreamState
+from harness.history import Kind
+from harness.store import StreamState
 
 ANY = StreamState.ANY
 
@@ -48,23 +50,4 @@ async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
             f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
             [*(each.step() for each in lost[:3]), tail.step()],
         )
-    seen = [event.id for event in tail.events]
-    if len(seen) != len(set(seen)):
-        twice = next(event for event in tail.events if seen.count(event.id) > 1)
-        raise Broken("the reader read an event twice", [_place(twice), tail.step()])
-    no_inversion(tail.events)
-
-
-def no_inversion(log: Sequence[RecordedEvent]) -> None:
-    """Raises `Broken` where a stream's events don't stand in the log in their order."""
-    last: dict[str, RecordedEvent] = {}
-    for event in log:
-        before = last.get(event.stream)
-        if before is not None and before.version >= event.version:
-            raise Broken("the log inverts a stream", [_place(before), _place(event)])
-        last[event.stream] = event
-
-
-def _place(event: RecordedEvent) -> Step:
-    place = f"{event.stream}@{event.version} at {event.position}, event {event.id}"
-    return Step("a reader", "read the log", place)
+    judge(attempts, tail.events, Kind.DUPLICATED, Kind.INVERTED)

@@ -11,11 +11,8 @@ from harness.conformance.check import Broken, Company, Step, check
 from harness.conformance.declared import ALWAYS, GAP_FREE, IN_ORDER, KEEPS
 from harness.conformance.following import listed
 from harness.conformance.holding import held, while_open
-from harness.conformance.log_order import (
-    no_inversion,
-    read_while_many_write,
-    read_while_processes_write,
-)
+from harness.conformance.judged import judge
+from harness.conformance.log_order import read_while_many_write, read_while_processes_write
 from harness.conformance.paging import LARGE_BYTES, LARGE_EVENTS, PAGE, came, paged
 from harness.conformance.racing import (
     A_STREAM,
@@ -29,7 +26,8 @@ from harness.conformance.racing import (
 )
 from harness.conformance.tailing import GRACE_S, Tail, require_log, tailing
 from harness.errors import NotWritten
-from harness.store import AppendResult, RecordedEvent, StreamState
+from harness.history import Kind
+from harness.store import RecordedEvent, StreamState
 
 ANY = StreamState.ANY
 HELD_ROUNDS = 3
@@ -47,18 +45,8 @@ async def versions_are_contiguous_from_zero(bench: Bench) -> None:
     attempts: list[Attempt] = []
     for size in (1, 2, 3):
         attempts += await race(bench, stores, stream, ANY, size=size)
-    won = [each for each in attempts if each.won]
     recorded = await bench.read(stream)
-    places = {event.id: event.version for event in recorded}
-    if [event.version for event in recorded] != list(range(len(recorded))):
-        versions = str([event.version for event in recorded][:20])
-        raise Broken("versions have gaps", [Step("a reader", f"read {stream!r}", versions)])
-    for each in won:
-        assert isinstance(each.ended, AppendResult)
-        place = places.get(each.batch[-1].id)
-        if place is None or (bench.guarantees.tells_version and place != each.ended.version):
-            read = Step("a reader", f"read {stream!r}", f"it stands at version {place}")
-            raise Broken("a result differs from where its event stands", [each.step(), read])
+    judge(attempts, recorded, Kind.NOT_CONTIGUOUS, Kind.LOST, Kind.MISPLACED)
 
 
 @check(
@@ -151,11 +139,7 @@ async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
         for by_one in await bench.in_processes(append_alone, streams[-1]):
             attempts += by_one
     log = await bench.log(streams)
-    no_inversion(log)
-    in_log = {event.id for event in log}
-    for each in attempts:
-        if each.won and each.batch[0].id not in in_log:
-            raise Broken("an acknowledged event is not in the log", [each.step()])
+    judge(attempts, log, Kind.INVERTED, Kind.LOST)
     enough(sort_out(attempts))
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from harness.conformance.bench import said, told
 from harness.conformance.check import NotReached, Step, Unsupported
 from harness.conformance.crew import Meet
-from harness.errors import StoreError, UnsupportedByStore
+from harness.errors import OutcomeUnknown, StoreError, UnsupportedByStore
 from harness.store import Adapter, AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
 
 if TYPE_CHECKING:
@@ -71,6 +71,13 @@ async def attempt(
     except StoreError as error:
         ended = error
     return Attempt(racer, stream, batch, expected, began_s, time.monotonic(), ended)
+
+
+def unanswered(racer: str, stream: str, batch: Sequence[NewEvent]) -> Attempt:
+    """An append under ANY that was given up before it ended: nobody knows what came of it."""
+    now_s = time.monotonic()
+    ended = OutcomeUnknown("given up before it was answered")
+    return Attempt(racer, stream, batch, ANY, now_s, now_s, ended)
 
 
 async def race(

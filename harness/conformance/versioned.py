@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.conformance.bench import Bench, said, told
 from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.declared import KEEPS, OCC
+from harness.conformance.judged import judge
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
@@ -21,7 +22,8 @@ from harness.conformance.racing import (
     race_alone,
 )
 from harness.errors import AppendRefused, StoreError, WrongExpectedVersion
-from harness.store import AppendResult, ExpectedVersion, RecordedEvent, StreamState
+from harness.history import Kind
+from harness.store import AppendResult, ExpectedVersion, StreamState
 
 SHOWN = 2
 """Racers in the evidence: two winners are one too many."""
@@ -182,23 +184,22 @@ async def _refused(bench: Bench, stream: str, expected: ExpectedVersion) -> None
 async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
     """Appends that expect nothing never conflict, and their versions are contiguous."""
     stores = await bench.writers(CONNECTIONS)
-    collisions, stream, sent = 0, bench.stream(), 0
+    collisions, stream, sent = 0, bench.stream(), list[Attempt]()
     for number in bench.rounds():
         if number % A_STREAM == 0:
-            await _contiguous(bench, stream, sent)
-            stream, sent = bench.stream(), 0
+            await _contiguous(bench, sent)
+            stream, sent = bench.stream(), []
         attempts = await race(bench, stores, stream, ANY, size=1 + number % 3)
         _all_won(attempts)
         collisions += collided(attempts)
-        sent += RACERS * (1 + number % 3)
-    await _contiguous(bench, stream, sent)
+        sent += attempts
+    await _contiguous(bench, sent)
     enough(collisions)
     if bench.many_processes:
-        stream = bench.stream()
-        by_process = await bench.in_processes(append_alone, stream)
-        for attempts in by_process:
-            _all_won(attempts)
-        await _contiguous(bench, stream, PROCESS_ROUNDS * len(by_process))
+        by_process = await bench.in_processes(append_alone, bench.stream())
+        attempts = [each for by_one in by_process for each in by_one]
+        _all_won(attempts)
+        await _contiguous(bench, attempts)
 
 
 def _all_won(attempts: Sequence[Attempt]) -> None:
@@ -208,14 +209,10 @@ def _all_won(attempts: Sequence[Attempt]) -> None:
         raise Broken(f"{len(lost)} of {len(attempts)} appends under ANY did not succeed", shown)
 
 
-async def _contiguous(bench: Bench, stream: str, sent: int) -> None:
-    if not sent:
-        return
-    versions = [event.version for event in await bench.read(stream)]
-    if versions != list(range(sent)):
-        wrong = next((n for n, v in enumerate(versions) if v != n), len(versions))
-        read = f"{len(versions)} of {sent} events; place {wrong} is {versions[wrong : wrong + 3]}"
-        raise Broken("versions are not contiguous", [Step("a reader", f"read {stream!r}", read)])
+async def _contiguous(bench: Bench, attempts: Sequence[Attempt]) -> None:
+    if attempts:
+        recorded = await bench.read(attempts[0].stream)
+        judge(attempts, recorded, Kind.NOT_CONTIGUOUS, Kind.LOST, Kind.DUPLICATED)
 
 
 @check(
@@ -235,7 +232,7 @@ async def nothing_is_ever_overwritten(bench: Bench) -> None:
         except Unsupported:
             continue
         acknowledged.append(ended)
-    _all_there(acknowledged, await bench.read(stream))
+    judge(acknowledged, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
     for number in bench.rounds():
         expected = (ANY, NO_STREAM, 0)[number % 3]
         try:
@@ -243,20 +240,7 @@ async def nothing_is_ever_overwritten(bench: Bench) -> None:
         except Unsupported:
             attempts = await race(bench, stores, stream := bench.stream(), ANY)
         if any(each.won for each in attempts):
-            _all_there(attempts, await bench.read(stream))
-
-
-def _all_there(attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent]) -> None:
-    for each in attempts:
-        if not isinstance(each.ended, AppendResult):
-            continue
-        last = each.batch[-1].id
-        found = [event for event in recorded if event.id == last]
-        if found and each.ended.version in (found[0].version, -1):
-            continue
-        stands = next((str(e.id) for e in recorded if e.version == each.ended.version), "nothing")
-        read = Step("a reader", f"read {each.stream!r} version {each.ended.version}", stands)
-        raise Broken("an acknowledged event was lost or overwritten", [each.step(), read])
+            judge(attempts, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
 
 
 @check(
