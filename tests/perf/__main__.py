@@ -20,6 +20,7 @@ PARTS = {
     "open-loop": generator.open_loop,
     "memory": generator.memory,
     "summary": generator.summary,
+    "starts": postgres.starts,
     "designs": postgres.designs,
     "kafka": kafka.awaited,
     "kafka-groups": kafka.grouped,

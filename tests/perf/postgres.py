@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,17 @@ def against_pgbench(table: Table) -> None:
             table.add(f"{label}, appends a second", "", [pair[side].per_s for pair in pairs])
             cpu = [pair[side].client_cpu_us for pair in pairs]
             table.add(f"{label}, client CPU an append", "", cpu, " µs")
+
+
+def starts(table: Table) -> None:
+    """From nothing to a native server that answers."""
+    table.add("PostgreSQL's first start", "≤ 2 s", [uvloop.run(_start_s()) for _ in range(5)], " s")
+
+
+async def _start_s() -> float:
+    began = time.perf_counter()
+    async with _server():
+        return time.perf_counter() - began
 
 
 async def _designs() -> dict[str, list[float]]:
