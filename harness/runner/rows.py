@@ -17,17 +17,15 @@ from harness.outcome import Outcome
 from harness.percentiles import percentiles
 from harness.runner import billing
 from harness.runner.checking import delivery_latencies_ns
+from harness.runner.operations import Operations, Tally
 from harness.runner.sampling import Look
 from harness.runner.steadiness import Steadiness, steadiness
-from harness.runner.tables import Columns, read_columns
+from harness.runner.tables import blocks, read_columns
 from harness.scenario.types import ClosedLoop, Scenario, Trial, point_key, point_label
 from harness.store import Durability, Guarantees
 
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
-_SAMPLES = (
-    "op", "intended_ns", "dispatched_ns", "sent_ns", "done_ns",
-    "outcome", "attempts", "events", "first", "count", "version",
-)  # fmt: skip
+_ACKNOWLEDGED = ("op", "first", "count", "done_ns")
 
 Row = dict[str, Any]
 
@@ -121,8 +119,8 @@ def _violations(verification: Verification, guarantees: Guarantees) -> Row:
 
 def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
     """Counts, rates and percentiles of the measured operations."""
-    samples = read_columns(files.samples, _SAMPLES)
-    operations = {name: column[samples["op"] >= 0] for name, column in samples.items()}
+    operations = Operations(files.samples)
+    tally = operations.tally()
     seconds = (measured.window.ended_ns - measured.window.started_ns) / NS_A_SECOND
     row: Row = {
         "measured_s": seconds,
@@ -133,14 +131,14 @@ def measurement(trial: Trial, measured: Measured, files: TrialFiles) -> Row:
         "pacer": measured.pacer if trial.load.__class__ is not ClosedLoop else "none (closed loop)",
         "refusals": json.dumps(measured.refusals),
     }
-    row |= _counts(operations, measured.window.scheduled)
+    row |= _counts(tally, measured.window.scheduled)
     row["throughput_per_s"] = row["ok"] / seconds
     row["events_per_s"] = row["events"] / seconds
     row |= billing.row(measured.bill, row["events"])
-    row |= _attempts(operations, files)
+    row |= _attempts(tally, files)
     row |= _times(operations, open_loop=not isinstance(trial.load, ClosedLoop))
     row |= _steadiness(steadiness(trial.load, measured.window, operations))
-    return row | _deliveries(samples, files)
+    return row | _deliveries(files)
 
 
 def _steadiness(found: Steadiness | None) -> Row:
@@ -149,52 +147,47 @@ def _steadiness(found: Steadiness | None) -> Row:
     return {"steady": found.after_s is not None, "steady_after_s": found.after_s}
 
 
-def _counts(operations: Columns, scheduled: int) -> Row:
-    ended = np.bincount(operations["outcome"], minlength=len(Outcome))
-    counts: Row = {outcome.name.lower(): int(ended[outcome]) for outcome in Outcome}
-    finished_ok = operations["outcome"] == Outcome.OK
+def _counts(tally: Tally, scheduled: int) -> Row:
+    counts: Row = {outcome.name.lower(): int(tally.ended[outcome]) for outcome in Outcome}
     return counts | {
         "scheduled": scheduled,
-        "balanced": scheduled == int(ended.sum()),
-        "events": int(operations["events"][finished_ok].sum()),
+        "balanced": scheduled == int(tally.ended.sum()),
+        "events": tally.events,
     }
 
 
-def _attempts(operations: Columns, files: TrialFiles) -> Row:
-    others = read_columns(files.appends, ("op", "outcome"))
-    conflicts = (others["op"] >= 0) & (others["outcome"] == Outcome.CONFLICT)
-    attempts = int(operations["attempts"].sum())
-    return {
-        "attempts": attempts,
-        "retries": int(np.maximum(operations["attempts"] - 1, 0).sum()),
-        "conflicts": int(conflicts.sum()),
-    }
+def _attempts(tally: Tally, files: TrialFiles) -> Row:
+    conflicts = 0
+    for others in blocks(files.appends, ("op", "outcome")):
+        conflicts += int(((others["op"] >= 0) & (others["outcome"] == Outcome.CONFLICT)).sum())
+    return {"attempts": tally.attempts, "retries": tally.retries, "conflicts": conflicts}
 
 
-def _times(operations: Columns, *, open_loop: bool) -> Row:
-    ok = operations["outcome"] == Outcome.OK
-    sent, done = operations["sent_ns"][ok], operations["done_ns"][ok]
-    row = _spread("service", done - sent)
+def _times(operations: Operations, *, open_loop: bool) -> Row:
+    row = _spread("service", operations.times_ns("done_ns", "sent_ns"))
     if not open_loop:
         return row
-    intended, dispatched = operations["intended_ns"][ok], operations["dispatched_ns"][ok]
-    row |= _spread("response", done - intended)
-    for name, delay in (("dispatch", dispatched - intended), ("queue", sent - dispatched)):
-        p50, p99 = percentiles(delay, (50, 99))
+    row |= _spread("response", operations.times_ns("done_ns", "intended_ns"))
+    for name, until, since in (
+        ("dispatch", "dispatched_ns", "intended_ns"),
+        ("queue", "sent_ns", "dispatched_ns"),
+    ):
+        p50, p99 = percentiles(operations.times_ns(until, since), (50, 99), reorder=True)
         row |= {f"{name}_delay_p50_ns": p50, f"{name}_delay_p99_ns": p99}
     return row
 
 
 def _spread(name: str, values_ns: np.ndarray) -> Row:
-    found = percentiles(values_ns, list(_PERCENTILES.values()))
+    found = percentiles(values_ns, list(_PERCENTILES.values()), reorder=True)
     row: Row = {f"{name}_count": len(values_ns)}
     row |= {f"{name}_{label}_ns": value for label, value in zip(_PERCENTILES, found, strict=True)}
     row[f"{name}_max_ns"] = float(values_ns.max()) if len(values_ns) else None
     return row
 
 
-def _deliveries(samples: Columns, files: TrialFiles) -> Row:
+def _deliveries(files: TrialFiles) -> Row:
     if not files.deliveries.exists():
         return {}
+    samples = read_columns(files.samples, _ACKNOWLEDGED)
     deliveries = read_columns(files.deliveries, ("event", "handled_ns"))
     return _spread("delivery", delivery_latencies_ns(samples, deliveries))

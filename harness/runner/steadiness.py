@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from harness.generator.loops import Window
 from harness.generator.pacing import NS_A_SECOND
-from harness.outcome import Outcome
-from harness.runner.tables import Columns
+from harness.runner.operations import Operations
 from harness.scenario.types import ClosedLoop, Load
 
 BATCHES = 40
+BLOCK = 1 << 16
 OPERATIONS_A_BATCH_MIN = 20
 LENGTH_MIN_NS = NS_A_SECOND
 """In a shorter window a batch is not much longer than an operation: the first holds few ends."""
@@ -36,27 +36,35 @@ class Steadiness:
     after_s: float | None
 
 
-def steadiness(load: Load, window: Window, operations: Columns) -> Steadiness | None:
+def steadiness(load: Load, window: Window, operations: Operations) -> Steadiness | None:
     """Of throughput in a closed loop, of response time in an open one, whose rate is given.
 
     `None` where the window is too short, or there are too few operations, to tell.
     """
-    ok = operations["outcome"] == Outcome.OK
-    if ok.sum() < BATCHES * OPERATIONS_A_BATCH_MIN:
+    done_ns = operations.ends_ns()
+    if len(done_ns) < BATCHES * OPERATIONS_A_BATCH_MIN:
         return None
-    done_ns = operations["done_ns"][ok]
     length_ns = int(done_ns.max()) - window.started_ns
     if length_ns < LENGTH_MIN_NS:
         return None
-    batch = np.minimum((done_ns - window.started_ns) * BATCHES // length_ns, BATCHES - 1)
+    batch = _batches(done_ns, window.started_ns, length_ns)
     if isinstance(load, ClosedLoop):
-        series = np.bincount(batch, minlength=BATCHES).astype(float)
+        series = np.array([np.count_nonzero(batch == n) for n in range(BATCHES)], float)
     else:
-        series = _medians(batch, done_ns - operations["intended_ns"][ok])
+        series = _medians(batch, operations.times_ns("done_ns", "intended_ns"))
     cut = mattering_cut(series)
     if cut is None:
         return Steadiness(None)
     return Steadiness(cut * length_ns / BATCHES / NS_A_SECOND)
+
+
+def _batches(done_ns: NDArray[np.int64], started_ns: int, length_ns: int) -> NDArray[np.uint8]:
+    """The number of the batch in which each was done; block by block, to spare memory."""
+    batch = np.empty(len(done_ns), np.uint8)
+    for at in range(0, len(done_ns), BLOCK):
+        since_ns = done_ns[at : at + BLOCK] - started_ns
+        batch[at : at + BLOCK] = np.minimum(since_ns * BATCHES // length_ns, BATCHES - 1)
+    return batch
 
 
 def mattering_cut(series: NDArray[np.float64]) -> int | None:
@@ -77,7 +85,7 @@ def mser(series: NDArray[np.float64], last: int) -> int:
     return int(np.argmin([series[cut:].var() / (len(series) - cut) for cut in range(last + 1)]))
 
 
-def _medians(batch: NDArray[np.int64], values_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+def _medians(batch: NDArray[np.uint8], values_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Medians: one slow response says nothing of the state. An empty batch is as the one before."""
     medians = np.full(BATCHES, np.nan)
     for number in np.unique(batch):

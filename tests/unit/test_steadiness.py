@@ -7,6 +7,8 @@ import pytest
 
 from harness.generator.loops import Window
 from harness.outcome import Outcome
+from harness.results.tables import TableWriter
+from harness.runner.operations import Operations
 from harness.runner.steadiness import BATCHES, mattering_cut, mser, steadiness
 from harness.scenario.types import ClosedLoop, OpenLoop
 
@@ -19,14 +21,28 @@ def noisy(shape, seed, scatter=0.03):
     return 1000 * shape * np.random.default_rng(seed).normal(1, scatter, BATCHES)
 
 
-def completions(per_batch, length_s=4.0, latency_ns=1_000_000):
-    """Operations spread evenly inside batches of the window."""
+@pytest.fixture
+def completions(tmp_path):
+    """Operations spread evenly inside batches of the window, as a trial's samples."""
+
+    def made(per_batch, **shape):
+        path = tmp_path / "samples.parquet"
+        columns = spread(per_batch, **shape)
+        writer = TableWriter(path, tuple(columns))
+        writer.write(np.column_stack(tuple(columns.values())))
+        writer.close()
+        return Operations(path)
+
+    return made
+
+
+def spread(per_batch, length_s=4.0, latency_ns=1_000_000):
     starts = np.repeat(T, per_batch)
     within = np.concatenate([np.linspace(0.01, 0.99, n) for n in per_batch])
     done = ((starts + within) * length_s / BATCHES * S).astype(np.int64)
     latency = np.broadcast_to(np.asarray(latency_ns, np.int64), done.shape)
     return {
-        "done_ns": done, "intended_ns": done - latency,
+        "op": np.arange(len(done)), "done_ns": done, "intended_ns": done - latency,
         "outcome": np.full(len(done), int(Outcome.OK)),
     }  # fmt: skip
 
@@ -55,29 +71,29 @@ def test_a_step_that_hardly_changes_the_mean_does_not_matter():
     assert mattering_cut(np.where(T < 2, 0.9, 1.0) * 1000 + T % 2) == 0
 
 
-def test_a_closed_loop_is_judged_by_throughput():
+def test_a_closed_loop_is_judged_by_throughput(completions):
     rates = np.where(T < 8, 20, 60)
     found = steadiness(ClosedLoop(8), Window(0, 4 * S, 0), completions(rates))
     assert found.after_s == pytest.approx(0.8, abs=0.1)
 
 
-def test_an_open_loop_is_judged_by_response_time_since_its_rate_is_given():
+def test_an_open_loop_is_judged_by_response_time_since_its_rate_is_given(completions):
     latency = np.repeat(np.where(T < 8, 9_000_000, 1_000_000), 50)
     operations = completions(np.full(BATCHES, 50), latency_ns=latency)
     assert steadiness(OPEN, Window(0, 4 * S, 0), operations).after_s == pytest.approx(0.8, abs=0.1)
     assert steadiness(ClosedLoop(8), Window(0, 4 * S, 0), operations).after_s == 0
 
 
-def test_a_batch_in_which_nothing_ended_is_as_the_one_before():
+def test_a_batch_in_which_nothing_ended_is_as_the_one_before(completions):
     counts = np.where(T == 0, 0, np.where(T == 20, 0, 60))
     found = steadiness(OPEN, Window(0, 4 * S, 0), completions(counts))
     assert found.after_s == 0
 
 
-def test_a_window_of_a_moment_tells_nothing():
+def test_a_window_of_a_moment_tells_nothing(completions):
     operations = completions(np.where(T < 8, 20, 60), length_s=0.5)
     assert steadiness(ClosedLoop(8), Window(0, S // 2, 0), operations) is None
 
 
-def test_too_few_operations_tell_nothing():
+def test_too_few_operations_tell_nothing(completions):
     assert steadiness(OPEN, Window(0, 4 * S, 0), completions(np.full(BATCHES, 5))) is None
