@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
@@ -38,7 +39,10 @@ def gate(wanted: Wanted, *, baseline: str, refs: Refs | None, force: bool) -> in
         if refs is None
         else _against_ref(wanted, refs, metrics)
     )
-    return 0 if found is None else _conclude(wanted, found)
+    if found is None:
+        return 0
+    told = unmeasured(wanted, scenario, found)
+    return _conclude(wanted, replace(found, warnings=(*found.warnings, *told)))
 
 
 def gated_metrics(wanted: Wanted, *, stored: bool) -> tuple[Metric, ...]:
@@ -68,6 +72,15 @@ def recalled(wanted: Wanted, scenario: Scenario) -> list[Known]:
     machine = fingerprint(environment.describe(wanted.out if wanted.out.is_dir() else Path()))
     keys = list(dict.fromkeys(trial.store.key for trial in scenario.trials))
     return recall(wanted.out, scenario.hash, machine, keys)
+
+
+def unmeasured(wanted: Wanted, scenario: Scenario, found: Held) -> tuple[str, ...]:
+    """What to say of stores whose noise nobody has measured here: any margin was accepted."""
+    known = {each.key for each in recalled(wanted, scenario)}
+    keys = dict.fromkeys(row.subject for row in found.comparison.rows)
+    missing = ",".join(key for key in keys if key not in known)
+    how = f"eslab aa {wanted.scenario} --stores '{missing}'"
+    return (f"this machine's noise floor is not known: `{how}` measures it",) if missing else ()
 
 
 def _below(known: Known, metric: Metric, floor: float, pairs: int) -> str:

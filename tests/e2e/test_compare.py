@@ -170,7 +170,9 @@ def test_a_stored_baseline_gates_counts_alone(tmp_path):
     ]  # fmt: skip
     told = eslab(*gated, *SHORT, "--json")
     assert told.returncode == 0, told.stdout + told.stderr
-    rows = json.loads(told.stdout)["rows"]
+    found = json.loads(told.stdout)
+    rows = found["rows"]
+    assert "noise floor is not known: `eslab aa" in found["warnings"][-1]
     assert {row["kind"] for row in rows} == {"counted"}
     assert {row["subject"] for row in rows} == {"sqlite"}
     assert "its scenario is not" in one_line(eslab(*gated, *SMALL), 3)
