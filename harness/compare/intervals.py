@@ -1,4 +1,4 @@
-"""Paired-t intervals, the Holm levels over metrics, and how many pairs an effect needs."""
+"""The Holm levels over metrics, and how many pairs an effect needs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,12 @@ from scipy import stats
 
 from harness.compare.metrics import Values
 from harness.compare.sign_flip import pairs_for
+from harness.paired import standard_error
 
 ALPHA = 0.05
 POWER = 0.8
 PAIRS_MAX = 1_000
 """No number of pairs beyond this is promised to anybody."""
-
-
-def t_interval(logs: Values, level: float) -> tuple[float, float]:
-    """The mean log ratio's interval at confidence 1 − `level`; NaN with fewer than two pairs."""
-    if len(logs) < 2:  # noqa: PLR2004 — one pair has no spread
-        return float("nan"), float("nan")
-    reach = _quantile(1 - level / 2, len(logs)) * standard_error(logs)
-    return float(np.mean(logs)) - reach, float(np.mean(logs)) + reach
-
-
-def standard_error(logs: Values) -> float:
-    """Of the mean log ratio."""
-    return float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[tuple[float, bool]]:

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.compare.intervals import ALPHA, least_effect, pairs_to_decide, t_interval
+from harness.compare.intervals import ALPHA, least_effect, pairs_to_decide
 from harness.compare.metrics import Metric, Values
+from harness.paired import t_interval
 
 
 class Verdict(StrEnum):

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from harness.paired import Values, t_interval
 from harness.summary.ranking import GROUP, ranking, unranked_reason
 
 ALPHA = 0.05
@@ -53,13 +52,9 @@ def _values(trials: pd.DataFrame, *, by_throughput: bool) -> dict[str, pd.Series
     }
 
 
-def ratio_interval(logs: NDArray[np.float64], alpha: float) -> tuple[float, float, float]:
+def ratio_interval(logs: Values, alpha: float) -> tuple[float, float, float]:
     """Geometric mean and its interval at 1 − `alpha` from log ratios of pairs; NaN for too few."""
     if not len(logs):
         return float("nan"), float("nan"), float("nan")
-    mean = float(np.mean(logs))
-    if len(logs) < 2:  # noqa: PLR2004 — one pair has no spread
-        return float(np.exp(mean)), float("nan"), float("nan")
-    error = float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
-    reach = float(stdtrit(len(logs) - 1, 1 - alpha / 2)) * error
-    return float(np.exp(mean)), float(np.exp(mean - reach)), float(np.exp(mean + reach))
+    low, high = t_interval(logs, alpha)
+    return float(np.exp(np.mean(logs))), float(np.exp(low)), float(np.exp(high))

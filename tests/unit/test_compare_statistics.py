@@ -17,10 +17,10 @@ from harness.compare.intervals import (
     least_effect,
     pairs_needed,
     pairs_to_decide,
-    t_interval,
 )
 from harness.compare.pairing import log_ratios
 from harness.compare.sign_flip import least_p, pairs_for, sign_flip
+from harness.paired import t_interval
 
 LOGS = st.lists(st.integers(-40, 40).map(lambda n: n / 100), min_size=1, max_size=9)
 
