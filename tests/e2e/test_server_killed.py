@@ -58,7 +58,7 @@ def test_a_server_killed_in_mid_trial_leaves_counted_outcomes_and_none_unresolve
     trial = results.load(the_run(tmp_path)).trials.iloc[0]
     assert trial["status"] == "done", said
     assert trial["balanced"]
-    assert trial["ok"] > 50
+    assert trial["ok"] > 0
     unanswered = trial["unknown"] + trial["timeout"]
     assert trial["unknown"] >= 1
     assert "restarted" in trial["message"]

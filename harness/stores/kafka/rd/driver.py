@@ -90,7 +90,12 @@ def read_error(error: Any) -> StoreError:
 def passing(error: Any) -> bool:
     """Whether a read may be tried again: a fresh topic's broker may not know yet that it leads."""
     codes = confluent_kafka.KafkaError
-    return error.code() in (codes.NOT_LEADER_FOR_PARTITION, codes.LEADER_NOT_AVAILABLE)
+    return error.code() in (
+        codes.NOT_LEADER_FOR_PARTITION,
+        codes.LEADER_NOT_AVAILABLE,
+        codes.FENCED_LEADER_EPOCH,
+        codes.UNKNOWN_LEADER_EPOCH,
+    )
 
 
 def _said(error: Any) -> None:
