@@ -23,6 +23,6 @@ class Profile:
     """0: everything in this process."""
 
 
-FAST = Profile("fast", seconds=1.5, rounds_max=2_000, limit_s=60)
-FULL = Profile("full", seconds=15, rounds_max=50_000, limit_s=300)
+FAST = Profile("fast", seconds=1.5, rounds_max=2_000, limit_s=180)
+FULL = Profile("full", seconds=15, rounds_max=50_000, limit_s=600)
 PROFILES = {profile.name: profile for profile in (FAST, FULL)}

@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     told = eslab(
         "run", "scenarios/quick.yaml", "--stores", "memory,sqlite,postgres,postgres:template",
-        *QUICKLY, "--out", out,
+        "--set", "warm_up_s=0.1", "--set", "operations=600", "--repeat", 1, "--out", out,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     return told, results.load(the_run(out)), out

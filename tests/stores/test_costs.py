@@ -88,10 +88,11 @@ class Indexed(StreamLock):
 async def test_wal_bytes_an_event_are_the_same_twice_and_an_index_raises_them(
     postgres_server: Server,
 ):
-    one, again = await postgres(postgres_server), await postgres(postgres_server)
-    assert again["log_bytes"] == pytest.approx(one["log_bytes"], rel=0.01)
+    bytes_each = sorted([(await postgres(postgres_server))["log_bytes"] for _ in range(3)])
+    # What the server writes for itself, such as a vacuum's, adds to one of them and takes nothing.
+    assert bytes_each[1] == pytest.approx(bytes_each[0], rel=0.01)
     indexed = await postgres(postgres_server, Indexed)
-    assert indexed["log_bytes"] > one["log_bytes"] * 1.05
+    assert indexed["log_bytes"] > bytes_each[0] * 1.05
 
 
 async def test_commits_and_round_trips_are_those_of_the_load_alone(postgres_server: Server):
