@@ -54,7 +54,7 @@ def job(checkout, tmp_path):
     command.chmod(0o755)
     inputs = {
         "scenario": "scenarios/quick.yaml", "base-ref": "main", "stores": "postgres",
-        "pairs": "2", "margins": "wal=5%", "out": str(tmp_path / "out"),
+        "pairs": "2", "margins": "wal=10%", "out": str(tmp_path / "out"),
     }  # fmt: skip
     path = f"{command.parent}:/usr/local/bin:/usr/bin:/bin"
     return Job(checkout=checkout, scratch=tmp_path, inputs=inputs, path=path)
@@ -67,7 +67,7 @@ def carried_out(job, candidate):
 
 def test_no_change_passes_and_everything_is_written(job, tmp_path):
     code = carried_out(job, "main")
-    assert code == 0, job.told
+    assert code == 0, "\n".join(step.stdout + step.stderr for step in job.told)
     assert job.values["steps.gate.outputs.verdict"] == "passed"
     summary = job.summary()
     assert summary.startswith("## Event stores: passed\n")

@@ -68,7 +68,11 @@ def sdk() -> Any:
 
 def _knock(path: Path) -> None:
     """Before the SDK does: it leaves its socket open where nobody answers."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise NoServer(_why(str(error))) from None
+    if not there:
         where = f"{_UNIX}{path}"
         raise NoServer(f"the engine is not running (no {where}): start Docker, or set DOCKER_HOST")
     with socket.socket(socket.AF_UNIX) as knocking:
