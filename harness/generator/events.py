@@ -12,8 +12,8 @@ from harness.identity import id_base
 from harness.scenario.types import DataSize, EventShape
 from harness.store import NewEvent
 
-_TAILS_MAX = 1024
-_TAILS_BYTES = 4 << 20
+_TEMPLATES_MAX = 1024
+_TEMPLATES_BYTES = 4 << 20
 _FIELD_BYTES_MAX = 48
 _TYPES = 1021
 """Prime, so that types and sizes don't go round in step."""
@@ -33,10 +33,9 @@ class EventFactory:
         self.base = id_base(seed)
         self.next_sequence = first
         rng = Random(f"{seed}/events")
-        self._head = b'{"id":"%012x"' if shape.content == "json" else b"%012x"
-        tails = min(_TAILS_MAX, max(16, _TAILS_BYTES // shape.size.median_bytes))
-        self._tails = [_tail(shape, len(self._head % 0), rng) for _ in range(tails)]
-        self._tail_count = tails
+        count = min(_TEMPLATES_MAX, max(16, _TEMPLATES_BYTES // shape.size.median_bytes))
+        self._templates = [_template(shape, rng) for _ in range(count)]
+        self._template_count = count
         self._types = rng.choices(list(shape.types), list(shape.types.values()), k=_TYPES)
         self._metadata = json.dumps({"correlationId": seed[-36:]}).encode()
 
@@ -50,7 +49,7 @@ class EventFactory:
 
     def data_of(self, sequence: int) -> bytes:
         """The payload of the event with that sequence number."""
-        return self._head % sequence + self._tails[sequence % self._tail_count]
+        return self._templates[sequence % self._template_count] % sequence
 
     def _at(self, sequence: int) -> NewEvent:
         """`NewEvent(UUID(int=…), …)` through the slots: 0.4 µs instead of 1.1 on the hot path."""
@@ -60,9 +59,15 @@ class EventFactory:
         event = _new(NewEvent)
         _set_id(event, identity)
         _set_type(event, self._types[sequence % _TYPES])
-        _set_data(event, self._head % sequence + self._tails[sequence % self._tail_count])
+        _set_data(event, self._templates[sequence % self._template_count] % sequence)
         _set_metadata(event, self._metadata)
         return event
+
+
+def _template(shape: EventShape, rng: Random) -> bytes:
+    """A payload that lacks only its sequence number, which `%` puts in."""
+    head = b'{"id":"%012x"' if shape.content == "json" else b"%012x"
+    return head + _tail(shape, len(head % 0), rng).replace(b"%", b"%%")
 
 
 def _tail(shape: EventShape, head_bytes: int, rng: Random) -> bytes:
