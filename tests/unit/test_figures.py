@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
-import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
-from harness import figures, results, summary
-from harness.figures.labels import apart, wrapped
-from harness.figures.scales import ticks
-from tests.made_run import MEMORY, POSTGRES, STORES, Made, MadeStore, made_run
+from harness import figures, summary
+from tests.made_run import MEMORY, POSTGRES, STORES, Made, MadeStore
 
-LONG = "postgres:global-lock{notify=true,payload=bytea,synchronous_commit=local}"
-POINTS = tuple({"streams.count": count} for count in (1, 16, 256, 1024))
-CLOSE = tuple(
-    MadeStore(f"postgres:variant-{letter}", service_us=300.0 + number)
-    for number, letter in enumerate("abcdefgh")
-)
-
-SETS = {"different": STORES, "alike and long": (*CLOSE, replace(POSTGRES, key=LONG))}
-
-
-def loaded(tmp_path, made: Made):
-    run = results.load(made_run(tmp_path, made))
-    return run, figures.about(run.manifest, run.trials)
+from .drawings import KINDS, OPEN, SETS, draw, loaded
+from .words_seen import boxes, covered, texts, tick_labels
 
 
 @pytest.fixture(scope="module")
@@ -43,102 +24,6 @@ def drawn(tmp_path_factory):
         return draw(tmp_path_factory.mktemp(kind), kind, SETS[stores])
 
     return figure
-
-
-def draw(folder, kind: str, stores) -> figures.Drawing:  # noqa: PLR0911 — one a kind
-    """A figure of a run with all that it can show."""
-    contended = kind in {"contention", "scaling"}
-    made = Made(
-        stores=stores,
-        points=POINTS if contended else POINTS[:1],
-        workload="command" if kind == "contention" else "append",
-        load="open" if kind in OPEN else "closed",
-        subscribers=kind == "delivery",
-        keep_samples=kind in {"latency", "heat_map"},
-        operations=2_000 if contended else 20_000,
-    )
-    run, about = loaded(folder, made)
-    match kind:
-        case "throughput":
-            return figures.throughput(run.trials, about)
-        case "delivery":
-            return figures.delivery(run.trials, about)
-        case "latency":
-            curves = summary.latency_curves(run.trials, run.kept_samples)
-            return figures.latency(run.trials, curves, about)
-        case "heat_map":
-            return figures.heat_map(run.trials, run.kept_samples, about)
-        case "scaling":
-            (alike,) = summary.scaling_groups(run.trials)
-            return figures.scaling(alike, about)
-        case "over_time":
-            return figures.over_time(run.trials, seconds_of(run.trials), about)
-        case "searched":
-            return figures.searched(searched(run.trials), about)
-        case "costing":
-            told = run.trials.assign(log_bytes_per_event=512.5)
-            return figures.costing(told, "log_bytes_per_event", about)
-    (powerful,) = (
-        group
-        for group in summary.contention_groups(run.trials)
-        if (group["durability"] == POSTGRES.durability).all()
-    )
-    return figures.contention(powerful, about)
-
-
-def seconds_of(trials: pd.DataFrame) -> pd.DataFrame:
-    """Five seconds a trial, as intervals.parquet has them."""
-    made = [
-        {"trial_id": trial["trial_id"], "key": trial["key"], "second": second, "length_s": 1.0,
-         "ok": 1_000 + 10 * second + place}
-        for place, (_, trial) in enumerate(trials.iterrows())
-        for second in range(5)
-    ]  # fmt: skip
-    return pd.DataFrame(made, columns=["trial_id", "key", "second", "length_s", "ok"])
-
-
-def searched(trials: pd.DataFrame) -> pd.DataFrame:
-    """The same trials as if their rates had been searched for."""
-    rates = 1_000.0 + 10 * trials["repetition"].astype("float64")
-    return trials.assign(rate_found="search", rate_per_s=rates, failed_rate_per_s=rates * 1.1)
-
-
-OPEN = {"delivery", "searched"}
-KINDS = pytest.mark.parametrize(
-    "kind",
-    ["throughput", "latency", "contention", "delivery", "scaling", "over_time", "searched",
-     "heat_map", "costing"],
-)  # fmt: skip
-
-
-def texts(figure: figures.Drawing) -> list[Text]:
-    """Every word that is seen; ticks outside of an axis' limits are not."""
-    found = list(figure.texts)
-    for axes in figure.axes:
-        found += [*axes.texts, axes.xaxis.label, axes.yaxis.label, *tick_labels(axes)]
-    return [text for text in found if text.get_visible() and text.get_text().strip()]
-
-
-def tick_labels(axes: Axes) -> list[Text]:
-    found = []
-    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        low, high = sorted(limits)
-        ticked = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
-        found += [label for place, label in ticked if low <= place <= high]
-    return found
-
-
-def boxes(figure: figures.Drawing):
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts(figure)]
-
-
-def covered(first, second, slack_px: float = 1.0) -> bool:
-    across = min(first.x1, second.x1) - max(first.x0, second.x0)
-    down = min(first.y1, second.y1) - max(first.y0, second.y0)
-    return across > slack_px and down > slack_px
 
 
 @KINDS
@@ -238,55 +123,6 @@ def test_an_svg_is_one_element_with_real_text_and_a_title_for_those_who_cannot_s
     assert svg == figure.svg()
 
 
-def test_labels_that_would_meet_are_moved_apart_in_their_order():
-    centres = apart([1.0, 1.1, 5.0], [1.0, 1.0, 1.0], 9.0)
-    assert centres == pytest.approx([0.55, 1.55, 5.0])
-
-
-def test_labels_stay_between_the_edges_without_meeting():
-    centres = apart([0.1, 0.0, 4.9], [1.0, 1.0, 3.0], 5.0)
-    assert centres == pytest.approx([1.5, 0.5, 3.5])
-
-
-def test_a_long_name_is_wrapped_without_losing_a_letter():
-    lines = wrapped(LONG, 24)
-    assert "".join(lines) == LONG
-    assert max(map(len, lines)) <= 24
-
-
-@pytest.mark.parametrize(("low", "high"), [(4e3, 9e3), (90, 110), (1e3, 1e10), (1.5e5, 2.5e6)])
-def test_a_time_axis_has_two_to_twelve_round_ticks(low, high):
-    found = ticks(low, high)
-    assert 2 <= len(found) <= 12
-    assert all(low <= tick <= high for tick in found)
-
-
-def test_tables_escape_what_they_are_given_and_name_each_cell(tmp_path):
-    html = figures.Table(("store", "n"), [("<b>", "1")], numbers=frozenset({"n"}))._repr_html_()
-    assert "&lt;b&gt;" in html
-    assert 'class="number" data-head="n"' in html
-
-
-def test_the_ranking_never_puts_two_durability_classes_in_one_table(tmp_path):
-    run, _ = loaded(tmp_path, Made(keep_samples=False, operations=500))
-    tables = list(figures.rankings(run.trials))
-    assert len(tables) == run.trials["durability"].nunique()
-
-
-def test_what_was_not_run_is_told_with_its_reason(tmp_path):
-    undone = MadeStore("null", row={"status": "unsupported", "message": "keeps nothing"})
-    run, _ = loaded(tmp_path, Made(stores=(MEMORY, undone), keep_samples=False, operations=500))
-    told = str(figures.not_run(run.trials, run.manifest))
-    assert "kafka | left out | kafka: no server; needs Java" in told
-    assert "null | 3 × unsupported | keeps nothing" in told
-
-
-def test_settings_are_shown_as_they_were_read_back(tmp_path):
-    row = {"settings": json.dumps({"fsync": "off"})}
-    run, _ = loaded(tmp_path, Made(stores=(MadeStore("postgres", row=row),), operations=500))
-    assert "fsync = off" in str(figures.settings(run.trials))
-
-
 def test_a_scaling_curve_starts_at_zero_and_joins_medians_in_the_order_of_the_values(drawn):
     (axes, *_) = drawn("scaling").axes
     assert axes.get_ylim()[0] == 0
@@ -294,31 +130,3 @@ def test_a_scaling_curve_starts_at_zero_and_joins_medians_in_the_order_of_the_va
     assert [text for text in labels if text in {"1", "16", "256", "1024"}][:4] == [
         "1", "16", "256", "1024",
     ]  # fmt: skip
-
-
-def test_a_run_of_one_point_has_no_curve(tmp_path):
-    run, _ = loaded(tmp_path, Made(keep_samples=False, operations=500))
-    assert not list(summary.scaling_groups(run.trials))
-
-
-def test_a_rate_over_time_leaves_out_the_rest_of_a_second(tmp_path):
-    run, _ = loaded(tmp_path, Made(stores=(MEMORY,), keep_samples=False, operations=500))
-    seconds = seconds_of(run.trials)
-    assert summary.has_rate_over_time(run.trials, seconds)
-    short = seconds.assign(length_s=0.1)
-    assert summary.rate_over_time(run.trials, short).empty
-    assert not summary.has_rate_over_time(run.trials, seconds[seconds["second"] < 2])
-
-
-def test_the_cells_of_a_heat_map_count_every_operation_that_ended_well(tmp_path):
-    run, _ = loaded(tmp_path, Made(stores=(MEMORY,), operations=700))
-    counts = summary.heat(run.kept_samples("001-memory"), start="sent_ns")
-    assert counts.to_numpy().sum() == 700
-
-
-def test_a_run_of_pairs_shows_one_store_as_two(tmp_path):
-    run, _ = loaded(tmp_path, Made(stores=(POSTGRES,), keep_samples=False, operations=500))
-    both = pd.concat([run.trials.assign(side="base"), run.trials.assign(side="candidate")])
-    assert set(summary.sided(both)["key"]) == {"postgres (base)", "postgres (candidate)"}
-    assert set(summary.sided(run.trials)["key"]) == {"postgres"}
-    assert set(summary.candidates_of_pairs(both)["side"]) == {"candidate"}
