@@ -32,7 +32,7 @@ class Job:
         self.values |= {f"inputs.{name}": value for name, value in (defaults | self.inputs).items()}
         self.values |= {"github.action_path": str(action.parent), "runner.temp": str(self.scratch)}
         codes = [
-            self._step(step)
+            self.step(step)
             for step in content["runs"]["steps"]
             if "run" in step and step["name"] not in leaving_out
         ]
@@ -42,7 +42,8 @@ class Job:
         """What the job's page would show."""
         return (self.scratch / "summary").read_text()
 
-    def _step(self, step: dict) -> int:
+    def step(self, step: dict) -> int:
+        """Run one shell step; gives its exit code."""
         assert not EXPRESSION.search(step["run"]), "expressions belong into env, not into the shell"
         files = {
             name: self.scratch / name.removeprefix("GITHUB_").lower()

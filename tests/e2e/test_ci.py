@@ -91,6 +91,44 @@ def test_a_ref_that_does_not_exist_is_refused_in_the_summary(job):
     assert "no such commit" in job.summary()
 
 
+FORK = "no comment: a fork's pull request may not write one\n"
+
+
+@pytest.mark.parametrize(
+    ("summary", "code", "told"), [("Passed.\n", 0, ""), ("Passed.\n", 1, FORK), ("", 0, "")]
+)
+def test_the_comment_is_the_summary_on_a_double_of_gh(job, tmp_path, summary, code, told):
+    """GitHub cannot be had here: `gh` notes its arguments and the text that it was given."""
+    gh, noted = tmp_path / "bin" / "gh", tmp_path / "noted"
+    gh.write_text(f'#!/bin/sh\necho "$@" > "{noted}"\ncat "$7" >> "{noted}"\nexit {code}\n')
+    gh.chmod(0o755)
+    if summary:
+        (tmp_path / "eslab-results").mkdir()
+        (tmp_path / "eslab-results" / "summary.md").write_text(summary)
+    job.checkout = tmp_path
+    job.values |= {"github.token": "t", "github.event.pull_request.number": "7"}
+    assert job.step(comment_step()) == 0
+    assert job.told[0].stdout == told
+    options = "--edit-last --create-if-none --body-file eslab-results/summary.md"
+    assert noted.exists() == bool(summary)
+    assert not summary or noted.read_text() == f"pr comment 7 {options}\n{summary}"
+
+
+def test_the_comment_stands_where_the_action_writes_it():
+    (uses,) = [step for step in workflow_steps() if step.get("uses") == "./"]
+    default = YAML(typ="safe").load(ACTION.read_text())["inputs"]["out"]["default"]
+    assert f"{uses['with'].get('out', default)}/summary.md" in comment_step()["run"]
+
+
+def comment_step():
+    (found,) = [step for step in workflow_steps() if step.get("name", "").startswith("Comment")]
+    return found
+
+
+def workflow_steps():
+    return YAML(typ="safe").load(WORKFLOW.read_text())["jobs"]["gate"]["steps"]
+
+
 def test_the_install_step_names_files_that_are_here():
     text = ACTION.read_text()
     assert '"$LAB/requirements/bench.txt"' in text
@@ -99,8 +137,7 @@ def test_the_install_step_names_files_that_are_here():
 
 def test_the_workflow_gives_the_action_inputs_that_it_has():
     action = YAML(typ="safe").load(ACTION.read_text())
-    workflow = YAML(typ="safe").load(WORKFLOW.read_text())
-    (uses,) = [step for step in workflow["jobs"]["gate"]["steps"] if step.get("uses") == "./"]
+    (uses,) = [step for step in workflow_steps() if step.get("uses") == "./"]
     assert set(uses["with"]) <= set(action["inputs"])
     assert (ROOT / uses["with"]["scenario"]).is_file()
 
