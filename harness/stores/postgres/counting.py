@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from harness.stores.postgres.pool import Link
 
-LEAST_VERSION = 16
-"""`pg_stat_io` is there from 16 on."""
+LEAST_VERSION = 15
+"""`pg_walinspect` and the telling of statistics are there from 15 on."""
+SYNCS_MOVED = 18
+"""The version from which `pg_stat_io` counts the log's syncs, and `pg_stat_wal` no longer."""
 
 
 class Counting:
@@ -74,11 +76,15 @@ class Counting:
         self._own_commits += 1
 
     async def _read(self, link: Link) -> dict[str, float]:
-        if link.connection.get_server_version().major < LEAST_VERSION:
+        version = link.connection.get_server_version().major
+        if version < LEAST_VERSION:
             return {}
         own_commits, own_syncs = self._own_commits, self._own_syncs
-        (row,) = await self._ask(link, QUERY["counts"])
-        found = {name: float(value) for name, value in row.items() if value is not None}
+        (counts,) = await self._ask(link, QUERY["counts"])
+        syncs = QUERY["syncs" if version >= SYNCS_MOVED else "syncs_before_18"]
+        (synced,) = await self._ask(link, syncs)
+        cells = [*counts.items(), *synced.items()]
+        found = {name: float(value) for name, value in cells if value is not None}
         found[costs.COMMITS] -= own_commits
         found[costs.SYNCS] -= own_syncs
         return found | await self._log(link)

@@ -102,16 +102,17 @@ SELECT lsn::text, pg_wal_lsn_diff(lsn, '0/0')::bigint AS bytes FROM pg_current_w
 SELECT pg_stat_force_next_flush() FROM pg_class LIMIT 1
 
 -- name: counts
--- Where syncs are counted has moved: to_jsonb() reads a column that may not be there.
 SELECT
     (SELECT wal_fpi FROM pg_stat_wal) AS full_page_images,
     (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
-    coalesce(
-        (SELECT (to_jsonb(wal) ->> 'wal_sync')::bigint FROM pg_stat_wal AS wal),
-        (SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal')
-    ) AS syncs,
     (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
      WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r') AS data_bytes
+
+-- name: syncs
+SELECT sum(fsyncs)::bigint AS syncs FROM pg_stat_io WHERE object = 'wal'
+
+-- name: syncs_before_18
+SELECT wal_sync AS syncs FROM pg_stat_wal
 
 -- name: full_page_bytes
 SELECT coalesce(sum(fpi_size), 0)::bigint AS bytes
