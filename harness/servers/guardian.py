@@ -72,25 +72,33 @@ def end(root: int, birth: str, number: int) -> None:
     Children that outlive their root have that time too: most end by themselves then, and only
     so give back their shared memory.
     """
-    family = tree(root, birth, living())
+    family = descendants({root: birth}, living())
     send(family, signal.SIGCONT)  # a paused server hears nothing until it goes on
     send([root] if root in family else [], signal.Signals(number))
     deadline = time.monotonic() + GRACE_S
-    while left := still(family, now := living()):
-        family |= tree(root, birth, now)
+    while still(family, now := living()):
+        family |= descendants(family, now)
         if time.monotonic() > deadline:
-            send(left, signal.SIGKILL)
+            family |= stop(family)
+            send(still(family, living()), signal.SIGKILL)
         time.sleep(POLL_S)
 
 
-def tree(root: int, birth: str, now: Mapping[int, Life]) -> dict[int, str]:
-    """`root` and all its descendants, each with its birth; empty if `root` is not that process."""
-    if root not in now or now[root].born != birth:
-        return {}
-    family = [root]
-    for member in family:
-        family += [pid for pid, life in now.items() if life.parent == member]
-    return {pid: now[pid].born for pid in family}
+def stop(family: Mapping[int, str]) -> dict[int, str]:
+    """Stop a family until a look at it finds nobody new: who is killed forks no more before it."""
+    stopped: dict[int, str] = {}
+    while fresh := descendants({**family, **stopped}, living()).items() - stopped.items():
+        send((pid for pid, _ in fresh), signal.SIGSTOP)
+        stopped |= dict(fresh)
+    return stopped
+
+
+def descendants(family: Mapping[int, str], now: Mapping[int, Life]) -> dict[int, str]:
+    """Those of a family that are alive now, and all that they have started, each with its birth."""
+    found = still(family, now)
+    for member in found:
+        found += [pid for pid, life in now.items() if life.parent == member and pid not in found]
+    return {pid: now[pid].born for pid in found}
 
 
 def still(family: Mapping[int, str], now: Mapping[int, Life]) -> list[int]:

@@ -18,6 +18,7 @@ from harness.servers import guardian
 FAMILY = "trap 'kill $a $b; exit' TERM; sleep 300 & a=$!; sleep 300 & b=$!; echo; wait"
 STUBBORN = "trap '' TERM; sleep 300 & sleep 300 & echo; wait"
 FORKING_ON = "trap '' TERM; while :; do sleep 300 & echo; sleep 0.1; done"
+FORKING_FAST = "trap '' TERM; while :; do sleep 300 & echo; /bin/true; done"
 CARELESS = "sleep 300 & sleep 300 & echo; wait"
 
 
@@ -181,6 +182,22 @@ def test_children_that_come_after_the_signal_are_found_too(family, monkeypatch):
     watching.join()
     assert len(seen) > len(members)
     assert not any(map(running, seen))
+
+
+def test_what_forks_without_a_pause_leaves_nobody_behind(monkeypatch):
+    """A root killed first would leave the child that it has just made, known to nobody."""
+    monkeypatch.setattr(guardian, "GRACE_S", 0.1)
+    command = ["sh", "-c", FORKING_FAST]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as root:
+        time.sleep(0.03)
+        guardian.end(root.pid, guardian.born(root.pid), signal.SIGTERM)
+        assert not [pid for pid in guardian.living() if in_session(pid, root.pid)]
+
+
+def in_session(pid, session):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) == session
+    return False
 
 
 def watch(pid, seen):
