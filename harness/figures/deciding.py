@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import summary, words
-from harness.figures.tables import Lines, Table
+from harness.figures.tables import Lines, Link, Table
 from harness.summary import Asked
 
 _MARKS = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
@@ -94,15 +94,18 @@ def matrix(conformance: Mapping[str, Any]) -> Iterator[Table | Lines]:
     if found.empty:
         yield Lines((), empty="Not measured in this run: eslab conformance.")
         return
-    for requirement, group in found.groupby("requirement", sort=False):
-        yield _matrix(str(requirement), group)
     failed = found[found["mark"] == "✗"]
+    evidence = {(row["number"], row["key"]): f"evidence-{place}"
+                for place, (_, row) in enumerate(failed.iterrows(), 1)}  # fmt: skip
+    for requirement, group in found.groupby("requirement", sort=False):
+        yield _matrix(str(requirement), group, evidence)
     rows = [
         (str(row["key"]), f"{row['number']} {row['check']}", str(row["word"]),
          " · ".join(filter(None, (str(row["why"]), str(row["evidence"])))))
         for _, row in failed.iterrows()
     ]  # fmt: skip
-    yield Table(("store", "check", "verdict", "evidence"), rows, title="What did not hold")
+    heads = ("store", "check", "verdict", "evidence")
+    yield Table(heads, rows, title="What did not hold", row_ids=tuple(evidence.values()))
 
 
 def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
@@ -176,10 +179,13 @@ def _word(declared: object) -> str:
     return words.MISSING if declared is None else str(declared)
 
 
-def _matrix(requirement: str, group: pd.DataFrame) -> Table:
+def _matrix(
+    requirement: str, group: pd.DataFrame, evidence: Mapping[tuple[int, str], str]
+) -> Table:
     keys = list(dict.fromkeys(group["key"]))
-    cells = {(row["number"], row["key"]): f"{row['mark']} {row['word']}"
-             for _, row in group.iterrows()}  # fmt: skip
+    told = {(row["number"], row["key"]): f"{row['mark']} {row['word']}"
+            for _, row in group.iterrows()}  # fmt: skip
+    cells = {at: Link(text, evidence[at]) if at in evidence else text for at, text in told.items()}
     rows = [
         (f"{number} {check}", *(cells.get((number, key), "") for key in keys))
         for number, check in dict(zip(group["number"], group["check"], strict=True)).items()

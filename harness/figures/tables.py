@@ -8,6 +8,17 @@ from html import escape
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to a row elsewhere on the page, by that row's identifier."""
+
+    text: str
+    to: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows of text under column heads; a column in `numbers` is set flush right.
 
@@ -16,17 +27,23 @@ class Table:
     """
 
     heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     title: str = ""
     numbers: frozenset[str] = frozenset()
     minor: frozenset[str] = frozenset()
+    row_ids: Sequence[str] = ()
+    """One a row, where a `Link` leads to them."""
 
     def _repr_html_(self) -> str:
         heads = "".join(
             f'<th role="columnheader" scope="col"{self._class(head)}>{escape(head)}</th>'
             for head in self.heads
         )
-        body = "".join(f'<tr role="row">{self._cells(row)}</tr>' for row in self.rows)
+        ids = [f' id="{escape(each)}"' for each in self.row_ids] or [""] * len(self.rows)
+        body = "".join(
+            f'<tr role="row"{each}>{self._cells(row)}</tr>'
+            for each, row in zip(ids, self.rows, strict=True)
+        )
         title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         kind = ' class="compact"' if self.minor else ""
         return (
@@ -36,16 +53,20 @@ class Table:
         )
 
     def __repr__(self) -> str:
-        lines = [self.title, " | ".join(self.heads), *(" | ".join(row) for row in self.rows)]
+        lines = [
+            self.title,
+            " | ".join(self.heads),
+            *(" | ".join(map(str, row)) for row in self.rows),
+        ]
         return "\n".join(filter(None, lines))
 
-    def _cells(self, row: Sequence[str]) -> str:
+    def _cells(self, row: Sequence[str | Link]) -> str:
         """Each cell carries its head: a narrow page shows a row as a list of head and value.
 
         Such a page takes the display of a table away, and its meaning with it: roles keep it.
         """
         return "".join(
-            f'<td role="cell"{self._class(head)} data-head="{escape(head)}">{_breakable(cell)}</td>'
+            f'<td role="cell"{self._class(head)} data-head="{_label(head)}">{_content(cell)}</td>'
             for head, cell in zip(self.heads, row, strict=True)
         )
 
@@ -53,6 +74,17 @@ class Table:
         named = {"number": self.numbers, "minor": self.minor}
         kinds = " ".join(kind for kind, heads in named.items() if head in heads)
         return f' class="{kinds}"' if kinds else ""
+
+
+def _label(head: str) -> str:
+    """As a narrow page writes it before the value: a store key may be broken before its variant."""
+    return escape(head).replace(":", ":\u200b")
+
+
+def _content(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="#{escape(cell.to)}">{escape(cell.text)}</a>'
+    return _breakable(cell)
 
 
 def _breakable(cell: str) -> str:

@@ -47,9 +47,10 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
-    """Which stores keep what is required, then who leads among them in each class."""
+    """Which stores keep what is required and what they promise, then who leads in each class."""
     leaders = headlines(_by_pairs(candidates(trials, asked)))
-    return [*_promises(trials, asked), *(each[:1].upper() + each[1:] for each in leaders)]
+    told = (each[:1].upper() + each[1:] for each in leaders)
+    return [*_promises(trials, asked), *_checked(asked.checked), *told]
 
 
 def _by_pairs(trials: pd.DataFrame) -> pd.DataFrame:
@@ -76,6 +77,26 @@ def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
         yield f"Not known yet: {'; '.join(unknown)}."
     if failed:
         yield f"Failing: {', '.join(failed)}."
+
+
+def _checked(checked: pd.DataFrame | None) -> Iterator[str]:
+    """How many checks each store held and failed, and whether it promises what it failed."""
+    if checked is None or checked.empty:
+        return
+    stores = checked.groupby("key", sort=False)
+    yield f"Guarantees: {'; '.join(f'{key} {_held(mine)}' for key, mine in stores)}."
+
+
+def _held(mine: pd.DataFrame) -> str:
+    marks = mine["mark"].value_counts()
+    broken = int(mine["defect"].sum())
+    failed = f"fails {marks.get('✗', 0)} ({broken or 'none'} of them promised)"
+    return ", ".join([
+        f"holds {marks.get('✓', 0)}",
+        *([failed] if "✗" in marks else []),
+        *([f"does not have {marks['○']}"] if "○" in marks else []),
+        *([f"{marks['?']} not reached"] if "?" in marks else []),
+    ])  # fmt: skip
 
 
 def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
@@ -159,7 +180,8 @@ def _limited_by_generator(trials: pd.DataFrame) -> Iterator[str]:
 def _repetitions(trials: pd.DataFrame) -> Iterator[str]:
     most = trials["repetition"].max()
     if len(trials) and most < _ENOUGH:
-        yield f"{most} repetitions tell large differences only: --repeat {_ENOUGH} or more."
+        tell = "One repetition tells" if most == 1 else f"{most} repetitions tell"
+        yield f"{tell} large differences only: --repeat {_ENOUGH} or more."
 
 
 def _round_trips(trials: pd.DataFrame) -> Iterator[str]:
