@@ -77,7 +77,7 @@ def _undecided(row: Row) -> str:
     """What it would take."""
     finding = row.finding
     if row.metric.kind == "counted":
-        return "the pairs do not agree: something else was counted in some of them"
+        return _disagreement(row)
     if finding.least_effect is None:
         shown = f"{finding.pairs} pairs are too few to show any change"
     else:
@@ -86,6 +86,16 @@ def _undecided(row: Row) -> str:
     if more is None:
         return f"{shown}; over a thousand more would not decide: it lies at the margin"
     return f"{shown}; about {more} more would decide"
+
+
+def _disagreement(row: Row) -> str:
+    """Why counts, which are no samples, did not decide."""
+    if row.metric.grain:
+        grain = f"{row.metric.grain / 1024:,.0f} KiB"
+        return (
+            f"the pairs do not agree, or differ by no more than a table grows by at once ({grain})"
+        )
+    return "the pairs do not agree: something else was counted in some of them"
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def compare(
                 each.ratios.candidate,
                 next(findings)
                 if each.metric.kind == "timed"
-                else verdicts.counted(each.metric, each.ratios.logs),
+                else verdicts.counted(each.metric, each.ratios),
             )
             for each in found
         )

@@ -28,6 +28,8 @@ class Metric:
     """A number a trial, NaN where there is none."""
     gated: bool = True
     """Whether `gate` decides on it without being asked to by a `--margin` of its own."""
+    grain: float = 0.0
+    """What a trial's count grows by at once, in the unit: a difference within it says nothing."""
 
     @property
     def margin_log(self) -> float:
@@ -55,9 +57,14 @@ def _floats(column: pd.Series) -> Values:
     return column.to_numpy(dtype=float, na_value=np.nan)
 
 
-def _counted(name: str, label: str, unit: str, margin: float, column: str) -> Metric:
-    return Metric(name, label, unit, "counted", "lower", margin, _column(column))
+def _counted(
+    name: str, label: str, unit: str, margin: float, column: str, grain: float = 0.0
+) -> Metric:
+    return Metric(name, label, unit, "counted", "lower", margin, _column(column), grain=grain)
 
+
+_TABLE_GRAIN = 64 * 8192
+"""Bytes. PostgreSQL takes up to 64 pages at once for a table that several clients extend."""
 
 TIMED = (
     Metric("throughput", "throughput", "1/s", "timed", "higher", 0.05, _throughput),
@@ -71,7 +78,7 @@ TIMED = (
 
 COUNTED = (
     _counted("wal", "log bytes/event", "bytes", 0.02, "log_bytes_per_event"),
-    _counted("disk", "data bytes/event", "bytes", 0.05, "data_bytes_per_event"),
+    _counted("disk", "data bytes/event", "bytes", 0.05, "data_bytes_per_event", _TABLE_GRAIN),
     _counted("commits", "commits/event", "count", 0.01, "commits_per_event"),
     _counted("trips", "round trips/event", "count", 0.01, "round_trips_per_event"),
     _counted("units", "write units/event", "units", 0.01, "write_units_per_event"),

@@ -11,8 +11,8 @@ from scipy import stats
 
 from harness.compare import verdicts
 from harness.compare.intervals import ALPHA, holm, pairs_needed
-from harness.compare.metrics import METRICS, Metric, Values
-from harness.compare.pairing import points, ratios
+from harness.compare.metrics import METRICS, Metric
+from harness.compare.pairing import Ratios, points, ratios
 from harness.compare.sign_flip import sign_flip
 from harness.compare.verdicts import Verdict
 
@@ -29,7 +29,7 @@ class Floor:
     spread: float
     """Standard deviation of the pairs' log ratios."""
     furthest: float
-    """The largest |log ratio|, as a share."""
+    """The largest |log ratio| of a difference beyond the metric's grain, as a share."""
     floor: float
     """A share: no smaller margin can be held, with `gate_pairs` pairs."""
     pairs_for_margin: int | None
@@ -68,7 +68,7 @@ def noise(
 ) -> Noise:
     """The floors of two sides that ran the same code. Raises `BadInput`."""
     found = {
-        (point.label, metric.name): (metric, pairs.logs)
+        (point.label, metric.name): (metric, pairs)
         for point in points(base, candidate)
         for metric in metrics
         if (pairs := ratios(point, metric)) is not None and np.isfinite(pairs.logs).all()
@@ -89,19 +89,20 @@ def floor_of(metric: Metric, spread: float, furthest: float, pairs: int) -> floa
     return float(np.expm1(stats.t.ppf(1 - ALPHA, pairs - 1) * spread / np.sqrt(pairs)))
 
 
-def _worst(rows: Sequence[tuple[Metric, Values]], gate_pairs: int) -> Mapping[str, Floor]:
+def _worst(rows: Sequence[tuple[Metric, Ratios]], gate_pairs: int) -> Mapping[str, Floor]:
     timed = sum(metric.kind == "timed" for metric, _ in rows)
     worst: dict[str, Floor] = {}
-    for metric, logs in rows:
-        floor = _floor(metric, logs, gate_pairs, ALPHA / max(timed, 1))
+    for metric, pairs in rows:
+        floor = _floor(metric, pairs, gate_pairs, ALPHA / max(timed, 1))
         if metric.name not in worst or floor.floor > worst[metric.name].floor:
             worst[metric.name] = floor
     return worst
 
 
-def _floor(metric: Metric, logs: Values, gate_pairs: int, level: float) -> Floor:
+def _floor(metric: Metric, pairs: Ratios, gate_pairs: int, level: float) -> Floor:
+    logs = pairs.logs
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else float("nan")
-    furthest = float(np.expm1(np.abs(logs).max()))
+    furthest = float(np.expm1(np.abs(logs[pairs.beyond_grain]).max(initial=0.0)))
     return Floor(
         metric=metric,
         pairs=len(logs),
@@ -115,14 +116,14 @@ def _floor(metric: Metric, logs: Values, gate_pairs: int, level: float) -> Floor
 
 
 def _alarms(
-    rows: Sequence[tuple[Metric, Values]], rng: np.random.Generator, gate_pairs: int
+    rows: Sequence[tuple[Metric, Ratios]], rng: np.random.Generator, gate_pairs: int
 ) -> bool:
     """One gate on identical code: the same pairs and swaps for every metric, as in a real one."""
-    pairs = min(len(logs) for _, logs in rows)
+    pairs = min(len(each.logs) for _, each in rows)
     chosen = rng.choice(pairs, min(gate_pairs, pairs), replace=False)
     signs = rng.choice((-1.0, 1.0), len(chosen))
-    drawn = [(metric, logs[chosen] * signs) for metric, logs in rows]
-    timed = [(metric, logs) for metric, logs in drawn if metric.kind == "timed"]
+    drawn = [(metric, each.taken(chosen, signs)) for metric, each in rows]
+    timed = [(metric, each.logs) for metric, each in drawn if metric.kind == "timed"]
     held = holm([sign_flip(logs) for _, logs in timed])
     found = [
         verdicts.timed_verdict(metric, logs, level=level, significant=significant)
@@ -130,8 +131,8 @@ def _alarms(
         if metric.gated
     ]
     found += [
-        verdicts.counted(metric, logs).verdict
-        for metric, logs in drawn
+        verdicts.counted(metric, each).verdict
+        for metric, each in drawn
         if metric.kind == "counted" and metric.gated
     ]
     return Verdict.REGRESSED in found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.compare.metrics import Metric, Values
 from harness.errors import BadInput
@@ -33,6 +34,13 @@ class Ratios:
     """Median, in the metric's unit."""
     candidate: float
     logs: Values
+    beyond_grain: NDArray[np.bool_]
+    """A pair each: whether its difference is more than the metric's grain."""
+
+    def taken(self, chosen: NDArray[np.intp], signs: Values) -> Ratios:
+        """Some of the pairs, those with a sign of -1 with their sides swapped."""
+        logs, beyond = self.logs[chosen] * signs, self.beyond_grain[chosen]
+        return replace(self, logs=logs, beyond_grain=beyond)
 
 
 def points(base: pd.DataFrame, candidate: pd.DataFrame) -> Iterator[Point]:
@@ -60,7 +68,20 @@ def ratios(point: Point, metric: Metric) -> Ratios | None:
     if not had.any():
         return None
     base, candidate = base[had], candidate[had]
-    return Ratios(float(np.median(base)), float(np.median(candidate)), log_ratios(base, candidate))
+    return Ratios(
+        base=float(np.median(base)),
+        candidate=float(np.median(candidate)),
+        logs=log_ratios(base, candidate),
+        beyond_grain=_beyond_grain(metric, np.abs(candidate - base), point.base[had]),
+    )
+
+
+def _beyond_grain(metric: Metric, difference: Values, trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Of differences an event; `trials` say how many events there were."""
+    if not metric.grain:
+        return np.ones(len(difference), dtype=bool)
+    events: Values = trials["events"].to_numpy(dtype=float, na_value=0.0)
+    return difference * events > metric.grain
 
 
 def log_ratios(base: Values | Sequence[float], candidate: Values | Sequence[float]) -> Values:

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.compare.intervals import ALPHA, least_effect, pairs_to_decide
 from harness.compare.metrics import Metric, Values
+from harness.compare.pairing import Ratios
 from harness.paired import t_interval
 
 
@@ -74,17 +75,19 @@ def timed_verdict(metric: Metric, logs: Values, *, level: float, significant: bo
     return Verdict.EQUIVALENT if inside else Verdict.INCONCLUSIVE
 
 
-def counted(metric: Metric, logs: Values) -> Finding:
+def counted(metric: Metric, pairs: Ratios) -> Finding:
     """A count's verdict: counts are no samples, so each pair must say the same.
 
-    Every ratio beyond the margin on the same side: changed. Every ratio inside it: equivalent.
-    Else inconclusive: something else was counted in some pairs, and more pairs will not help.
+    Every ratio beyond margin and grain on the same side: changed. Every ratio inside the margin:
+    equivalent. Else inconclusive: something else was counted in some pairs, or too little was
+    written for the count to tell; more pairs will not help.
     """
+    logs = pairs.logs
     beyond = np.abs(logs) > metric.margin_log
     verdict = Verdict.INCONCLUSIVE
     if not beyond.any():
         verdict = Verdict.EQUIVALENT
-    elif beyond.all() and abs(np.sign(logs).sum()) == len(logs):
+    elif (beyond & pairs.beyond_grain).all() and abs(np.sign(logs).sum()) == len(logs):
         verdict = _direction(metric, float(logs[0]))
     return Finding(
         verdict=verdict,

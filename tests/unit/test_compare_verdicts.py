@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.compare import Verdict, compare, named, noise, parse_margins
-from harness.compare.verdicts import counted
+from harness.compare import Verdict, compare, noise, parse_margins
 from harness.errors import BadInput
 from tests.made_pairs import sides, trials
 
@@ -81,16 +80,33 @@ def test_the_same_numbers_twice_are_equivalent_in_everything():
         ([-0.1, -0.2], Verdict.IMPROVED),
         ([0.1, 0.01], Verdict.INCONCLUSIVE),
         ([0.1, -0.1], Verdict.INCONCLUSIVE),
-        ([np.inf, np.inf], Verdict.REGRESSED),
     ],
 )
 def test_counts_are_decided_by_every_pair_saying_the_same(logs, expected):
-    assert counted(named("wal"), np.array(logs)).verdict == expected
+    base, candidate = sides(logs, "log_bytes_per_event", 700.0)
+    assert verdict_of("wal", base, candidate).verdict == expected
 
 
 def test_two_pairs_of_counts_decide_what_two_pairs_of_times_cannot():
     base, candidate = sides([0.15, 0.15], "log_bytes_per_event", 700.0)
     assert verdict_of("wal", base, candidate).verdict == Verdict.REGRESSED
+
+
+def test_a_count_beside_none_is_a_change():
+    base, candidate = sides([0.0, 0.0], "log_bytes_per_event", 700.0)
+    row = verdict_of("wal", base.assign(log_bytes_per_event=0.0), candidate)
+    assert row.verdict == Verdict.REGRESSED
+    assert row.finding.high is None
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"), [(3_000, Verdict.INCONCLUSIVE), (30_000, Verdict.REGRESSED)]
+)
+def test_a_table_that_grew_by_a_few_pages_more_has_not_regressed(events, expected):
+    """Sixty-four pages are taken at once: 100 bytes an event are nothing in 3,000 events."""
+    base, candidate = sides([0.2, 0.2], "data_bytes_per_event", 450.0)
+    base, candidate = (each.assign(events=events) for each in (base, candidate))
+    assert verdict_of("disk", base, candidate).verdict == expected
 
 
 def test_an_open_load_is_judged_by_response_time_and_not_by_the_rate_it_was_given():
