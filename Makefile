@@ -74,16 +74,16 @@ $(BIN)/python:
 
 $(BIN)/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
 	@echo "installing the lab into .venv (a minute the first time)"
-	$(PIP) --require-hashes -r requirements/bench.txt
+	$(PIP) --no-deps --require-hashes -r requirements/bench.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BIN)/.dev: requirements/dev.txt $(BIN)/.bench
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Change points come from Apache Otava, which pins other libraries than the lab: it lives apart.
 .otava/.made: requirements/otava.txt
 	$(PYTHON) -m venv .otava
-	.otava/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/otava.txt
+	.otava/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/otava.txt
 	@touch $@
