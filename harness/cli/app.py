@@ -46,6 +46,9 @@ def run(
     pin: Annotated[
         bool, typer.Option("--pin", help="Generator and servers on separate cores.")
     ] = False,
+    capacities: Annotated[
+        str, typer.Option(help="A run: offer fractions of its capacities, not of new ones.")
+    ] = "",
     report: Annotated[bool, typer.Option("--report", help="Write report.html too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials, run none.")] = False,
     json: Json = False,
@@ -64,6 +67,7 @@ def run(
         pin=pin,
         report=report,
         json=json,
+        capacities=capacities,
     )
     raise typer.Exit(running.dry_run(wanted) if dry_run else running.run(wanted))
 

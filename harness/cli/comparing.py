@@ -9,7 +9,15 @@ from rich.console import Console
 
 from harness.cli.sides import Subject, subjects
 from harness.cli.verdict_table import print_comparison, told
-from harness.compare import Comparison, Metric, parse_margins, refuse, warnings
+from harness.compare import (
+    Comparison,
+    Metric,
+    mixed_durability,
+    parse_margins,
+    refuse,
+    unpaired,
+    warnings,
+)
 from harness.compare import compare as compare_
 from harness.errors import Refused
 
@@ -27,16 +35,36 @@ def compare(base: str, candidate: str, *, margins: Sequence[str], mixed: bool, j
 
 
 def held(
-    wanted: Sequence[Subject], metrics: Sequence[Metric], *, mixed: bool
+    wanted: Sequence[Subject], metrics: Sequence[Metric], *, mixed: bool, whole: bool = False
 ) -> tuple[Comparison, list[str]]:
-    """The verdicts and the warnings. Raises `Refused` where comparing would mislead."""
+    """The verdicts and the warnings. Raises `Refused` where comparing would mislead.
+
+    `whole` refuses a side that lacks a point of the other, too, instead of saying so.
+    """
     said: list[str] = []
+    timed = any(metric.kind == "timed" for metric in metrics)
     for subject in wanted:
         refuse(subject.base, subject.candidate, allow_mixed_durability=mixed)
-        said += warnings(subject.base, subject.candidate, interleaved=subject.interleaved)
+        lost = [f"{subject.name}: {line}" for line in _lost(subject)]
+        if lost and whole:
+            raise Refused(lost[0])
+        said += warnings(
+            subject.base, subject.candidate, interleaved=subject.interleaved, timed=timed
+        )
+        said += lost
     found = compare_(
-        [(each.name, each.base.trials, each.candidate.trials) for each in wanted], metrics
+        [(_labelled(each), each.base.trials, each.candidate.trials) for each in wanted], metrics
     )
     if not found.rows:
         raise Refused("nothing to compare: no pair has a metric on both sides")
     return found, list(dict.fromkeys(said))
+
+
+def _lost(subject: Subject) -> list[str]:
+    return unpaired(subject.base.trials, subject.candidate.trials)
+
+
+def _labelled(subject: Subject) -> str:
+    """Whoever reads one row must see that its sides do not promise the same."""
+    mixed = mixed_durability(subject.base, subject.candidate)
+    return f"{subject.name} (MIXED DURABILITY)" if mixed else subject.name

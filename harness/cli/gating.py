@@ -14,11 +14,14 @@ from harness.cli.noise_floor import Known, recall
 from harness.cli.pairs import Held, Wanted, run_pairs_of_one, show_plan, tell
 from harness.cli.refs import Refs, run_refs
 from harness.cli.sides import of_pairs, subjects
-from harness.compare import Metric, Row, Verdict, fingerprint, parse_margins
+from harness.compare import Metric, Row, Verdict, fingerprint, margins_given, parse_margins
 from harness.errors import BadInput, Refused
 from harness.scenario.types import Scenario
 
 PAIRS, PAIRS_STORED = 10, 2
+PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
+"""Undecided: nothing regressed as far as can be told, and in some rows it cannot."""
+_STYLES = {PASSED: "green", FAILED: "red", UNDECIDED: "yellow"}
 
 
 def pairs_of(given: int | None, *, stored: bool) -> int:
@@ -41,6 +44,7 @@ def gate(wanted: Wanted, *, baseline: str, refs: Refs | None, force: bool) -> in
     )
     if found is None:
         return 0
+    refuse_missing(wanted, found)
     told = unmeasured(wanted, scenario, found)
     return _conclude(wanted, replace(found, warnings=(*found.warnings, *told)))
 
@@ -50,12 +54,21 @@ def gated_metrics(wanted: Wanted, *, stored: bool) -> tuple[Metric, ...]:
     metrics = parse_margins(wanted.margins)
     if not stored:
         return metrics
-    asked = {text.partition("=")[0] for text in " ".join(wanted.margins).split()}
+    asked = margins_given(wanted.margins)
     timed = [each.name for each in metrics if each.kind == "timed" and each.name in asked]
     if timed:
         told = f"{', '.join(timed)} can't be gated against a stored baseline"
         raise BadInput(f"--margin: {told}: time needs both sides interleaved; use --base-ref")
     return tuple(metric for metric in metrics if metric.kind == "counted")
+
+
+def refuse_missing(wanted: Wanted, found: Held) -> None:
+    """A margin for what no store here tells: passing it would be a pass for nothing."""
+    had = {row.metric.name for row in found.comparison.rows}
+    missing = [name for name in margins_given(wanted.margins) if name not in had]
+    if missing:
+        told = f"--margin {missing[0]}: none of these stores tells it, so nothing was gated"
+        raise Refused(f"{found.folder}: {told}")
 
 
 def refuse_below_floor(wanted: Wanted, scenario: Scenario, metrics: Sequence[Metric]) -> None:
@@ -105,37 +118,32 @@ def _against_stored(
     if wanted.dry_run:
         show_plan(scenario, json=wanted.json)
         return None
-    folder = run_pairs_of_one(wanted, scenario)
+    folder = run_pairs_of_one(wanted, scenario, baseline)
     compared, left_out = subjects(baseline, str(folder))
-    found, said = held(compared, metrics, mixed=wanted.mixed)
-    said = [line for line in said if "timed" not in line]
-    return Held(folder, found, (*said, *left_out))
+    if left_out:
+        raise Refused(f"{folder}: {left_out[0]}")
+    found, said = held(compared, metrics, mixed=wanted.mixed, whole=True)
+    return Held(folder, found, tuple(said))
 
 
 def _against_ref(wanted: Wanted, refs: Refs, metrics: Sequence[Metric]) -> Held | None:
     folder = run_refs(wanted, refs)
     if folder is None:
         return None
-    found, said = held(of_pairs(folder), metrics, mixed=wanted.mixed)
+    found, said = held(of_pairs(folder), metrics, mixed=wanted.mixed, whole=True)
     return Held(folder, found, tuple(said))
 
 
 def _conclude(wanted: Wanted, found: Held) -> int:
     regressed = found.comparison.having(Verdict.REGRESSED, gated=True)
     undecided = found.comparison.having(Verdict.INCONCLUSIVE, gated=True)
-    tell(wanted, found, passed=not regressed, undecided=[_short(row) for row in undecided])
+    answer = FAILED if regressed else UNDECIDED if undecided else PASSED
+    tell(wanted, found, verdict=answer, undecided=[_short(row) for row in undecided])
     if not wanted.json:
-        style = "red" if regressed else "green"
-        wanted.console.print(Text(_verdict(regressed, undecided), style=style), soft_wrap=True)
+        rows = regressed or undecided
+        text = ": ".join(filter(None, ("gate", answer, "; ".join(map(_short, rows)))))
+        wanted.console.print(Text(text, style=_STYLES[answer]), soft_wrap=True)
     return 1 if regressed else 0
-
-
-def _verdict(regressed: Sequence[Row], undecided: Sequence[Row]) -> str:
-    if regressed:
-        return f"gate: failed: {'; '.join(map(_short, regressed))}"
-    if undecided:
-        return f"gate: nothing regressed; can't tell: {'; '.join(map(_short, undecided))}"
-    return "gate: passed"
 
 
 def _short(row: Row) -> str:

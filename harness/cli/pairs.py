@@ -1,14 +1,17 @@
-"""`eslab ab` on two stores: pairs of trials, interleaved in one run, and what they say."""
+"""Pairs of trials, interleaved in one run: what `ab`, `gate` and `aa` share, and `ab` itself."""
 
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.text import Text
 
+from harness.cli.capacities import capacities_of
 from harness.cli.catalogue import catalogue
 from harness.cli.comparing import held
 from harness.cli.running import carry_out, command_line, planned, print_plan
@@ -102,12 +105,16 @@ def run_pairs(wanted: Wanted, scenario: Scenario) -> Path:
     return result.folder
 
 
-def run_pairs_of_one(wanted: Wanted, scenario: Scenario) -> Path:
-    """Run the candidate's half alone, where the other was run before; the folder."""
-    return _run(wanted, scenario).folder
+def run_pairs_of_one(wanted: Wanted, scenario: Scenario, baseline: str) -> Path:
+    """Run the candidate's half alone, offered what `baseline` was; the folder."""
+    return _run(wanted, scenario, capacities_of(baseline)).folder
 
 
-def _run(wanted: Wanted, scenario: Scenario) -> runner.Result:
+def _run(
+    wanted: Wanted,
+    scenario: Scenario,
+    capacities: Mapping[tuple[str, str], float] = MappingProxyType({}),
+) -> runner.Result:
     request = runner.Request(
         scenario=scenario,
         catalogue=catalogue(),
@@ -115,6 +122,7 @@ def _run(wanted: Wanted, scenario: Scenario) -> runner.Result:
         way=wanted.way,
         keep_samples=False,
         command=command_line(),
+        capacities=capacities,
     )
     return carry_out(request, wanted.console)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from harness import words
+from harness.cli.capacities import offers_a_fraction
 from harness.cli.display import finished_line
 from harness.cli.pairs import Wanted
 from harness.cli.running import command_line
@@ -42,7 +43,7 @@ def run_refs(wanted: Wanted, refs: Refs) -> Path | None:
         found = Gathering(wanted.out, scenario.name, command=command_line(), sides=sides)
         status = "aborted"
         try:
-            _run_pairs(wanted, sides, found, Path(scratch))
+            _run_pairs(wanted, scenario, sides, found, Path(scratch))
             status = "done"
         finally:
             folder = found.finish(status, wanted.pairs)
@@ -64,8 +65,13 @@ def _checked_out(refs: Refs, scratch: Path) -> dict[str, Checkout]:
 
 
 def _run_pairs(
-    wanted: Wanted, sides: Mapping[str, Checkout], found: Gathering, scratch: Path
+    wanted: Wanted,
+    scenario: Scenario,
+    sides: Mapping[str, Checkout],
+    found: Gathering,
+    scratch: Path,
 ) -> None:
+    """The base's first half says what the others are offered, where that is a fraction."""
     console = wanted.console
     order = Order(wanted.scenario, wanted.stores, wanted.settings, wanted.way)
     for pair in range(1, wanted.pairs + 1):
@@ -74,6 +80,8 @@ def _run_pairs(
             told = f"pair {pair}/{wanted.pairs} {side:<9} {code.name} {code.commit[:9]}"
             with console.status(told):
                 half = run_there(code, order, scratch / f"{pair}-{side}")
+            if order.capacities is None and offers_a_fraction(scenario):
+                order = replace(order, capacities=half)
             _tell(console, told, found.add(half, side, pair))
 
 

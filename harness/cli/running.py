@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness import words
+from harness.cli.capacities import capacities_of
 from harness.cli.catalogue import catalogue
 from harness.cli.display import LiveLines, LogLines
 from harness.runner import run as runner
@@ -34,6 +35,7 @@ class Wanted:
     pin: bool
     report: bool
     json: bool
+    capacities: str = ""
 
 
 def dry_run(wanted: Wanted) -> int:
@@ -83,6 +85,7 @@ def _run_one(scenario: Scenario, wanted: Wanted) -> runner.Result:
         keep_samples=wanted.keep_samples,
         pin=wanted.pin,
         command=command_line(),
+        capacities=capacities_of(wanted.capacities) if wanted.capacities else {},
     )
     result = carry_out(request, console)
     _conclude(result, wanted, console)

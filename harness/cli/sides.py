@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from harness import results
 from harness.compare import Side
-from harness.errors import BadInput
+from harness.errors import BadInput, Refused
 from harness.scenario.naming import parse_store_name
 
 
@@ -32,7 +34,7 @@ class _Named:
     store: str
 
     def stores(self) -> list[str]:
-        known = list(dict.fromkeys(map(str, self.run.trials["key"])))
+        known = _keys(self.run.trials)
         if not self.store:
             return known
         if self.store not in known:
@@ -73,19 +75,34 @@ def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
 
 
 def of_pairs(text: str | Path) -> list[Subject]:
-    """The pairs inside a run that was made of pairs, a subject a store. Raises `BadInput`."""
+    """The pairs inside a run that was made of pairs, a subject a store.
+
+    Raises `BadInput` where there are none, `Refused` where one side lost a store.
+    """
     named = _named(str(text))
     trials = named.run.trials
     if not {"base", "candidate"} <= set(trials["side"]):
         raise BadInput(f"{text}: not a run of pairs; expected two runs, or two stores of one")
-    keys = [list(dict.fromkeys(trials[trials["side"] == side]["key"]))
-            for side in ("base", "candidate")]  # fmt: skip
-    if set(keys[0]) == set(keys[1]):
-        keys[1] = keys[0]
+    base, candidate = (_keys(trials[trials["side"] == side]) for side in ("base", "candidate"))
+    if len(base) == len(candidate) == 1:
+        pairs = [(base[0], candidate[0])]
+    else:
+        _refuse_lost(text, base, candidate)
+        pairs = [(key, key) for key in base]
     return [
         Subject(_name(one, other), named.side(one, "base"), named.side(other, "candidate"))
-        for one, other in zip(*keys, strict=False)
+        for one, other in pairs
     ]
+
+
+def _keys(trials: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(map(str, trials["key"])))
+
+
+def _refuse_lost(text: str | Path, base: list[str], candidate: list[str]) -> None:
+    for side, mine, other in (("base", base, candidate), ("candidate", candidate, base)):
+        if lost := sorted(set(mine) - set(other)):
+            raise Refused(f"{text}: only the {side} has {', '.join(lost)}: no pair to compare")
 
 
 def _one_and_one(one: _Named, other: _Named) -> None:

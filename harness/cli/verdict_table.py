@@ -14,6 +14,8 @@ from rich.text import Text
 from harness import words
 from harness.compare import Comparison, Row, Verdict
 
+PAIRS_MIN = 2
+"""One pair has no spread to tell from how many more there would have to be."""
 _STYLES = {
     Verdict.REGRESSED: "red",
     Verdict.IMPROVED: "green",
@@ -79,10 +81,13 @@ def _undecided(row: Row) -> str:
     if row.metric.kind == "counted":
         return _disagreement(row)
     if finding.least_effect is None:
-        shown = f"{finding.pairs} pairs are too few to show any change"
+        pairs = "1 pair is" if finding.pairs == 1 else f"{finding.pairs} pairs are"
+        shown = f"{pairs} too few to show any change"
     else:
         shown = f"these pairs would have shown a change of {words.percent(finding.least_effect)}"
     more = finding.more_pairs
+    if more is None and finding.pairs < PAIRS_MIN:
+        return shown
     if more is None:
         return f"{shown}; over a thousand more would not decide: it lies at the margin"
     return f"{shown}; about {more} more would decide"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from harness.compare.comparing import Comparison, Row, compare
 from harness.compare.fingerprint import fingerprint
 from harness.compare.intervals import pairs_needed
-from harness.compare.margins import parse_margins
+from harness.compare.margins import margins_given, parse_margins
 from harness.compare.metrics import COUNTED, METRICS, TIMED, Metric, named
 from harness.compare.noise import Noise, floor_of, noise
-from harness.compare.refusals import Side, refuse, warnings
+from harness.compare.pairing import unpaired
+from harness.compare.refusals import Side, mixed_durability, refuse, warnings
 from harness.compare.verdicts import Finding, Verdict
 
 __all__ = [
@@ -25,10 +26,13 @@ __all__ = [
     "compare",
     "fingerprint",
     "floor_of",
+    "margins_given",
+    "mixed_durability",
     "named",
     "noise",
     "pairs_needed",
     "parse_margins",
     "refuse",
+    "unpaired",
     "warnings",
 ]

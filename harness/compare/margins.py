@@ -14,16 +14,22 @@ LEAST, MOST = 0.0, 1.0
 
 def parse_margins(texts: Sequence[str]) -> tuple[Metric, ...]:
     """All metrics, those named with their margins replaced and gated. Raises `BadInput`."""
+    given = margins_given(texts)
+    return tuple(
+        replace(metric, margin=given[metric.name], gated=True) if metric.name in given else metric
+        for metric in METRICS
+    )
+
+
+def margins_given(texts: Sequence[str]) -> dict[str, float]:
+    """Shares by the names of their metrics, separated by spaces or commas. Raises `BadInput`."""
     given: dict[str, float] = {}
     for text in " ".join(texts).replace(",", " ").split():
         name, share = _margin(text)
         if name in given:
             raise BadInput(f"--margin {text}: {name} is given twice")
         given[name] = share
-    return tuple(
-        replace(metric, margin=given[metric.name], gated=True) if metric.name in given else metric
-        for metric in METRICS
-    )
+    return given
 
 
 def _margin(text: str) -> tuple[str, float]:

@@ -55,16 +55,37 @@ def points(base: pd.DataFrame, candidate: pd.DataFrame) -> Iterator[Point]:
         here = mine[PAIR].merge(candidate[PAIR], on=PAIR, how="inner")
         if len(here):
             yield Point(
-                label=", ".join(filter(None, (str(names[1]), str(names[3])))),
+                label=_label(names),
                 base=here.merge(base, on=PAIR),
                 candidate=here.merge(candidate, on=PAIR),
             )
 
 
+def unpaired(base: pd.DataFrame, candidate: pd.DataFrame) -> list[str]:
+    """A line for each point that only one of the sides has: nothing is compared there."""
+    both = base[_POINT].merge(candidate[_POINT], on=_POINT)
+    return [
+        f"only the {side} has {_label(names)}"
+        for side, trials in (("base", base), ("candidate", candidate))
+        for names in trials[_POINT].drop_duplicates().itertuples(index=False)
+        if not (both == pd.Series(names, index=_POINT)).all(axis=1).any()
+    ]
+
+
+def _label(names: Sequence[object]) -> str:
+    """Of a point, as `_POINT` names it."""
+    return ", ".join(filter(None, (str(names[1]), str(names[3]))))
+
+
 def ratios(point: Point, metric: Metric) -> Ratios | None:
-    """The metric's pairs, without those that lack it on a side; none where all do."""
+    """The metric's pairs, without those that lack it on a side; none where all do.
+
+    A time of zero is one that was too short for its clock, so it is lacking, too.
+    """
     base, candidate = metric.values(point.base), metric.values(point.candidate)
     had = ~(np.isnan(base) | np.isnan(candidate))
+    if metric.kind == "timed":
+        had &= (base > 0) & (candidate > 0)
     if not had.any():
         return None
     base, candidate = base[had], candidate[had]

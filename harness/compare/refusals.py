@@ -42,20 +42,30 @@ def refuse(base: Side, candidate: Side, *, allow_mixed_durability: bool = False)
         _refuse_other_durability(base, candidate)
 
 
-def warnings(base: Side, candidate: Side, *, interleaved: bool) -> list[str]:
-    """What the reader has to know beside the verdicts, one line each."""
+def warnings(base: Side, candidate: Side, *, interleaved: bool, timed: bool = True) -> list[str]:
+    """What the reader has to know beside the verdicts, one line each.
+
+    `timed` is whether times are compared at all, and not counts alone.
+    """
     found = [*_mixed(base, candidate), *_of_runs(base, candidate), *_of_trials(base, candidate)]
-    if not interleaved:
+    if not interleaved and timed:
         found.append(
             "the two sides did not take turns: on shared machines timed verdicts made this way"
             " are false alarms up to one time in three; `eslab ab` interleaves"
         )
-        if _machine(base) != _machine(candidate):
-            found.append("measured on different machines: only counted metrics can be compared")
-    pairs = min(len(base.trials), len(candidate.trials))
-    if 0 < pairs < REPETITIONS_MIN:
-        found.append(f"fewer than {REPETITIONS_MIN} pairs: a timed metric cannot be decided")
+    if not interleaved and _machine(base) != _machine(candidate):
+        found.append("measured on different machines: only counted metrics can be compared")
+    if timed and 0 < min(_repetitions(base), _repetitions(candidate)) < REPETITIONS_MIN:
+        found.append(
+            f"fewer than {REPETITIONS_MIN} pairs of a point: no change of a timed metric can be"
+            " significant"
+        )
     return list(dict.fromkeys(found))
+
+
+def mixed_durability(base: Side, candidate: Side) -> bool:
+    """Whether the sides are of different durability classes."""
+    return _durability(base) != _durability(candidate)
 
 
 def _refuse_forged(side: Side) -> None:
@@ -94,7 +104,7 @@ def _refuse_other_scenario(base: Side, candidate: Side) -> None:
 
 def _refuse_other_durability(base: Side, candidate: Side) -> None:
     one, other = (_durability(side) for side in (base, candidate))
-    if one != other:
+    if mixed_durability(base, candidate):
         told = f"{', '.join(one)} against {', '.join(other)}"
         hint = "--allow-mixed-durability compares them, labelled"
         raise Refused(f"not the same durability class: {told}; {hint}")
@@ -106,7 +116,8 @@ def _durability(side: Side) -> list[str]:
 
 def _mixed(base: Side, candidate: Side) -> list[str]:
     one, other = (", ".join(_durability(side)) for side in (base, candidate))
-    return [] if one == other else [f"MIXED DURABILITY: base {one}, candidate {other}"]
+    mixed = mixed_durability(base, candidate)
+    return [f"MIXED DURABILITY: base {one}, candidate {other}"] if mixed else []
 
 
 def _of_runs(base: Side, candidate: Side) -> list[str]:
@@ -125,6 +136,11 @@ def _of_trials(base: Side, candidate: Side) -> list[str]:
         told = [flag for flag in flags if any(words in flag for words in _COUNTED_APART)]
         found += [f"{place}: {flag}" for flag in told]
     return found
+
+
+def _repetitions(side: Side) -> int:
+    """Of the point that has the fewest."""
+    return int(side.trials.groupby(["workload", "point"]).size().min()) if len(side.trials) else 0
 
 
 def _machine(side: Side) -> str:

@@ -26,6 +26,8 @@ class Order:
     stores: str
     settings: tuple[str, ...]
     way: str
+    capacities: Path | None = None
+    """A run whose capacities are offered a fraction of; without one they are measured."""
 
 
 def run_there(code: Checkout, order: Order, out: Path) -> Path:
@@ -54,10 +56,11 @@ def _command(order: Order, out: Path) -> Sequence[str]:
     """Without -P the folder that it runs in would come before everything."""
     settings = [word for setting in order.settings for word in ("--set", setting)]
     stores = ["--stores", order.stores] if order.stores else []
+    known = ["--capacities", str(order.capacities.resolve())] if order.capacities else []
     return [
         sys.executable, "-P", "-m", "harness", "run", str(order.scenario.resolve()), *stores,
         *settings, "--repeat", "1", "--servers", order.way, "--no-samples", "--json",
-        "--out", str(out.resolve()),
+        "--out", str(out.resolve()), *known,
     ]  # fmt: skip
 
 

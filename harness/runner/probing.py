@@ -46,7 +46,8 @@ class Prober:
     keep: Callable[[Row], None]
     """Takes a row of probes.parquet as soon as it is known."""
     note: Callable[[str], None]
-    _capacities: dict[tuple[str, str], float] = field(default_factory=dict)
+    capacities: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Per second, by store and point; those that are not known yet are measured."""
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     async def settled(
@@ -81,7 +82,7 @@ class Prober:
 
     def _require_base(self, trial: Trial) -> None:
         owner, point = self._known(trial)
-        if not owner and trial.side == "candidate" and (owner, point) not in self._capacities:
+        if not owner and trial.side == "candidate" and (owner, point) not in self.capacities:
             raise NoRate("the base's capacity could not be measured")
 
     async def _capacity_per_s(
@@ -89,15 +90,15 @@ class Prober:
     ) -> float:
         """The best of a few short closed loops; once a store and point."""
         known = self._known(trial)
-        if known not in self._capacities:
+        if known not in self.capacities:
             best_per_s = 0.0
             for workers in CAPACITY_WORKERS:
                 probe = replace(trial, load=ClosedLoop(workers), duration_s=CAPACITY_S)
                 row = await self._probe(probe, endpoint, server)
                 self._keep(trial, row, purpose="capacity", workers=workers)
                 best_per_s = max(best_per_s, row["throughput_per_s"])
-            self._capacities[known] = best_per_s
-        return self._capacities[known]
+            self.capacities[known] = best_per_s
+        return self.capacities[known]
 
     async def _search(
         self,

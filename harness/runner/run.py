@@ -6,9 +6,9 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.catalogue import Catalogue
@@ -50,6 +50,8 @@ class Request:
     command: str = ""
     pin: bool = False
     """Generator and servers on separate cores."""
+    capacities: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Per second, by store and point: what `of_capacity` is a fraction of, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class _Run:
             RunFolder(self.scratch / "probes", "probes"),
             keep=lambda row: folder.add_probes([row]),
             note=self._observer.note,
+            capacities=dict(self._request.capacities),
         )
         try:
             await self._measure_ceiling(scenario.trials[0])

