@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken
 from harness.conformance.judged import judge
-from harness.conformance.racing import A_STREAM, CONNECTIONS, Attempt, append_alone, race
+from harness.conformance.racing import (
+    A_STREAM,
+    CONNECTIONS,
+    Attempt,
+    append_alone,
+    enough_between,
+    race,
+)
 from harness.conformance.tailing import Tail, tailing
 from harness.history import Kind
 from harness.store import StreamState
@@ -38,6 +45,7 @@ async def read_while_processes_write(bench: Bench) -> None:
     async with tailing(bench, [stream], after=start.position) as tail:
         by_process = await bench.in_processes(append_alone, stream)
         await _complete(tail, [each for attempts in by_process for each in attempts])
+    enough_between(by_process)
 
 
 async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from uuid import UUID
 
 from harness.conformance.bench import Bench
@@ -21,6 +22,7 @@ from harness.conformance.racing import (
     Attempt,
     append_alone,
     enough,
+    enough_between,
     race,
     sort_out,
 )
@@ -134,13 +136,15 @@ async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
     attempts: list[Attempt] = []
     for number in bench.rounds():
         attempts += await race(bench, stores, streams[number % A_STREAM], ANY, size=1 + number % 2)
+    by_process: list[list[Attempt]] = []
     if bench.many_processes:
         streams.append(bench.stream())
-        for by_one in await bench.in_processes(append_alone, streams[-1]):
-            attempts += by_one
+        by_process = await bench.in_processes(append_alone, streams[-1])
     log = await bench.log(streams)
-    judge(attempts, log, Kind.INVERTED, Kind.LOST)
+    judge([*attempts, *chain.from_iterable(by_process)], log, Kind.INVERTED, Kind.LOST)
     enough(sort_out(attempts))
+    if bench.many_processes:
+        enough_between(by_process)
 
 
 @check(

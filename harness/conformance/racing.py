@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -133,17 +133,32 @@ def sort_out(attempts: Sequence[Attempt]) -> int:
     return sum(map(collided, races))
 
 
-def enough(collisions: int) -> None:
+def met(by_process: Sequence[Sequence[Attempt]]) -> int:
+    """How many appends began while another process's was under way."""
+    by_start = sorted(chain.from_iterable(by_process), key=lambda each: each.began_s)
+    return sum(
+        later.racer != earlier.racer and later.began_s < earlier.ended_s
+        for earlier, later in pairwise(by_start)
+    )
+
+
+def enough(collisions: int, where: str = "") -> None:
     """Raises `NotReached` where too few races were any."""
     if collisions < COLLISIONS_MIN:
-        raise NotReached(f"only {collisions} races in which appends met; {COLLISIONS_MIN} wanted")
+        told = f"appends met only {collisions} times{where}; {COLLISIONS_MIN} wanted"
+        raise NotReached(told)
+
+
+def enough_between(by_process: Sequence[Sequence[Attempt]]) -> None:
+    """Raises `NotReached` where the processes hardly ever met."""
+    enough(met(by_process), " between processes")
 
 
 async def append_alone(store: Adapter, meet: Meet, number: int, stream: str) -> list[Attempt]:
     """One process's part: appends to a stream to which the others append as well."""
-    await meet()
     attempts = []
     for each in range(PROCESS_ROUNDS):
+        await meet()
         batch = process_events(f"{stream}/{number}/{each}", 1)
         attempts.append(await attempt(f"process {number}", store, stream, batch, ANY))
     return attempts
@@ -154,10 +169,9 @@ async def race_alone(
 ) -> list[Attempt]:
     """One process's part: it races the others for the first event of each stream."""
     attempts = []
-    for place, stream in enumerate(streams):
+    for stream in streams:
         batch = process_events(f"{stream}/{number}", 1)
-        if place % A_STREAM == 0:
-            await meet()
+        await meet()
         attempts.append(
             await attempt(f"process {number}", store, stream, batch, StreamState.NO_STREAM)
         )

@@ -18,6 +18,7 @@ from harness.conformance.racing import (
     attempt,
     collided,
     enough,
+    enough_between,
     race,
     race_alone,
 )
@@ -68,6 +69,7 @@ async def _from_processes(bench: Bench) -> None:
     by_process = await bench.in_processes(race_alone, streams)
     for attempts in zip(*by_process, strict=True):
         _only_winner(attempts)
+    enough_between(by_process)
 
 
 @check(
@@ -200,6 +202,7 @@ async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
         attempts = [each for by_one in by_process for each in by_one]
         _all_won(attempts)
         await _contiguous(bench, attempts)
+        enough_between(by_process)
 
 
 def _all_won(attempts: Sequence[Attempt]) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.conformance.check import Broken
+from harness.conformance.check import Broken, NotReached
 from harness.conformance.judged import WHY, judge
-from harness.conformance.racing import Attempt
+from harness.conformance.racing import COLLISIONS_MIN, Attempt, enough_between, met
 from harness.errors import OutcomeUnknown, WrongExpectedVersion
 from harness.history import Kind
 from harness.store import AppendResult, NewEvent, Position, RecordedEvent, StreamState
@@ -109,3 +109,28 @@ def test_a_kind_that_was_not_asked_for_is_another_checks_business():
         Attempt("racer", "a", batch, StreamState.ANY, 0.0, 1.0, AppendResult(0, None)),
     ]
     judge(attempts, [], Kind.INVERTED, Kind.MISPLACED)
+
+
+def between(first_s, length_s, *, every_s=1.0, by="process 0"):
+    """Twelve appends of one process, one every so often."""
+    return [
+        Attempt(by, "a", [], StreamState.ANY, at, at + length_s, AppendResult(0, None))
+        for at in (first_s + every_s * number for number in range(12))
+    ]
+
+
+def test_processes_that_took_turns_have_not_raced():
+    apart = [between(0.0, 0.4), between(0.5, 0.4, by="process 1")]
+    assert met(apart) == 0
+    with pytest.raises(NotReached, match="appends met only 0 times between processes"):
+        enough_between(apart)
+
+
+def test_processes_whose_appends_overlap_have_raced():
+    together = [between(0.0, 0.8), between(0.5, 0.8, by="process 1")]
+    assert met(together) >= COLLISIONS_MIN
+    enough_between(together)
+
+
+def test_a_process_does_not_race_itself():
+    assert met([between(0.0, 5.0)]) == 0
