@@ -63,7 +63,7 @@ class Step:
     did: str
     result: str = ""
     at_ms: float | None = None
-    """Since the check began."""
+    """Since the check began, or since its race did."""
 
 
 @dataclass(frozen=True, slots=True)

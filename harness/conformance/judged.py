@@ -88,7 +88,7 @@ class _Race:
         """Who sent the events that are wrong, as far as anybody did."""
         events = [each.event_id.int for each in wrong if each.event_id is not None]
         senders = dict.fromkeys(self._senders[event] for event in events)
-        return [self._attempts[sender].step() for sender in senders]
+        return [self._attempts[sender].step(self._attempts) for sender in senders]
 
     def _stream(self, name: str) -> int:
         return self._streams.setdefault(name, len(self._streams))

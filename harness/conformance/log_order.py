@@ -56,6 +56,6 @@ async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
         lost = [each for each in attempts if each.won and each.batch[0].id not in read]
         raise Broken(
             f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
-            [*(each.step() for each in lost[:3]), tail.step()],
+            [*(each.step(attempts) for each in lost[:3]), tail.step()],
         )
     judge(attempts, tail.events, Kind.DUPLICATED, Kind.INVERTED)

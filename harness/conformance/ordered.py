@@ -75,7 +75,7 @@ def _in_batch_order(
         found = [event for event in recorded if event.id in mine]
         if each.won and [event.id for event in found] != given:
             read = Step("a reader", f"read {where}", listed(found))
-            raise Broken(f"a batch stands in another order in {where}", [each.step(), read])
+            raise Broken(f"a batch stands in another order in {where}", [each.step(attempts), read])
 
 
 @check(

@@ -48,10 +48,12 @@ class Attempt:
         """Whether it was acknowledged."""
         return isinstance(self.ended, AppendResult)
 
-    def step(self) -> Step:
-        """A line of evidence."""
+    def step(self, race: Sequence[Attempt]) -> Step:
+        """A line of evidence; its time counts from the first append of the race."""
         did = f"append {self.batch[0].id} to {self.stream!r}, expected {said(self.expected)}"
-        return Step(self.racer, did, told(self.ended))
+        result = f"{told(self.ended)}, after {(self.ended_s - self.began_s) * 1000:.1f} ms"
+        at_ms = (self.began_s - min(each.began_s for each in race)) * 1000
+        return Step(self.racer, did, result, at_ms)
 
 
 async def attempt(

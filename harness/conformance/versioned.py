@@ -59,7 +59,9 @@ def _only_winner(attempts: Sequence[Attempt]) -> int:
     won = [each for each in attempts if each.won]
     if len(won) != 1:
         shown = (won or attempts)[:SHOWN]
-        raise Broken(f"{len(won)} of {len(attempts)} racers won", [each.step() for each in shown])
+        raise Broken(
+            f"{len(won)} of {len(attempts)} racers won", [each.step(attempts) for each in shown]
+        )
     assert isinstance(won[0].ended, AppendResult)
     return won[0].ended.version
 
@@ -94,7 +96,7 @@ async def a_conflict_is_typed_and_carries_the_actual_version(bench: Bench) -> No
             if not each.won and not _is_conflict(each.ended, 0):
                 raise Broken(
                     f"a losing racer got {type(each.ended).__name__}",
-                    [*(one.step() for one in attempts if one.won), each.step()],
+                    [*(one.step(attempts) for one in attempts if one.won), each.step(attempts)],
                 )
     enough(collisions)
 
@@ -208,7 +210,7 @@ async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
 def _all_won(attempts: Sequence[Attempt]) -> None:
     lost = [each for each in attempts if not each.won]
     if lost:
-        shown = [each.step() for each in lost[:3]]
+        shown = [each.step(attempts) for each in lost[:3]]
         raise Broken(f"{len(lost)} of {len(attempts)} appends under ANY did not succeed", shown)
 
 

@@ -134,3 +134,14 @@ def test_processes_whose_appends_overlap_have_raced():
 
 def test_a_process_does_not_race_itself():
     assert met([between(0.0, 5.0)]) == 0
+
+
+def test_a_line_of_evidence_says_when_and_for_how_long_since_the_race_began():
+    first, second = (
+        Attempt(name, "a", [NewEvent(UUID(int=n), "E", b"{}")], StreamState.ANY, began, began + 0.2,
+                AppendResult(0, None))
+        for n, (name, began) in enumerate([("early", 5.0), ("late", 5.05)])
+    )  # fmt: skip
+    step = second.step([first, second])
+    assert step.at_ms == pytest.approx(50)
+    assert step.result.endswith("acknowledged as version 0, after 200.0 ms")
