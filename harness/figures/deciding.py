@@ -101,7 +101,7 @@ def matrix(conformance: Mapping[str, Any]) -> Iterator[Table | Lines]:
         yield _matrix(str(requirement), group, evidence)
     rows = [
         (str(row["key"]), f"{row['number']} {row['check']}", str(row["word"]),
-         " · ".join(filter(None, (str(row["why"]), str(row["evidence"])))))
+         ":\n".join(filter(None, (str(row["why"]), str(row["evidence"])))))
         for _, row in failed.iterrows()
     ]  # fmt: skip
     heads = ("store", "check", "verdict", "evidence")

@@ -17,8 +17,8 @@ _COLUMNS = ["requirement", "number", "check", "promise", "key", "declared_by", "
 def matrix(conformance: Mapping[str, Any]) -> pd.DataFrame:
     """A row a check and store, of the columns above; empty where nothing was checked.
 
-    `mark` is one character, `word` what it stands for; `evidence` is one line. Raises `BadInput`
-    for a matrix of another format, or one that was edited until it made no sense.
+    `mark` is one character, `word` what it stands for; `evidence` is a line a step.
+    Raises `BadInput` for a matrix of another format, or one that was edited until it made no sense.
     """
     if conformance and conformance.get("format_version") != FORMAT_VERSION:
         version = conformance.get("format_version")
@@ -45,10 +45,11 @@ def _rows(conformance: Mapping[str, Any]) -> Iterator[dict[str, object]]:
                 "word": result["word"],
                 "defect": bool(result["defect"]),
                 "why": result["why"],
-                "evidence": "; ".join(_line(step) for step in result["evidence"]),
+                "evidence": ";\n".join(_line(step) for step in result["evidence"]),
             }
 
 
 def _line(step: Mapping[str, Any]) -> str:
-    told = f"{step['who']} {step['did']}".strip()
+    when = "" if step.get("at_ms") is None else f"at {step['at_ms']:.1f} ms "
+    told = f"{when}{step['who']} {step['did']}".strip()
     return f"{told} → {step['result']}" if step.get("result") else told

@@ -163,7 +163,7 @@ def test_a_guarantee_matrix_beside_the_run_is_shown_with_its_evidence(browser, t
     assert "7 versions are contiguous" in told
     assert "✗ declared and fails" in told
     assert "two had version 3" in told
-    assert "writer 1 appended a → version 3" in told
+    assert "at 1.2 ms writer 1 appended a → version 3" in told
     assert "Not measured" not in told
     (folder / "conformance.json").write_text('{"format_version": 1, "stores": [{}], "checks": []}')
     told = eslab("report", folder)
@@ -178,5 +178,6 @@ CONFORMANCE = {
     "stores": [{"store": "memory", "results": [
         {"check": 7, "mark": "✗", "word": "declared and fails", "defect": True,
          "why": "two had version 3",
-         "evidence": [{"who": "writer 1", "did": "appended a", "result": "version 3"}]}]}],
+         "evidence": [{"who": "writer 1", "did": "appended a", "result": "version 3",
+                       "at_ms": 1.25}]}]}],
 }  # fmt: skip
