@@ -10,6 +10,8 @@ _NS_A_S = 1_000_000_000
 _TWO_DECIMALS_FROM = 0.01
 _WHOLE_FROM = 10
 _MILLION = 1_000_000
+_BOUNDED_WITHIN = 100
+"""Times its lower end: a wider interval bounds nothing."""
 MISSING = "–"
 
 
@@ -58,9 +60,14 @@ def ratio(value: float | None) -> str:
 
 
 def ratio_between(value: float, low: float, high: float) -> str:
-    """`0.46 × (0.35 – 0.58)`; without the brackets where there is no interval."""
+    """`0.46 × (0.35 – 0.58)`; without the brackets where there is no interval.
+
+    One from 0.000 to 2,650,700 is what two repetitions give: it says that they are too few.
+    """
     if math.isnan(low) or math.isnan(high):
         return ratio(value)
+    if high > _BOUNDED_WITHIN * low:
+        return f"{ratio(value)} (repeat more)"
     ends = " – ".join(ratio(end).removesuffix(" ×") for end in (low, high))
     return f"{ratio(value)} ({ends})"
 

@@ -51,5 +51,5 @@ def _rows(conformance: Mapping[str, Any]) -> Iterator[dict[str, object]]:
 
 def _line(step: Mapping[str, Any]) -> str:
     when = "" if step.get("at_ms") is None else f"at {step['at_ms']:.1f} ms "
-    told = f"{when}{step['who']} {step['did']}".strip()
+    told = f"{when}{step['who']}: {step['did']}"
     return f"{told} → {step['result']}" if step.get("result") else told

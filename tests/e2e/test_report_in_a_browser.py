@@ -163,7 +163,7 @@ def test_a_guarantee_matrix_beside_the_run_is_shown_with_its_evidence(browser, t
     assert "7 versions are contiguous" in told
     assert "✗ declared and fails" in told
     assert "two had version 3" in told
-    assert "at 1.2 ms writer 1 appended a → version 3" in told
+    assert "at 1.2 ms writer 1: appended a → version 3" in told
     assert "Not measured" not in told
     (folder / "conformance.json").write_text('{"format_version": 1, "stores": [{}], "checks": []}')
     told = eslab("report", folder)
