@@ -11,12 +11,12 @@ from harness.figures.deciding import (
     changes,
     declared,
     facts,
-    matrix,
     reasons,
     requirements,
 )
 from harness.figures.delivery import delivery
 from harness.figures.drawing import Drawing
+from harness.figures.guarantees import checks, failures, kept, matrix, unreached
 from harness.figures.heat import heat_map
 from harness.figures.history import histories, history
 from harness.figures.latency import latency
@@ -52,6 +52,7 @@ __all__ = [
     "answers",
     "caption",
     "changes",
+    "checks",
     "conflicts",
     "contention",
     "contention_remark",
@@ -61,10 +62,12 @@ __all__ = [
     "delays",
     "delivery",
     "facts",
+    "failures",
     "flags",
     "heat_map",
     "histories",
     "history",
+    "kept",
     "latency",
     "matrix",
     "not_run",
@@ -78,5 +81,6 @@ __all__ = [
     "settings",
     "surroundings",
     "throughput",
+    "unreached",
     "verdicts",
 ]

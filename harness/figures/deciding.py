@@ -1,4 +1,4 @@
-"""The tables of a decision: the answer, what is required, what is declared, what was checked."""
+"""The tables of a decision: the answer, what is required, what is declared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import summary, words
-from harness.figures.tables import Lines, Link, Table
+from harness.figures.tables import Lines, Table
 from harness.summary import Asked
 
 _MARKS = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
@@ -88,26 +88,6 @@ def facts(trials: pd.DataFrame) -> Table:
     return Table(("store", *_FACTS.values()), rows)
 
 
-def matrix(conformance: Mapping[str, Any]) -> Iterator[Table | Lines]:
-    """A table a requirement, checks down and stores across; then what failed, with evidence."""
-    found = summary.matrix(conformance)
-    if found.empty:
-        yield Lines((), empty="Not measured in this run: eslab conformance.")
-        return
-    failed = found[found["mark"] == "✗"]
-    evidence = {(row["number"], row["key"]): f"evidence-{place}"
-                for place, (_, row) in enumerate(failed.iterrows(), 1)}  # fmt: skip
-    for requirement, group in found.groupby("requirement", sort=False):
-        yield _matrix(str(requirement), group, evidence)
-    rows = [
-        (str(row["key"]), f"{row['number']} {row['check']}", str(row["word"]),
-         ":\n".join(filter(None, (str(row["why"]), str(row["evidence"])))))
-        for _, row in failed.iterrows()
-    ]  # fmt: skip
-    heads = ("store", "check", "verdict", "evidence")
-    yield Table(heads, rows, title="What did not hold", row_ids=tuple(evidence.values()))
-
-
 def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     first = group.iloc[0]
     times = str(first["times"])
@@ -177,18 +157,3 @@ def _word(declared: object) -> str:
     if isinstance(declared, bool):
         return "yes" if declared else "no"
     return words.MISSING if declared is None else str(declared)
-
-
-def _matrix(
-    requirement: str, group: pd.DataFrame, evidence: Mapping[tuple[int, str], str]
-) -> Table:
-    keys = list(dict.fromkeys(group["key"]))
-    told = {(row["number"], row["key"]): f"{row['mark']} {row['word']}"
-            for _, row in group.iterrows()}  # fmt: skip
-    cells = {at: Link(text, evidence[at]) if at in evidence else text for at, text in told.items()}
-    rows = [
-        (f"{number} {check}", *(cells.get((number, key), "") for key in keys))
-        for number, check in dict(zip(group["number"], group["check"], strict=True)).items()
-    ]
-    title = requirement.replace("_", "-").capitalize()
-    return Table(("check", *keys), rows, title=title)

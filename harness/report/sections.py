@@ -64,8 +64,11 @@ class _Page:
         )  # fmt: skip
 
     def _guarantees(self) -> Section:
+        measured = self.run.conformance
         parts = [
-            *self.pieces.part(figures.matrix(self.run.conformance)),
+            *self.pieces.part([figures.kept(measured)]),
+            *self.pieces.part(figures.checks(measured), "Check by check"),
+            *self.pieces.part([*figures.failures(measured), *figures.unreached(measured)]),
             *self.pieces.part([figures.declared(self.trials)], "What each store declares"),
             *self.pieces.part([figures.facts(self.trials)], "Declared facts, not measured"),
             *self.pieces.part([figures.verdicts(self.trials)], "What reading it all back found"),

@@ -158,7 +158,7 @@ def test_a_guarantee_matrix_beside_the_run_is_shown_with_its_evidence(browser, t
         assert "Guarantees: memory holds 0, fails 1 (1 of them promised)." in (
             page.locator("#answer").text_content()
         )
-        page.get_by_role("link", name="✗ declared and fails").click()
+        page.get_by_role("link", name="✗ 1 of 1 fail, 1 promised").click()
         assert "two had version 3" in page.locator(":target").text_content()
     assert "7 versions are contiguous" in told
     assert "✗ declared and fails" in told
