@@ -70,7 +70,7 @@ class Observer(Protocol):
 async def conform(request: Request, observer: Observer) -> Result:
     """Run the checks on every store whose server can be had. Raises `NoServer` if none can.
 
-    When interrupted, the columns that are finished are kept.
+    When interrupted, what was found until then is kept.
     """
     async with AsyncExitStack() as stack:
         run = _Run(request, observer, stack)
@@ -173,7 +173,7 @@ class _Run:
         except NoServer as error:
             self._leave_out(ref.technology, str(error))
             return
-        self.columns.append(await self._column(ref, endpoint, server))
+        await self._column(ref, endpoint, server)
 
     async def _place(self, number: int, ref: StoreRef) -> tuple[Endpoint, Server | None]:
         name, technology = f"eslab_{self._id}_{number}", self._server_of(ref)
@@ -187,7 +187,8 @@ class _Run:
         server = self.servers[technology]
         return replace(server.endpoint, namespace=name), server
 
-    async def _column(self, ref: StoreRef, endpoint: Endpoint, server: Server | None) -> Column:
+    async def _column(self, ref: StoreRef, endpoint: Endpoint, server: Server | None) -> None:
+        """Measure it and keep it, as far as it came."""
         how = opening(ref, self._request.catalogue, endpoint)
         judgements: dict[int, Judgement] = {}
 
@@ -196,9 +197,13 @@ class _Run:
             judgements[check.number] = judged
             self._observer.found(ref.key, judged)
 
-        await self._measured(ref, how, server, observe)
-        ordered = {each.number: judgements[each.number] for each in self._request.checks}
-        return Column(ref.key, how.guarantees, ordered, endpoint.provider, endpoint.version)
+        try:
+            await self._measured(ref, how, server, observe)
+        finally:
+            found = [each.number for each in self._request.checks if each.number in judgements]
+            ordered = {number: judgements[number] for number in found}
+            about = (endpoint.provider, endpoint.version)
+            self.columns.append(Column(ref.key, how.guarantees, ordered, *about))
 
     async def _measured(
         self, ref: StoreRef, how: Opening, server: Server | None, observe: Any

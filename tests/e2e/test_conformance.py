@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 
 import pytest
 
@@ -10,7 +13,7 @@ from harness.conformance import all_checks
 from harness.errors import BadInput
 from harness.results import newest
 
-from .command import QUICKLY, eslab, the_run
+from .command import ESLAB, QUICKLY, ROOT, eslab, the_run
 
 FEW = ["--checks", "1,7,18", "--seconds", "0.2"]
 
@@ -42,6 +45,22 @@ def test_json_alone_goes_to_standard_output(tmp_path):
     told = json.loads(done.stdout)
     assert told["exit_code"] == 0
     assert [each["number"] for each in told["checks"]] == [1, 7, 18]
+
+
+def test_what_was_found_before_an_interruption_is_kept(tmp_path):
+    process = subprocess.Popen(
+        [*ESLAB, "conformance", "--stores", "memory", "--seconds", "20", "--out", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    run = the_run(tmp_path)
+    assert json.loads((run / "manifest.json").read_text())["status"] == "aborted"
+    (memory,) = json.loads((run / "conformance.json").read_text())["stores"]
+    assert 0 < len(memory["results"]) < 50
 
 
 def test_a_check_that_could_not_be_provoked_says_why(tmp_path):
