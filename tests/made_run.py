@@ -71,7 +71,7 @@ def made_run(out: Path, made: Made | None = None) -> Path:
     """A finished run folder of made-up numbers."""
     made = made or Made()
     folder = RunFolder.create(out, "made")
-    folder.write_manifest({"run": folder.name, **_manifest(), **made.manifest})
+    folder.write_manifest(manifest(folder) | {"status": "done"} | made.manifest)
     number = 0
     for repetition in range(1, made.repetitions + 1):
         for point in made.points:
@@ -81,23 +81,32 @@ def made_run(out: Path, made: Made | None = None) -> Path:
     return folder.finish()
 
 
-def identity(number: int = 1, key: str = "memory") -> dict[str, object]:
-    """The cells that every row has, whatever became of its trial."""
+def made_partial(out: Path) -> RunFolder:
+    """A run that has not come to its first trial."""
+    folder = RunFolder.create(out, "made")
+    folder.write_manifest(manifest(folder))
+    return folder
+
+
+def identity(number: int = 1, key: str = "memory", run: str = "made") -> dict[str, object]:
+    """The cells that every row has, whatever became of its trial; this one was interrupted."""
     name, _, rest = key.partition("{")
     technology, _, variant = name.partition(":")
     return {
-        "run": "made", "scenario": "made-up", "scenario_hash": "0" * 64, "trial": number,
+        "run": run, "scenario": "made-up", "scenario_hash": "0" * 64, "trial": number,
         "trial_id": f"{number:03d}-{technology}" + (f"-{variant}" if variant else ""),
         "store": technology, "variant": variant, "options": rest.rstrip("}"), "key": key,
         "workload": "append", "load": "closed", "load_label": "closed, 8 workers", "point": "{}",
-        "point_label": "", "repetition": 1, "seed": "1/1", "status": "done", "verified": "ok",
-        "valid": True, "flags": "[]",
+        "point_label": "", "repetition": 1, "seed": "1/1", "status": "aborted", "verified": "off",
+        "valid": False, "flags": "[]",
     }  # fmt: skip
 
 
-def _manifest() -> dict[str, object]:
+def manifest(folder: RunFolder) -> dict[str, object]:
+    """Of a run that goes on, with all that a finished one has."""
     return {
-        "status": "done",
+        "run": folder.name,
+        "status": "running",
         "started_at": "2026-01-02T03:04:05+00:00",
         "finished_at": "2026-01-02T03:05:05+00:00",
         "command": "eslab run scenarios/made-up.yaml",
@@ -135,7 +144,8 @@ def _trial(
     number: int,
 ) -> dict[str, object]:
     rng = np.random.default_rng(number)
-    row = identity(number, store.key) | _load(made, point, repetition) | {"run": folder.name}
+    row = identity(number, store.key, folder.name) | _load(made, point, repetition)
+    row |= {"status": "done", "verified": "ok", "valid": True}
     samples = _samples(rng, made, store)
     conflicts = int(made.operations * store.conflicts / float(point.get("streams.count", 1)))
     row |= _numbers(made, samples, conflicts) | {"durability": str(store.durability)}

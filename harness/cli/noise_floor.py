@@ -65,11 +65,20 @@ def recall(out: Path, scenario_hash: str, machine: str, keys: Sequence[str]) -> 
     if not path.is_file():
         return []
     found: dict[str, Known] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(_text(path).splitlines(), start=1):
         line = _line(path, number, text)
         if (line["scenario_hash"], line["environment"]) == (scenario_hash, machine):
             found[line["key"]] = Known(line["key"], line["measured_at"], line["metrics"])
     return [found[key] for key in keys if key in found]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path}: not the lines of `eslab aa`; remove it, or measure again"
+        ) from error
 
 
 def _line(path: Path, number: int, text: str) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
         for metric in line["metrics"].values():
             float(metric["spread"]), float(metric["furthest"])
         str(line["key"]), line["scenario_hash"], line["environment"], line["measured_at"]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         told = "not a line of `eslab aa`; remove it, or measure again"
         raise BadInput(told, file=str(path), line=number, column=1) from None
     return dict(line)

@@ -121,14 +121,16 @@ def _print_remarks(row: pd.Series, console: Console) -> None:
 
 
 def _print_heading(manifest: dict[str, Any], console: Console) -> None:
-    scenario, environment = manifest["scenario"], manifest["environment"]
-    cpu = environment.get("cpu", {})
-    console.print(Text(f"{manifest['run']} ({manifest['status']})", style="bold"))
-    console.print(Text(scenario["description"].strip()), soft_wrap=True)
+    """Pairs of commits that were cut off have no commit of their own yet."""
+    scenario, commit = manifest["scenario"], manifest.get("commit", {})
+    cpu = manifest.get("environment", {}).get("cpu", {})
+    status = manifest.get("status", "unknown")
+    console.print(Text(f"{manifest['run']} ({status})", style="bold"))
+    console.print(Text(scenario.get("description", "").strip()), soft_wrap=True)
     console.print(
         Text(
             f"{cpu.get('model')}, {cpu.get('cores')} cores, commit"
-            f" {manifest['commit'].get('commit', 'none')[:12]}, seed {scenario['seed']}"
+            f" {commit.get('commit', 'none')[:12]}, seed {scenario.get('seed', 'unknown')}"
         )
     )
     for flag in manifest.get("flags", []):

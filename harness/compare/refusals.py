@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.compare.fingerprint import fingerprint
-from harness.errors import BadInput, Refused
+from harness.errors import Refused
 from harness.summary import listed, merged, run_flags
 
 REPETITIONS_MIN = 5
@@ -33,9 +33,8 @@ class Side:
 
 
 def refuse(base: Side, candidate: Side, *, allow_mixed_durability: bool = False) -> None:
-    """Raise `Refused` for what must not be compared, `BadInput` for what is no result."""
+    """Raise `Refused` for what must not be compared."""
     for side in (base, candidate):
-        _refuse_forged(side)
         _refuse_invalid(side)
     _refuse_other_scenario(base, candidate)
     if not allow_mixed_durability:
@@ -66,21 +65,6 @@ def warnings(base: Side, candidate: Side, *, interleaved: bool, timed: bool = Tr
 def mixed_durability(base: Side, candidate: Side) -> bool:
     """Whether the sides are of different durability classes."""
     return _durability(base) != _durability(candidate)
-
-
-def _refuse_forged(side: Side) -> None:
-    """Rows that do not belong to their manifest, or whose numbers do not follow from others."""
-    trials, scenario = side.trials, side.manifest.get("scenario")
-    if not isinstance(scenario, Mapping) or not isinstance(scenario.get("hash"), str):
-        raise BadInput(f"{side.name}: not the manifest of a run; it names no scenario")
-    if set(trials["scenario_hash"]) != {scenario["hash"]} or set(trials["run"]) != {side.run}:
-        raise BadInput(f"{side.name}: trials and manifest are not of one run; edited or mixed up")
-    counts = trials[["ok", "measured_s", "throughput_per_s"]].astype("Float64")
-    told, is_ = counts["throughput_per_s"], counts["ok"] / counts["measured_s"]
-    wrong = trials[((told - is_).abs() > 1e-6 * is_).fillna(value=False)]
-    if len(wrong):
-        trial = wrong["trial_id"].iloc[0]
-        raise BadInput(f"{side.name}: trial {trial}: throughput is not ok ÷ measured_s; edited")
 
 
 def _refuse_invalid(side: Side) -> None:

@@ -43,7 +43,7 @@ def values(trials: pd.DataFrame) -> Iterator[Value]:
     for _, group in summary.candidates_of_pairs(trials).groupby(
         [*summary.POINT, "key"], sort=False
     ):
-        counted = group[[not summary.unranked_reason(trial) for _, trial in group.iterrows()]]
+        counted = summary.that_count(group)
         if len(counted):
             yield from _of_group(counted)
 

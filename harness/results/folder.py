@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.errors import BadInput
 from harness.results.columns import FORMAT_VERSION, INTERVALS, PROBES, TRIALS, Column, schema
 from harness.results.disk import write_atomically, writing
 
@@ -43,12 +44,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: Path, name: str) -> RunFolder:
-        """A new folder inside `out`, stamped in UTC. Raises `LabError` if it cannot be made."""
+        """A new folder inside `out`, stamped in UTC; `out` is made where it is missing.
+
+        Raises `BadInput` where `out` is or is under a file, `LabError` if it cannot be made.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         final = f"{stamp}-{name}-{secrets.token_hex(2)}"
         path = out / (PARTIAL + final)
         with writing(path):
-            path.mkdir(parents=True)
+            try:
+                path.mkdir(parents=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise BadInput(f"{out}: not a folder, so no run can go there") from error
         return cls(path, final)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import BadInput, MissingExtra
-from harness.results.columns import (
-    DELIVERIES,
-    FORMAT_VERSION,
-    INTERVALS,
-    PROBES,
-    TRIALS,
-    Column,
-    schema,
-)
+from harness.results.cells import checked
+from harness.results.columns import DELIVERIES, INTERVALS, PROBES, TRIALS, Column, schema
+from harness.results.consistent import require_consistent
 from harness.results.folder import (
     CONFORMANCE_FILE,
     INTERVALS_FILE,
@@ -30,6 +23,7 @@ from harness.results.folder import (
     TRIALS_FILE,
     Table,
 )
+from harness.results.manifests import read_json, read_manifest, require_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,20 +44,18 @@ class Run:
     @property
     def intervals(self) -> pd.DataFrame:
         """A row a second a trial; empty for a run that was made before there were any."""
-        path = self.path / INTERVALS_FILE
-        return _frame(_read(path, None) if path.exists() else schema(INTERVALS).empty_table())
+        return _frame(_whole(self.path / INTERVALS_FILE, INTERVALS))
 
     @property
     def probes(self) -> pd.DataFrame:
         """A row a probe of a run that found its own rates; else empty."""
-        path = self.path / PROBES_FILE
-        return _frame(_read(path, None) if path.exists() else schema(PROBES).empty_table())
+        return _frame(_whole(self.path / PROBES_FILE, PROBES))
 
     @property
     def conformance(self) -> dict[str, Any]:
         """The guarantee matrix of `eslab conformance`; empty where it was not measured."""
         path = self.path / CONFORMANCE_FILE
-        return _json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def samples(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A row an operation, warm-up included (`op` below 0); int64. Raises `BadInput`."""
@@ -97,15 +89,21 @@ class Run:
 
 
 def load(path: str | Path) -> Run:
-    """Open a run folder, a `.partial-` one too. Raises `BadInput` in one line."""
+    """Open a run folder, a `.partial-` one too. Raises `BadInput` in one line.
+
+    What it returns is of the documented types, and its numbers follow from each other.
+    """
     folder = Path(path)
     _require_pandas()
-    manifest = _manifest(folder)
+    if not _is_run(folder):
+        raise BadInput(f"{folder}: not a run folder; it has no {MANIFEST}")
+    manifest = read_manifest(folder / MANIFEST)
     if manifest.get("kind") == "conformance":
         raise BadInput(f"{folder}: a run of checks; its matrix is in {CONFORMANCE_FILE}")
-    trials = folder / TRIALS_FILE
-    table = _read(trials, None) if trials.exists() else schema(TRIALS).empty_table()
-    return Run(folder, manifest, _frame(_checked(table, trials)))
+    require_run(manifest, folder / MANIFEST)
+    trials = _whole(folder / TRIALS_FILE, TRIALS)
+    require_consistent(manifest, trials, folder)
+    return Run(folder, manifest, _frame(trials))
 
 
 def newest(results: str | Path | None = None) -> Path:
@@ -136,46 +134,16 @@ def _require_pandas() -> None:
         raise MissingExtra(message) from error
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    if not _is_run(folder):
-        raise BadInput(f"{folder}: not a run folder; it has no {MANIFEST}")
-    manifest = _json(folder / MANIFEST)
-    version = manifest.get("format_version")
-    if not isinstance(version, int):
-        raise BadInput(f"{folder / MANIFEST}: not the manifest of a run; no format_version")
-    if version > FORMAT_VERSION:
-        known = f"this lab reads up to {FORMAT_VERSION}; update the lab"
-        raise BadInput(f"{folder}: written in format version {version}; {known}")
-    return manifest
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cut off or not JSON") from error
-    return dict(content) if isinstance(content, dict) else {}
+def _whole(path: Path, columns: Sequence[Column]) -> pa.Table:
+    """A table with all its columns; without rows where the run has no such file."""
+    return checked(_read(path, None), path, columns) if path.exists() else _empty(columns, None)
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         return pq.read_table(path, columns=list(columns) if columns else None)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput(f"{path}: cut off or not Parquet") from error
-
-
-def _checked(table: pa.Table, path: Path) -> pa.Table:
-    """The table as it is written today; columns that its run did not know yet are empty."""
-    wanted = schema(TRIALS)
-    known = set(table.column_names)
-    missing = [column.name for column in TRIALS if column.required and column.name not in known]
-    if missing:
-        raise BadInput(f"{path}: not the trials of a run; no column {', '.join(missing[:3])}")
-    for field in wanted:
-        if field.name not in known:
-            empty = pa.nulls(len(table), field.type) if field.nullable else [""] * len(table)
-            table = table.append_column(field, pa.array(empty, field.type))
-    return table.select(wanted.names).cast(wanted)
 
 
 def _empty(table: Sequence[Column], names: Sequence[str] | None) -> pa.Table:

@@ -75,7 +75,6 @@ async def conform(request: Request, observer: Observer) -> Result:
     async with AsyncExitStack() as stack:
         run = _Run(request, observer, stack)
         run.choose_ways()
-        request.out.mkdir(parents=True, exist_ok=True)
         folder = RunFolder.create(request.out, NAME)
         try:
             for number, ref in enumerate(request.stores, start=1):

@@ -101,7 +101,6 @@ class _Run:
         scenario = self._request.scenario
         self._choose_ways()
         self._require_something()
-        self._request.out.mkdir(parents=True, exist_ok=True)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = manifest.opening(
             folder.name, scenario, command=self._request.command, data_folder=self._request.out

@@ -21,6 +21,7 @@ from harness.summary.ranking import (
     geometric_mean,
     overall,
     ranking,
+    that_count,
     unranked_reason,
 )
 from harness.summary.requirements import kept, requirements, strongest_first
@@ -72,6 +73,7 @@ __all__ = [
     "stored_curve",
     "strongest_first",
     "tail",
+    "that_count",
     "times_ns",
     "unranked_reason",
 ]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from harness.summary.ranking import GROUP, unranked_reason
+from harness.summary.ranking import GROUP, that_count
 
 COSTS: Mapping[str, str] = MappingProxyType(
     {
@@ -32,7 +32,7 @@ def costs(trials: pd.DataFrame) -> pd.DataFrame:
 
     Empty where nothing was counted; only those columns of `COSTS` that any store here has.
     """
-    counted = trials[[not unranked_reason(trial) for _, trial in trials.iterrows()]]
+    counted = that_count(trials)
     medians = counted.groupby([*GROUP, "key"], sort=False)[list(COSTS)].median().reset_index()
     had = [name for name in COSTS if medians[name].notna().any()]
     return medians[[*GROUP, "key", *had]]

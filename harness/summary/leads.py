@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.paired import Values, t_interval
-from harness.summary.ranking import GROUP, ranking, unranked_reason
+from harness.summary.ranking import GROUP, ranking, that_count
 
 ALPHA = 0.05
 """Of one group as a whole: each of its intervals is that much wider (Bonferroni)."""
@@ -43,7 +43,7 @@ def _group(trials: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _values(trials: pd.DataFrame, *, by_throughput: bool) -> dict[str, pd.Series]:
     """By key: what is ranked by, indexed by repetition; only what counts and is above zero."""
-    counted = trials[[not unranked_reason(trial) for _, trial in trials.iterrows()]]
+    counted = that_count(trials)
     column = "throughput_per_s" if by_throughput else "response_p50_ns"
     positive = counted[counted[column].fillna(0) > 0]
     return {

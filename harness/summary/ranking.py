@@ -80,6 +80,12 @@ def unranked_reason(trial: pd.Series) -> str:
     return ""
 
 
+def that_count(trials: pd.DataFrame) -> pd.DataFrame:
+    """Those that count, with all their columns even where there are none."""
+    reasons = [unranked_reason(trial) for _, trial in trials.iterrows()]
+    return trials[np.array([not reason for reason in reasons], dtype=bool)]
+
+
 def _mostly_failed(trial: pd.Series) -> str:
     failed = trial[_FAILED].sum() / trial["scheduled"] if trial["scheduled"] else 0.0
     if failed <= _FAILED_MAX:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness import words
 from harness.summary.answers import FAIL, PASS, UNKNOWN, Answer
-from harness.summary.ranking import unranked_reason
+from harness.summary.ranking import that_count
 
 _KEPT_UP = 0.99
 """A rate is kept up with where at least this much of it was reached."""
@@ -39,7 +39,7 @@ def at_rate(trials: pd.DataFrame, require: Mapping[str, Any]) -> Iterator[tuple[
     """
     rate_per_s = float(require["at_rate_per_s"])
     errors = float(require.get("errors", _ERRORS))
-    counted = trials[[not unranked_reason(trial) for _, trial in trials.iterrows()]]
+    counted = that_count(trials)
     yield f"keeps up with {words.rate(rate_per_s)}", _rate(counted, rate_per_s, errors)
     for name in ("p50", "p99"):
         limit_ms = require.get(f"{name}_ms")

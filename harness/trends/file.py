@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from harness.errors import BadInput, LabError
@@ -15,6 +16,7 @@ _TEXT = (
     "time", "run", "commit", "dirty", "scenario", "scenario_hash", "key", "point", "durability",
     "environment", "load_label", "server_version",
 )  # fmt: skip
+_NUMBERS = tuple(name for name in COLUMNS if name not in _TEXT)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -24,15 +26,20 @@ def read(path: Path) -> pd.DataFrame:
     try:
         text = path.read_text(encoding="utf-8")
         _require_columns(path, text)
-        types = dict.fromkeys(_TEXT, "string")
-        frame = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=[""])
+        types = dict.fromkeys(_TEXT, "string") | dict.fromkeys(_NUMBERS, "object")
+        frame = pd.read_csv(
+            io.StringIO(text), dtype=types, keep_default_na=False, na_values=[""],
+            skip_blank_lines=False,
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         told = str(error).splitlines()[0]
         raise BadInput(f"{path}: not a history, or cut off: {told}") from None
-    frame[list(_TEXT)] = frame[list(_TEXT)].fillna("")
     if not text.endswith("\n"):
         raise BadInput(f"{path}: cut off in its last line")
-    return frame
+    frame = frame.dropna(how="all")
+    frame[list(_TEXT)] = frame[list(_TEXT)].fillna("")
+    numbers = {name: _numbers(path, frame[name]) for name in _NUMBERS}
+    return frame.assign(**numbers).reset_index(drop=True)
 
 
 def append(path: Path, added: pd.DataFrame) -> None:
@@ -48,6 +55,17 @@ def append(path: Path, added: pd.DataFrame) -> None:
             added.to_csv(file, header=file.tell() == 0, index=False, lineterminator="\n")
     except OSError as error:
         raise LabError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _numbers(path: Path, cells: pd.Series) -> pd.Series:
+    """The cells as numbers; empty ones stay so. Raises `BadInput` for the first other text."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    odd = cells[cells.notna() & ~np.isfinite(numbers)]
+    if len(odd):
+        place, cell = odd.index[0], odd.iloc[0]
+        line = place + 2  # counted from 1, and the head is one
+        raise BadInput(f"{path}:{line}: column {cells.name}: {cell!r} is not a number")
+    return numbers
 
 
 def _require_columns(path: Path, text: str) -> None:

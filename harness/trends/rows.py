@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness import summary
 from harness.compare import METRICS, fingerprint
 from harness.errors import BadInput
-from harness.summary import unranked_reason
 
 SERIES = ("scenario_hash", "key", "point", "durability", "environment")
 """Rows that agree in these are one series: the same was asked of the same, on the same machine."""
@@ -28,7 +28,7 @@ def rows(manifest: Mapping[str, Any], trials: pd.DataFrame) -> pd.DataFrame:
 
     Raises `BadInput` for a run without a valid trial.
     """
-    counted = trials[[_counts(trial) for _, trial in trials.iterrows()]]
+    counted = summary.that_count(trials[trials["side"] != "base"])
     if not len(counted):
         raise BadInput(f"{manifest.get('run')}: no valid trial to remember")
     about = _about(manifest)
@@ -40,10 +40,6 @@ def rows(manifest: Mapping[str, Any], trials: pd.DataFrame) -> pd.DataFrame:
         for names, mine in counted.groupby(_KEYS, sort=False)
     ]
     return pd.DataFrame(found, columns=list(COLUMNS))
-
-
-def _counts(trial: pd.Series) -> bool:
-    return not unranked_reason(trial) and trial["side"] != "base"
 
 
 def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:

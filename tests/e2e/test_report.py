@@ -14,8 +14,7 @@ import pytest
 
 from harness import results
 from harness.report.writing import NOTEBOOKS
-from harness.results import RunFolder
-from tests.made_run import identity
+from tests.made_run import identity, made_partial
 
 from .command import ROOT, eslab
 
@@ -81,9 +80,8 @@ def test_a_report_can_be_written_again_from_anywhere(reported, tmp_path):
 
 
 def test_a_run_in_which_nothing_ended_is_refused(tmp_path):
-    folder = RunFolder.create(tmp_path, "made")
-    folder.write_manifest({"status": "aborted"})
-    folder.add_trial(identity() | {"status": "aborted", "valid": False})
+    folder = made_partial(tmp_path)
+    folder.add_trial(identity(run=folder.name))
     told = eslab("report", folder.finish())
     assert told.returncode == 3
     assert told.stderr.strip().count("\n") == 0

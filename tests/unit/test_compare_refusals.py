@@ -197,7 +197,7 @@ def not_a_run(folder):
         (newer, "written in format version 99"),
         (faster_by_hand, "throughput is not ok ÷ measured_s"),
         (of_another_run, "trials and manifest are not of one run"),
-        (without_a_scenario, "names no scenario"),
+        (without_a_scenario, "scenario is not an object"),
         (not_a_run, "not a run folder"),
     ],
 )
@@ -240,8 +240,13 @@ def test_stores_of_a_run_of_pairs_are_paired_with_themselves_in_whatever_order(t
     folder = rewritten(another(tmp_path), side=lambda old: ["base", "candidate", "", ""])
     path = folder / "trials.parquet"
     once = pq.read_table(path).slice(0, 2)
-    turned = once.set_column(once.schema.get_field_index("side"), once.schema.field("side"),
-                             [["candidate", "base"]])  # fmt: skip
+    turned = once
+    for name, values in (
+        ("side", ["candidate", "base"]),
+        ("trial_id", ["003-sqlite", "004-postgres"]),
+    ):
+        place = once.schema.get_field_index(name)
+        turned = turned.set_column(place, once.schema.field(name), [values])
     pq.write_table(pa.concat_tables([once, turned]), path)
     assert [each.name for each in of_pairs(folder)] == ["sqlite", "postgres"]
 

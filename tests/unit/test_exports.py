@@ -17,8 +17,17 @@ import pytest
 from harness import results
 from harness.errors import BadInput, Refused
 from harness.exports import FORMATS, export
-from harness.results import RunFolder, hlog
-from tests.made_run import MEMORY, POSTGRES, STORES, TEMPLATE, Made, identity, made_run
+from harness.results import hlog
+from tests.made_run import (
+    MEMORY,
+    POSTGRES,
+    STORES,
+    TEMPLATE,
+    Made,
+    identity,
+    made_partial,
+    made_run,
+)
 
 PUBLISHED = Path(__file__).parent / "published"
 
@@ -132,9 +141,8 @@ def test_hlog_is_read_by_the_histogram_package(run, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_run_in_which_nothing_ended_has_nothing_to_export(tmp_path, name):
-    folder = RunFolder.create(tmp_path, "made")
-    folder.write_manifest({"status": "aborted"})
-    folder.add_trial(identity() | {"status": "aborted", "valid": False})
+    folder = made_partial(tmp_path)
+    folder.add_trial(identity(run=folder.name))
     with pytest.raises(Refused, match="no trial ended"):
         export(folder.finish(), name)
 

@@ -11,7 +11,7 @@ from harness import results
 from harness.errors import BadInput
 from harness.results import RunFolder
 from harness.results.columns import TRIALS
-from tests.made_run import MEMORY, Made, identity, made_run
+from tests.made_run import MEMORY, Made, identity, made_partial, made_run
 
 DTYPES = {
     "int": "Int64",
@@ -53,10 +53,9 @@ def test_a_trial_without_subscribers_has_no_deliveries(run: Path):
 
 
 def test_a_partial_folder_can_be_opened(tmp_path: Path):
-    folder = RunFolder.create(tmp_path, "quick")
-    folder.write_manifest({"status": "running"})
+    folder = made_partial(tmp_path)
     assert results.load(folder.path).trials.empty
-    folder.add_trial(identity())
+    folder.add_trial(identity(run=folder.name))
     assert results.load(folder.path).trials["key"].tolist() == ["memory"]
 
 

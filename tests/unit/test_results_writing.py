@@ -18,7 +18,7 @@ from harness.generator.following import DELIVERY_COLUMNS
 from harness.generator.journal import APPEND_COLUMNS
 from harness.generator.samples import SAMPLE_COLUMNS
 from harness.results import RunFolder, TableWriter, columns
-from tests.made_run import identity
+from tests.made_run import identity, manifest
 
 BLOCK = np.arange(2_000, dtype=np.int64).reshape(1_000, 2)
 
@@ -26,7 +26,7 @@ BLOCK = np.arange(2_000, dtype=np.int64).reshape(1_000, 2)
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path, "quick")
-    folder.write_manifest({"status": "running"})
+    folder.write_manifest(manifest(folder))
     return folder
 
 
@@ -45,17 +45,17 @@ def test_a_folders_name_is_its_time_in_utc_the_scenario_and_four_hex_digits(fold
 
 def test_each_trial_is_on_disk_before_the_next_and_earlier_ones_stay(folder: RunFolder):
     for number in (1, 2, 3):
-        folder.add_trial(identity(number))
+        folder.add_trial(identity(number, run=folder.name))
         assert results.load(folder.path).trials["trial"].tolist() == list(range(1, number + 1))
 
 
 def test_a_trial_that_cannot_be_written_leaves_the_earlier_ones_readable(folder: RunFolder):
-    folder.add_trial(identity(1))
+    folder.add_trial(identity(1, run=folder.name))
     (folder.path / ".trials.parquet.part").symlink_to("/dev/full")
     with pytest.raises(LabError, match=r"^the disk is full: .*trials\.parquet; finished trials"):
         folder.add_trial(identity(2))
     assert results.load(folder.path).trials["trial"].tolist() == [1]
-    folder.add_trial(identity(3))
+    folder.add_trial(identity(3, run=folder.name))
     assert results.load(folder.path).trials["trial"].tolist() == [1, 3]
 
 
@@ -67,8 +67,8 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(folder: RunFolder)
 
 
 def test_the_manifest_carries_the_format_version(folder: RunFolder):
-    manifest = json.loads((folder.path / "manifest.json").read_text())
-    assert manifest == {"format_version": results.FORMAT_VERSION, "status": "running"}
+    written = json.loads((folder.path / "manifest.json").read_text())
+    assert written == {"format_version": results.FORMAT_VERSION} | manifest(folder)
 
 
 def test_a_column_that_is_not_documented_is_refused(folder: RunFolder):

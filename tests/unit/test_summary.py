@@ -139,7 +139,7 @@ def test_what_else_was_varied_gets_a_figure_of_its_own(tmp_path):
 
 
 def test_refusals_of_a_design_without_conflicts_are_told(tmp_path):
-    row = {"ok": 60, "refused": 40, "conflicts": 0}
+    row = {"ok": 60, "measured_s": 2.0, "throughput_per_s": 30.0, "refused": 40, "conflicts": 0}
     rows = summary.contention(trials_of(tmp_path, MadeStore("postgres:template", row=row)))
     assert rows["refused_per_op"].unique().tolist() == [0.4]
 
@@ -147,6 +147,7 @@ def test_refusals_of_a_design_without_conflicts_are_told(tmp_path):
 def test_a_store_that_did_not_run_has_no_conflicts_rather_than_none(tmp_path):
     undone = {"status": "unsupported", "message": "no", "ok": None, "conflicts": None}
     undone |= dict.fromkeys(("conflict", "refused", "timeout", "unknown", "retries"))
+    undone |= {"throughput_per_s": None}
     rows = summary.contention(trials_of(tmp_path, MadeStore("null", row=undone)))
     assert rows["conflicts_per_op"].isna().all()
     assert rows["reason"].unique().tolist() == ["unsupported: no"]

@@ -1,0 +1,239 @@
+"""A run folder that was cut off or edited by hand: one line for each damage, before it is used."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from harness import results
+from harness.cli.exporting import to
+from harness.cli.noise_floor import FILE, recall
+from harness.cli.showing import print_ranking, show
+from harness.errors import BadInput
+from harness.exports import export
+from harness.results import RunFolder
+from harness.results.columns import INTERVALS, schema
+from tests.made_run import MEMORY, POSTGRES, Made, identity, made_partial, made_run
+
+SMALL = Made((MEMORY, POSTGRES), repetitions=2, operations=200, keep_samples=False)
+Hurt = Callable[[Path], object]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return made_run(tmp_path, SMALL)
+
+
+def manifest(**parts: object) -> Hurt:
+    """The manifest with these parts set."""
+    return lambda run: _rewrite(run, lambda old: old | parts)
+
+
+def without(name: str) -> Hurt:
+    return lambda run: _rewrite(run, lambda old: {k: v for k, v in old.items() if k != name})
+
+
+def within(where: str, /, **parts: object) -> Hurt:
+    """The manifest with these parts of one of its parts set; None takes a part away."""
+
+    def change(old: dict[str, Any]) -> dict[str, Any]:
+        changed = old[where] | parts
+        return old | {where: {part: value for part, value in changed.items() if value is not None}}
+
+    return lambda run: _rewrite(run, change)
+
+
+def _rewrite(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = run / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def column(name: str, value: Any, kind: pa.DataType | None = None) -> Hurt:
+    """Every cell of a column set to a value, or to what a function makes of it."""
+
+    def hurt(run: Path) -> None:
+        table = pq.read_table(run / "trials.parquet")
+        place = table.schema.get_field_index(name)
+        cells = [value(old) if callable(value) else value for old in table[name].to_pylist()]
+        array = pa.array(cells, kind or table.schema.field(name).type)
+        pq.write_table(table.set_column(place, name, array), run / "trials.parquet")
+
+    return hurt
+
+
+def trials(change: Callable[[pa.Table], pa.Table]) -> Hurt:
+    def hurt(run: Path) -> None:
+        path = run / "trials.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return hurt
+
+
+def both(one: Hurt, other: Hurt) -> Hurt:
+    return lambda run: (one(run), other(run))
+
+
+DAMAGES: dict[str, tuple[Hurt, str]] = {
+    "deep": (lambda run: (run / "manifest.json").write_text("[" * 100_000), "cut off or not JSON"),
+    **{
+        f"format {version!r}": (manifest(format_version=version), "not a whole number from 1")
+        for version in ("1", 0, -1, True, None, 1.0)
+    },
+    **{
+        f"no {name}": (without(name), f"manifest.json: not the manifest of a run; no {name}")
+        for name in ("run", "started_at", "scenario")
+    },
+    "run": (manifest(run=5), "run is not text"),
+    "started_at": (manifest(started_at=5), "started_at is not text"),
+    "status": (manifest(status=3), "status is not text"),
+    "scenario": (manifest(scenario="x"), "scenario is not an object"),
+    "no name": (within("scenario", name=None), "no scenario.name"),
+    "no hash": (within("scenario", hash=None), "no scenario.hash"),
+    "hash": (within("scenario", hash=5), "scenario.hash is not text"),
+    "flags": (manifest(flags="abc"), "flags is not a list"),
+    "no flags": (manifest(flags=None), "flags is not a list"),
+    "a flag": (manifest(flags=[3]), "flags.* is not text"),
+    "environment": (manifest(environment=None), "environment is not an object"),
+    "cpu": (within("environment", cpu="x"), "environment.cpu is not an object"),
+    "commit": (manifest(commit="x"), "commit is not an object"),
+    "commit's": (within("commit", commit=5), "commit.commit is not text"),
+    "servers": (manifest(servers=[1]), "servers is not an object"),
+    "a server": (manifest(servers={"postgres": 1}), "servers.* is not an object"),
+    "left out": (manifest(left_out="x"), "left_out is not an object"),
+    "valid empty": (column("valid", None), "trials.parquet: column valid: an empty cell"),
+    "key empty": (column("key", None), "column key: an empty cell"),
+    "repetition empty": (column("repetition", None), "column repetition: an empty cell"),
+    "valid text": (column("valid", "yes", pa.string()), "column valid: expected bool, got string"),
+    "rate text": (column("throughput_per_s", "abc", pa.string()), "column throughput_per_s: expe"),
+    "ok 1.5": (column("ok", 1.5, pa.float64()), "column ok: expected int64, got double"),
+    "not UTF-8": (
+        trials(lambda table: _set(table, "message", b"\xff")),
+        "column message: expected string",
+    ),
+    "rate inf": (column("throughput_per_s", float("inf")), "throughput_per_s: not a finite number"),
+    "log inf": (column("log_bytes_per_event", float("-inf")), "log_bytes_per_event: not a finite"),
+    "flags cut": (column("flags", '["x'), "column flags: not a JSON list of words"),
+    "flags 3": (column("flags", "3"), "column flags: not a JSON list of words"),
+    "flags [3]": (column("flags", "[3]"), "column flags: not a JSON list of words"),
+    "point cut": (column("point", "{x"), "column point: not a JSON object"),
+    "load": (column("load", "weird"), "column load: expected closed or open"),
+    "twice": (trials(lambda table: pa.concat_tables([table, table])), "001-memory is there twice"),
+    "another run": (column("run", "other"), "trials and manifest are not of one run"),
+    "another hash": (column("scenario_hash", "1"), "trials and manifest are not of one run"),
+    "faster": (column("throughput_per_s", lambda old: 2 * old), "throughput is not ok ÷ measured"),
+    "nothing well": (column("ok", 0), "throughput is not ok ÷ measured_s"),
+    "no time": (column("measured_s", 0.0), "throughput is not ok ÷ measured_s"),
+    "faster, no ok": (
+        both(column("ok", None), column("throughput_per_s", lambda old: 9 * old)),
+        "a result, but no ok",
+    ),
+    "ok column gone": (trials(lambda table: table.drop_columns(["ok"])), "a result, but no ok"),
+    "measured empty": (column("measured_s", None), "a result, but no measured_s"),
+    "rate empty": (column("throughput_per_s", None), "a result, but no throughput_per_s"),
+    "rate NaN": (column("throughput_per_s", float("nan")), "a result, but no throughput_per_s"),
+    "a rate not done": (
+        both(column("status", "failed"), column("throughput_per_s", lambda old: 9 * old)),
+        "throughput is not ok ÷ measured_s",
+    ),
+}  # fmt: skip
+
+
+def _set(table: pa.Table, name: str, cell: bytes) -> pa.Table:
+    """A text column of bytes that are no text, as only a broken writer makes it."""
+    lengths = pa.array([cell] * len(table), pa.binary())
+    broken = pa.StringArray.from_buffers(len(table), *lengths.buffers()[1:])
+    return table.set_column(table.schema.get_field_index(name), name, broken)
+
+
+@pytest.mark.parametrize(("hurt", "told"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_run_is_one_line_when_it_is_loaded(run: Path, hurt: Hurt, told: str):
+    hurt(run)
+    with pytest.raises(BadInput) as error:
+        results.load(run)
+    assert told in str(error.value)
+    assert str(run) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "part", ["status", "flags", "environment", "commit", "servers", "left_out", "command"]
+)
+def test_what_a_run_says_only_at_its_end_may_be_missing(run: Path, part: str, capsys):
+    without(part)(run)
+    show(run, json=False)
+    assert run.name in capsys.readouterr().out
+
+
+def test_a_trial_that_is_not_done_needs_no_result(tmp_path: Path):
+    folder = made_partial(tmp_path)
+    for number, status in enumerate(("aborted", "failed", "unsupported", "no-server"), start=1):
+        folder.add_trial(identity(number, run=folder.name) | {"status": status})
+    assert len(results.load(folder.path).trials) == 4
+
+
+def test_a_run_cut_off_before_its_first_trial_is_shown(tmp_path: Path, capsys):
+    folder = made_partial(tmp_path).path
+    show(folder, json=False)
+    assert "(running)" in capsys.readouterr().out
+    out = io.StringIO()
+    print_ranking(folder, Console(file=out))
+    assert not out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(pa.table({"a": [1]}), "no column trial_id"), (None, "cut off or not Parquet")],
+)
+def test_damaged_intervals_are_one_line(run: Path, content, told: str):
+    path = run / "intervals.parquet"
+    pq.write_table(schema(INTERVALS).empty_table() if content is None else content, path)
+    if content is None:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(BadInput, match=rf"intervals\.parquet: .*{told}"):
+        _ = results.load(run).intervals
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (b"\xff\xfe\n", "not a histogram log"),
+        (b"#[Histogram log format version 1.3]\nTag=001-memory-service,1.0", "cut off in its last"),
+        (b"", "cut off in its last line"),
+    ],
+)
+def test_a_damaged_histogram_log_is_not_exported(run: Path, log: bytes, told: str):
+    (run / "latency.hlog").write_bytes(log)
+    with pytest.raises(BadInput, match=rf"latency\.hlog: {told}"):
+        export(run, "hlog")
+
+
+def test_an_export_makes_the_folder_that_it_goes_to(run: Path, tmp_path: Path):
+    out = tmp_path / "new" / "folder" / "run.csv"
+    to(run, "csv", out=out)
+    assert out.read_text() == export(run, "csv")
+
+
+def test_an_export_under_a_file_is_one_line(run: Path):
+    with pytest.raises(BadInput, match=r"^--out: .*expected a folder$"):
+        to(run, "csv", out=run / "manifest.json" / "run.csv")
+
+
+@pytest.mark.parametrize("under", ["", "deeper", "deeper/still"])
+def test_a_run_that_is_to_go_into_a_file_is_one_line(tmp_path: Path, under: str):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="not a folder, so no run can go there"):
+        RunFolder.create(tmp_path / "file" / under, "quick")
+
+
+def test_a_noise_floor_that_is_no_text_is_one_line(tmp_path: Path):
+    (tmp_path / FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match=rf"{FILE}: not the lines of `eslab aa`"):
+        recall(tmp_path, "0" * 64, "12345678", ["memory"])
