@@ -107,9 +107,11 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
 
 def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
     key = str(row["key"])
+    reason = f"not ranked: {row['reason']}" if row["reason"] else ""
+    remarks = [*filter(None, (reason, "an emulator" if row["emulator"] else ""))]
     return (
         words.MISSING if row["reason"] else str(row["rank"]),
-        f"{key} (not ranked: {row['reason']})" if row["reason"] else key,
+        f"{key} ({'; '.join(remarks)})" if remarks else key,
         words.number(row["throughput_per_s"]),
         words.numbers(row["throughput_min_per_s"], row["throughput_max_per_s"]),
         ratios.get(key) or words.ratio(row["relative_to_best"]),

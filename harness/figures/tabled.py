@@ -24,7 +24,7 @@ _CONFLICTS = {
 
 def answers(trials: pd.DataFrame) -> Lines:
     """The ranking in sentences, then what to keep in mind with it."""
-    told = [*summary.headlines(summary.ranking(trials)), *summary.remarks(trials)]
+    told = [*summary.headlines(summary.ranking_by_pairs(trials)), *summary.remarks(trials)]
     return Lines(told, empty="No trial of this run has a result.")
 
 
@@ -35,7 +35,7 @@ def remarks(trials: pd.DataFrame) -> Lines:
 
 def rankings(trials: pd.DataFrame) -> Iterator[Table]:
     """A table a point and durability class, best first. Never across classes."""
-    ranked = summary.ranking(trials)
+    ranked = summary.ranking_by_pairs(trials)
     for _, group in ranked.groupby(summary.GROUP, sort=False):
         yield _ranking(group)
 
@@ -96,15 +96,23 @@ _DELAYS = {
 
 
 def delays(trials: pd.DataFrame) -> Table:
-    """Where the time of an operation went; medians of the repetitions' own percentiles."""
+    """Where the time of an operation went; medians of the repetitions' own percentiles.
+
+    A percentile that any repetition was too short to tell is told for none.
+    """
     names = ["key", "load_label", "point_label"]
-    medians = trials.groupby(names, sort=False)[list(_DELAYS)].median().reset_index()
+    counted = summary.that_count(trials).groupby(names, sort=False)[list(_DELAYS)]
+    medians = counted.agg(_median_of_all).reset_index()
     rows = [
         (*(str(row[name]) for name in names), *(words.duration(row[name]) for name in _DELAYS))
         for _, row in medians.iterrows()
     ]
     heads = ("store", "load", "point", *_DELAYS.values())
     return Table(heads, rows, numbers=frozenset(_DELAYS.values()))
+
+
+def _median_of_all(told: pd.Series) -> float:
+    return float(told.median(skipna=False)) if told.notna().all() else float("nan")
 
 
 def contention_remark(trials: pd.DataFrame) -> Lines:
@@ -130,6 +138,12 @@ def not_run(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Table | Lines:
     return Table(("store", "what", "why"), rows)
 
 
+def _sync(latency: Mapping[str, Any]) -> str:
+    """What one fsync of the disk under the results took: the price of power-loss safety here."""
+    told = {"p50": latency.get("p50_ns"), "p90": latency.get("p90_ns")}
+    return ", ".join(f"{name} {words.duration(ns)}" for name, ns in told.items() if ns)
+
+
 def surroundings(manifest: Mapping[str, Any]) -> Facts:
     """Where, when and from what code the numbers come."""
     scenario, environment = manifest.get("scenario", {}), manifest.get("environment", {})
@@ -146,6 +160,10 @@ def surroundings(manifest: Mapping[str, Any]) -> Facts:
         "system": str(environment.get("system", "")),
         "kernel": str(environment.get("kernel", "")),
         "filesystem": str(environment.get("filesystem", "")),
+        "disk sync": _sync(environment.get("sync_latency", {})),
+        "virtualisation": str(environment.get("virtualisation", "")),
+        "clock": str(environment.get("clock_source", "")),
+        "load average": ", ".join(f"{load:.1f}" for load in environment.get("load_average", ())),
         "Python": str(environment.get("python", "")),
         "packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "servers": "; ".join(_servers(manifest)),

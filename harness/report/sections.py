@@ -73,7 +73,11 @@ class _Page:
             *self.pieces.part([figures.facts(self.trials)], "Declared facts, not measured"),
             *self.pieces.part([figures.verdicts(self.trials)], "What reading it all back found"),
         ]  # fmt: skip
-        return Section("guarantees", "Guarantees", parts)
+        return Section(
+            "guarantees", "Guarantees", parts,
+            says="✓ holds, ✗ fails, ○ declared unsupported, ? not reached. A failure that nobody "
+            "promised is a fact about the design; a promised one is a defect." if measured else "",
+        )  # fmt: skip
 
     def _figures(self) -> Section:
         curves = [figures.scaling(alike, self.about)

@@ -45,9 +45,14 @@ class Declared:
         return entry.name if isinstance(entry, model.WorkloadEntry) else entry
 
     def canonical(self) -> dict[str, Any]:
-        """What a run of it offers, defaults spelt out, as plain values."""
+        """What a run of it offers, defaults spelt out, as plain values.
+
+        Checks run behind the trials and change nothing of them.
+        """
         left_out = {"description", "stores", "repetitions", "require", "vary", "workload"}
         content = self.file.model_dump(mode="json", exclude=left_out)
+        if content["verify"] == "conformance":
+            content["verify"] = True
         content["workload"] = {"name": self.workload, **self.parameters.model_dump(mode="json")}
         return content
 

@@ -17,7 +17,7 @@ COSTS: Mapping[str, str] = MappingProxyType(
         "commits_per_event": "commits",
         "syncs_per_event": "syncs",
         "log_bytes_per_event": "log bytes",
-        "full_page_bytes_per_event": "page images",
+        "full_page_bytes_per_event": "page image bytes",
         "data_bytes_per_event": "data bytes",
         "read_units_per_event": "read units",
         "write_units_per_event": "write units",

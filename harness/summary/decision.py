@@ -12,7 +12,7 @@ from harness import words
 from harness.summary.answers import FAIL, PASS, UNKNOWN
 from harness.summary.flags import listed
 from harness.summary.headline import headlines
-from harness.summary.leads import leads
+from harness.summary.leads import leads, ranking_by_pairs
 from harness.summary.ranking import GROUP, ranking
 from harness.summary.requirements import kept, requirements, strongest_first
 
@@ -48,16 +48,9 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     """Which stores keep what is required and what they promise, then who leads in each class."""
-    leaders = headlines(_by_pairs(candidates(trials, asked)))
+    leaders = headlines(ranking_by_pairs(candidates(trials, asked)))
     told = (each[:1].upper() + each[1:] for each in leaders)
     return [*_promises(trials, asked), *_checked(asked.checked), *told]
-
-
-def _by_pairs(trials: pd.DataFrame) -> pd.DataFrame:
-    """The ranking, its ratios those of the pairs: the sentences and the table tell the same."""
-    ranked = ranking(trials)
-    paired = ranked.merge(leads(trials), on=[*GROUP, "key"], how="left")["ratio"]
-    return ranked.assign(relative_to_best=paired.fillna(ranked["relative_to_best"]))
 
 
 def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:

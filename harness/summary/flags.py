@@ -89,12 +89,15 @@ def _one(alike: Sequence[str], *, of: int) -> str:
 
 
 def _span(alike: Sequence[str]) -> str:
-    """`3 findings` and `7 findings` as `3–7 findings`."""
-    numbers = [_NUMBER.findall(flag) for flag in alike]
-    if any(len(each) != 1 for each in numbers) or len(set(alike)) == 1:
-        return alike[0]
-    texts = sorted((each[0] for each in numbers), key=lambda text: float(text.replace(",", "")))
-    return _NUMBER.sub(f"{texts[0]}–{texts[-1]}", alike[0])
+    """`3 findings` and `7 findings` as `3–7 findings`; each number that differs, as a span."""
+    places = zip(*(_NUMBER.findall(flag) for flag in alike), strict=True)
+    spans = iter([_least_to_most(texts) for texts in places])
+    return _NUMBER.sub(lambda _: next(spans), alike[0])
+
+
+def _least_to_most(texts: Sequence[str]) -> str:
+    ordered = sorted(texts, key=lambda text: float(text.replace(",", "")))
+    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]}–{ordered[-1]}"
 
 
 def _all(lists: Iterable[Sequence[str]]) -> list[str]:

@@ -36,9 +36,14 @@ def _class(of_class: pd.DataFrame) -> Iterator[str]:
 def _led(ranked: pd.DataFrame) -> str:
     best = ranked.iloc[0]
     if len(ranked) == 1:
-        return f"{_class_name(best)}: only {best['key']} was ranked, {_figure(best)}."
+        return f"{_class_name(best)}: only {_name(best)} was ranked, {_figure(best)}."
     distance = _distance(best, ranked.iloc[1])
-    return f"{_class_name(best)}: {best['key']} led with {_figure(best)}; {distance}."
+    return f"{_class_name(best)}: {_name(best)} led with {_figure(best)}; {distance}."
+
+
+def _name(row: pd.Series) -> str:
+    """An emulator's speed is not the service's, and that must stand beside its name."""
+    return f"{row['key']} (an emulator)" if row["emulator"] else str(row["key"])
 
 
 def _class_name(best: pd.Series) -> str:
@@ -52,7 +57,10 @@ def _figure(best: pd.Series) -> str:
 
 
 def _distance(best: pd.Series, second: pd.Series) -> str:
-    follows = f"{second['key']} follows at {words.ratio(second['relative_to_best'])}"
+    follows = f"{_name(second)} follows at {words.ratio(second['relative_to_best'])}"
+    if pd.notna(second.get("low")):
+        told_apart = not second["low"] <= 1 <= second["high"]
+        return follows if told_apart else f"{follows}, but this run does not tell them apart"
     by_throughput = best["ranked_by"] == "throughput"
     if by_throughput and second["throughput_max_per_s"] >= best["throughput_min_per_s"]:
         return f"{follows}, and their repetitions overlap: no clear lead"

@@ -26,6 +26,20 @@ def leads(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=_COLUMNS)
 
 
+def ranking_by_pairs(trials: pd.DataFrame) -> pd.DataFrame:
+    """`ranking`, its ratios those of the pairs, with `low` and `high` of their intervals.
+
+    So that sentences and tables tell the same.
+    """
+    ranked = ranking(trials)
+    paired = ranked.merge(leads(trials), on=[*GROUP, "key"], how="left")
+    return ranked.assign(
+        relative_to_best=paired["ratio"].fillna(ranked["relative_to_best"]),
+        low=paired["low"],
+        high=paired["high"],
+    )
+
+
 def _group(trials: pd.DataFrame) -> Iterator[dict[str, Any]]:
     ranked = ranking(trials)
     ranked = ranked[ranked["rank"].notna()]

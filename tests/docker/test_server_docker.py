@@ -148,13 +148,18 @@ async def test_the_path_is_measured_through_the_port_and_past_it(tmp_path):
         assert 1 < path.direct_round_trip_us < 100_000
 
 
+async def bring_up(client, name, scratch):
+    """As `make up` does it, PostgreSQL alone."""
+    described = whole.compose.built() if not _official_here(client) else whole.compose.official()
+    await whole.compose.up(
+        described, ["postgres"], project=name, environment={}, changed={}, scratch=scratch
+    )
+
+
 async def test_a_run_takes_the_server_of_make_up_and_leaves_it(
     tmp_path, client, made_up, free_port
 ):
-    described = whole.compose.built() if not _official_here(client) else whole.compose.official()
-    await whole.compose.up(
-        described, ["postgres"], project=made_up, environment={}, changed={}, scratch=tmp_path
-    )
+    await bring_up(client, made_up, tmp_path)
     async with serving("postgres", way="docker", scratch=tmp_path) as server:
         assert server.endpoint.address.endswith(f":{free_port}/postgres")
         container = server.endpoint.container
@@ -164,6 +169,17 @@ async def test_a_run_takes_the_server_of_make_up_and_leaves_it(
     with pytest.raises(NoServer, match=r"container that is exited .*`make down` removes it"):
         async with serving("postgres", way="docker", scratch=tmp_path):
             pass
+
+
+async def test_a_run_whose_container_was_taken_away_ends_in_order(
+    tmp_path, client, made_up, free_port
+):
+    """As `make down` in another terminal takes it."""
+    await bring_up(client, made_up, tmp_path)
+    async with serving("postgres", way="docker", scratch=tmp_path) as server:
+        (found,) = client.containers.list(filters={"label": f"{PROJECT_LABEL}={made_up}"})
+        found.remove(force=True)
+        assert server.statistics().memory_bytes is None
 
 
 def _official_here(client):

@@ -21,7 +21,7 @@ from slowdowns import slowdowns
 ROOT = Path(__file__).parents[2]
 ADAPTER = ROOT / "tests" / "e2e" / "adapter" / "indexed_store.py"
 SCENARIO = str(ROOT / "scenarios" / "quick.yaml")
-SHORT = ["--set", "operations=2000", "--set", "warm_up_s=0.2"]
+SHORT = ["--set", "operations=2000", "--set", "warm_up_s=0.2", "--servers", "native"]
 PAIRS = int(os.environ.get("SOAK_PAIRS", "60"))
 TRIES = int(os.environ.get("SOAK_TRIES", "10"))
 ALARMS_MAX = 0.02

@@ -156,6 +156,7 @@ SAME = {
     "other stores": "name: small\nstores: [memory]\nworkload: append\n",
     "more repetitions": SMALL + "repetitions: 7\n",
     "a default spelt out": SMALL + "seed: 1\n",
+    "checks behind the trials": SMALL + "verify: conformance\n",
 }
 OTHER = {
     "another seed": SMALL + "seed: 2\n",

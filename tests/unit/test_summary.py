@@ -169,6 +169,11 @@ def test_alike_flags_of_repetitions_are_one_with_a_range():
     assert found == ["3–7 findings", "swapping (1 of 3 repetitions)"]
 
 
+def test_each_number_of_a_flag_that_differs_is_a_range():
+    found = summary.merged([["0.21 read, 2.00 write"], ["0.68 read, 2.00 write"]])
+    assert found == ["0.21–0.68 read, 2.00 write"]
+
+
 def test_flags_name_their_stores_and_what_they_mean(tmp_path):
     bound = MadeStore("memory", row={"flags": json.dumps(["generator-bound"])})
     found = summary.by_flag(trials_of(tmp_path, bound, SQLITE))
@@ -188,6 +193,25 @@ def test_the_headline_does_not_name_a_leader_where_repetitions_overlap(tmp_path)
     (said,) = summary.headlines(summary.ranking(trials))
     assert "no clear lead" in said
     assert "power-loss" in said
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [([90.0, 91.0, 89.0], "follows at 0.90 ×."), ([90.0, 130.0, 70.0], "does not tell them apart")],
+)
+def test_a_lead_is_told_from_the_pairs_and_not_from_the_ranges(tmp_path, second, told):
+    trials = trials_of(tmp_path, POSTGRES, MadeStore("postgres:row", service_us=180.0))
+    first = trials["key"] == "postgres"
+    trials.loc[first, "throughput_per_s"] = [100.0, 101.0, 99.0]
+    trials.loc[~first, "throughput_per_s"] = second
+    (said,) = summary.headlines(summary.ranking_by_pairs(trials))
+    assert told in said
+
+
+def test_an_emulator_is_named_as_one_beside_its_rank(tmp_path):
+    trials = trials_of(tmp_path, POSTGRES).assign(emulator="an emulator of a service")
+    (said,) = summary.headlines(summary.ranking(trials))
+    assert "only postgres (an emulator) was ranked" in said
 
 
 def test_a_search_is_ranked_by_the_rate_that_it_found(tmp_path):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -107,15 +107,18 @@ class DockerServer:
             return
         try:
             if self._adopted:
-                await asyncio.to_thread(_revive, _started(self._container))
-                if self._cores_before:
-                    await asyncio.to_thread(
-                        _started(self._container).update, cpuset_cpus=self._cores_before
-                    )
+                with suppress(sdk().errors.APIError, OSError):  # `make down` while the lab ran
+                    await asyncio.to_thread(self._give_back)
             else:
                 await asyncio.to_thread(project.remove, client, self._project)
         finally:
             self._connection.close()
+
+    def _give_back(self) -> None:
+        found = _started(self._container)
+        _revive(found)
+        if self._cores_before:
+            found.update(cpuset_cpus=self._cores_before)
 
     async def restart(self, *, cold: bool = False) -> None:
         """Stop in an orderly way what still runs, and start on the same data."""
@@ -214,7 +217,7 @@ class DockerServer:
         """Its memory; and remember its CPU, which a restarted container counts from zero again."""
         try:
             seen = _started(self._container).stats(stream=False, one_shot=True)
-        except sdk().errors.APIError:
+        except (sdk().errors.APIError, ValueError):  # it has gone, or is just going
             return None
         # A container that has ended says zero: what it used is never taken back.
         self._cpu_s = max(self._cpu_s, container.cpu_s(seen) or 0.0)
