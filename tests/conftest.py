@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -99,7 +100,12 @@ def postgres_server(servers: Callable[[str], Server]) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker; let the lab that tests start hear Ctrl-C.
+
+    A shell's background job is started deaf to it, and so would be everything that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", f"{EXCUSED}: needs a real EventStoreDB")
 
 

@@ -120,7 +120,7 @@ def test_a_screen_reader_finds_tables_on_a_telephone_too(browser, reported):
 def test_text_from_a_scenario_stays_text(browser, tmp_path):
     evil = "<img src=x onerror=console.log(1)><script>console.log(2)</script>"
     scenario = {"name": evil, "description": evil, "text": f"</pre>{evil}", "file": evil,
-                "require": {}, "seed": 1}  # fmt: skip
+                "require": {}, "seed": 1, "hash": "0" * 64}  # fmt: skip
     stores = [replace(STORES[0], row={"first_violation": evil}), replace(OPTIONS, key=f"x{evil}")]
     manifest = {"scenario": scenario, "command": evil, "flags": [evil], "left_out": {evil: evil}}
     folder = made_run(tmp_path, Made(stores, repetitions=1, manifest=manifest))
@@ -135,7 +135,8 @@ def test_text_from_a_scenario_stays_text(browser, tmp_path):
 def test_what_is_required_is_answered_first(browser, tmp_path):
     declared = json.dumps({"occ": "native"})
     stores = [replace(store, row={**store.row, "guarantees": declared}) for store in STORES[:3]]
-    scenario = {"name": "x", "require": {"occ": "native", "durability": "process-crash"}}
+    require = {"occ": "native", "durability": "process-crash"}
+    scenario = {"name": "x", "hash": "0" * 64, "require": require}
     folder = made_run(tmp_path, Made(stores, manifest={"scenario": scenario}))
     assert eslab("report", folder).returncode == 0
     with opened(browser, folder) as (page, _):
