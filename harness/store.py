@@ -265,7 +265,8 @@ class Tamper(Protocol):
         ...
 
     async def delete(self, stream: str, version: int) -> bool:
-        """Try to delete a recorded event; whether the store let it happen."""
+        """Try to delete a recorded event, and to empty the log where the technology has a word
+        for that; whether the store let either happen."""
         ...
 
 

@@ -26,7 +26,7 @@ from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.order import QUERY, ByPosition, Order
 from harness.stores.postgres.reading import Reading
 from harness.stores.postgres.session import Session
-from harness.stores.postgres.tampering import changed
+from harness.stores.postgres.tampering import changed, emptied
 from harness.stores.scripts import script
 
 if TYPE_CHECKING:
@@ -203,5 +203,6 @@ class PostgresStore:
         return await changed(self._session, QUERY["tamper_update"], stream, version, payload)
 
     async def delete(self, stream: str, version: int) -> bool:
-        """Try DELETE past the append function."""
-        return await changed(self._session, QUERY["tamper_delete"], stream, version)
+        """Try DELETE past the append function, then TRUNCATE."""
+        deleted = await changed(self._session, QUERY["tamper_delete"], stream, version)
+        return deleted or await emptied(self._session)

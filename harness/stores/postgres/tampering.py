@@ -14,3 +14,17 @@ async def changed(session: Session, query: str, *arguments: Any) -> bool:
         return bool(await session.pool.fetch(f"{query} RETURNING 1", *arguments))
     except asyncpg.IntegrityConstraintViolationError:
         return False
+
+
+async def emptied(session: Session) -> bool:
+    """Whether the database lets the table be truncated; that is rolled back either way."""
+    limit_s = session.options.deadline_s
+    async with session.pool.lent() as link:
+        await link.connection.execute("BEGIN", timeout=limit_s)
+        try:
+            await link.connection.execute("TRUNCATE events", timeout=limit_s)
+        except asyncpg.IntegrityConstraintViolationError:
+            return False
+        finally:
+            await link.connection.execute("ROLLBACK", timeout=limit_s)
+    return True
