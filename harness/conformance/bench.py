@@ -71,6 +71,11 @@ class Reach:
         known = {name: options[name] for name in options if name in type(self.options).model_fields}
         return replace(self, options=self.options.model_copy(update=known)) if known else self
 
+    def by_way_of(self, address: str) -> Reach:
+        """The same at another address, if one is given."""
+        place = replace(self.endpoint, address=address or self.endpoint.address)
+        return replace(self, endpoint=place)
+
     async def opened(self) -> Adapter:
         """A connection, for the caller to close."""
         return await self.adapter.connect(self.endpoint, self.options)
@@ -116,12 +121,13 @@ class Bench:
             for number in range(count)
         ]
 
-    async def another(self, **changed: object) -> Adapter:
+    async def another(self, *, address: str = "", **changed: object) -> Adapter:
         """A further connection to the same place; this one is used by the check alone.
 
-        `changed` are options that differ, as far as the store has them.
+        `address` is another way there, `changed` are options that differ, as far as the store
+        has them.
         """
-        store = await self.reach.changed(changed).opened()
+        store = await self.reach.changed(changed).by_way_of(address).opened()
         self.stack.push_async_callback(store.aclose)
         return store
 

@@ -52,7 +52,7 @@ class Company(IntEnum):
     NOBODY = 1
     """It holds back others' reads, or needs the machine to itself."""
     LAST = 2
-    """It restarts, kills or pauses the server."""
+    """It restarts, kills or pauses the server, or leaves a log too large for others to read."""
 
 
 @dataclass(frozen=True, slots=True)

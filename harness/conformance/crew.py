@@ -7,8 +7,11 @@ import multiprocessing
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from harness.conformance.check import NotReached
 
 if TYPE_CHECKING:
     from harness.conformance.bench import Reach
@@ -40,11 +43,15 @@ class Crew:
             reach = _picklable(reach)
             if self._barrier is not None and self._barrier.broken:
                 self._barrier.reset()
-            running = [
-                asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
-                for number in range(self.size)
-            ]
-            return _all_of(await asyncio.gather(*running, return_exceptions=True))
+            try:
+                running = [
+                    asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
+                    for number in range(self.size)
+                ]
+                return _all_of(await asyncio.gather(*running, return_exceptions=True))
+            except BrokenProcessPool:
+                self._pool = None
+                raise NotReached("a process of the lab's own died in the race") from None
 
     async def aclose(self) -> None:
         """End the processes."""
@@ -60,11 +67,16 @@ class Crew:
 
 
 def _all_of(ended: list[Any]) -> list[Any]:
-    """What all returned. Raises what ended the first, not what that did to the others."""
+    """What all returned. Raises what ended the first, not what that did to the others.
+
+    That a process of the crew came too late to meet the others is not the store's failure.
+    """
     errors = [each for each in ended if isinstance(each, BaseException)]
-    causes = [each for each in errors if not isinstance(each, threading.BrokenBarrierError)]
-    for error in (*causes, *errors):
-        raise error
+    for error in errors:
+        if not isinstance(error, threading.BrokenBarrierError):
+            raise error
+    if errors:
+        raise NotReached(f"the lab's own processes did not meet within {MEET_WITHIN_S:g} s")
     return ended
 
 

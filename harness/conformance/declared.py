@@ -15,7 +15,6 @@ METADATA = Declaration("keeps_metadata", lambda g: g.keeps_metadata)
 GAP_FREE = Declaration("gap_free_read", lambda g: g.gap_free_read)
 IN_ORDER = Declaration("global_order", lambda g: g.global_order != "none")
 """Total or by partition: a stream's events stand in their order in the log either way."""
-VERSIONS = Declaration("occ, tells_version", lambda g: g.occ != "none" or g.append_only != "none")
 OCC = Declaration("occ", lambda g: g.occ != "none")
 DURABLE_IDS = Declaration("idempotency", lambda g: g.idempotency == "durable")
 RECENT_IDS = Declaration("idempotency", lambda g: g.idempotency != "none")
@@ -24,6 +23,10 @@ SUBSCRIBES = Declaration("subscription", lambda g: g.subscription != "none")
 FOLLOWS = Declaration(
     "subscription, gap_free_read", lambda g: g.subscription != "none" and g.gap_free_read
 )
+GOES_ON = Declaration(
+    "subscription, durability",
+    lambda g: g.subscription != "none" and g.durability != Durability.MEMORY,
+)
+"""A server that keeps everything in memory has nothing to go on with after a restart."""
 CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
 SNAPSHOTS = Declaration("SnapshotStore", lambda _: True, optional=True)
-SURVIVES = Declaration("durability", lambda g: g.durability != Durability.MEMORY)

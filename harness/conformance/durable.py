@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -11,10 +11,11 @@ from harness.conformance.bench import Bench, Controlled
 from harness.conformance.check import Broken, Company, Declaration, NotReached, Step, check
 from harness.conformance.declared import RECENT_IDS
 from harness.conformance.judged import judge
-from harness.conformance.racing import Attempt, attempt, unanswered
-from harness.errors import NotWritten, OutcomeUnknown, StoreError, StreamNotFound
+from harness.conformance.racing import Attempt, attempt, strictest, unanswered
+from harness.conformance.wire import Wire
+from harness.errors import OutcomeUnknown, StoreError, StreamNotFound
 from harness.history import Kind
-from harness.store import Durability, EventStore, NewEvent, RecordedEvent, StreamState
+from harness.store import AppendResult, Durability, EventStore, NewEvent, RecordedEvent, StreamState
 
 WRITERS = 8
 KILLS = 2
@@ -22,7 +23,16 @@ LOAD_S = 0.5
 PAUSE_S = 1.5
 """Longer than the deadline of the append that is under way."""
 DEADLINE_S = 0.8
+SETTLED_S = 0.3
+"""Behind the deadline, for what is still on its way to be written."""
 AGAIN_WITHIN_S = 20.0
+ANSWERS_MAX = 8
+"""More than any append here needs."""
+
+Lost = tuple[str, Sequence[NewEvent], AppendResult | StoreError]
+"""A stream, what was appended to it, and how that ended for the writer."""
+Lose = Callable[[Bench], Awaitable[Lost]]
+"""Append so that the writer is not told of it."""
 
 CRASH_SAFE = Declaration(
     "durability",
@@ -96,52 +106,92 @@ async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Write
 
 @check(
     49,
-    provokes="holds the server up until an append's deadline has passed, then sends it again; "
-    "without a server the answer is thrown away",
+    provokes="appends over a wire that swallows the answer, or to a server that stands still until"
+    " the append's deadline has passed; looks whether it was written; then sends it again; without"
+    " a server the answer is thrown away",
     leaves="how the append and its retry ended, and how often the event is there",
     declaration=RECENT_IDS,
     company=Company.LAST,
 )
 async def a_lost_acknowledgement_is_repaired_by_a_retry(bench: Bench) -> None:
     """An append whose acknowledgement was lost is written once by a retry."""
-    stream, batch = bench.stream(), bench.events(2)
-    expected = StreamState.NO_STREAM if bench.guarantees.occ != "none" else StreamState.ANY
+    for lose in _ways_to_lose(bench):
+        stream, batch, ended = await lose(bench)
+        there = len(await _read(await bench.another(), stream))
+        look = Step("a reader, before the retry", f"read {stream!r}", f"{there} events")
+        if there and isinstance(ended, StoreError):
+            await _repaired(bench, stream, batch, look)
+            return
+    raise NotReached("no append was written without its writer hearing of it")
+
+
+def _ways_to_lose(bench: Bench) -> Sequence[Lose]:
     if bench.server is None:
-        await bench.append(stream, batch, expected=expected, by="the writer, who does not listen")
-        store: EventStore = bench.store
-    else:
-        store = await _unanswered(bench, bench.hurtable(), stream, batch, expected)
-    ended = await bench.attempt(stream, batch, expected=expected, through=store)
-    if isinstance(ended, StoreError):
-        raise Broken("the retry was refused", bench.steps)
-    found = [event.id for event in await _read(store, stream)]
-    if sorted(found) != sorted(event.id for event in batch):
-        read = Step("a reader", f"read {stream!r}", f"{len(found)} events instead of {len(batch)}")
-        raise Broken("a retry did not leave each event once", [*bench.steps, read])
+        return [_unheard]
+    over_a_wire = [_over_a_wire] if Wire.fits(bench.reach.endpoint.address) else []
+    if not over_a_wire:
+        bench.hurtable()
+    return [*over_a_wire, *([_by_a_pause] if bench.server.controllable else [])]
 
 
-async def _unanswered(
-    bench: Bench,
-    server: Controlled,
-    stream: str,
-    batch: Sequence[NewEvent],
-    expected: StreamState,
-) -> EventStore:
-    """Append while the server stands still; a connection of its own afterwards."""
+async def _unheard(bench: Bench) -> Lost:
+    by = "the writer, who does not listen"
+    stream, batch = bench.stream(), bench.events(2)
+    await bench.append(stream, batch, expected=strictest(bench), by=by)
+    return stream, batch, OutcomeUnknown("not listened to")
+
+
+async def _over_a_wire(bench: Bench) -> Lost:
+    """Append over a wire on which the last answer does not come back.
+
+    How many answers an append takes is found by letting ever fewer of them through.
+    """
+    async with Wire(bench.reach.endpoint.address) as wire:
+        hasty = await bench.another(address=wire.address, deadline_s=DEADLINE_S)
+        await bench.append(bench.stream(), bench.events(1), through=hasty)
+        for answers in range(ANSWERS_MAX, -1, -1):
+            wire.swallow(after=answers)
+            lost = await _unanswered(bench, hasty)
+            if isinstance(lost[-1], StoreError):
+                break
+    await asyncio.sleep(SETTLED_S)
+    return lost
+
+
+async def _by_a_pause(bench: Bench) -> Lost:
+    """Append while the server stands still, so that it is written when it goes on."""
+    server = bench.hurtable()
     hasty = await bench.another(deadline_s=DEADLINE_S)
     await bench.append(bench.stream(), bench.events(1), through=hasty)
     await server.pause()
     try:
-        ended = await bench.attempt(
-            stream, batch, expected=expected, through=hasty, by="the writer, unanswered"
-        )
+        lost = await _unanswered(bench, hasty)
         await asyncio.sleep(PAUSE_S - DEADLINE_S)
     finally:
         await server.resume()
-    if not isinstance(ended, OutcomeUnknown | NotWritten):
-        raise NotReached("the append was answered although the server stood still")
     await asyncio.sleep(PAUSE_S)
-    return await bench.another()
+    return lost
+
+
+async def _unanswered(bench: Bench, hasty: EventStore) -> Lost:
+    by, stream, batch = "the writer, unanswered", bench.stream(), bench.events(2)
+    ended = await bench.attempt(stream, batch, expected=strictest(bench), through=hasty, by=by)
+    return stream, batch, ended
+
+
+async def _repaired(bench: Bench, stream: str, batch: Sequence[NewEvent], look: Step) -> None:
+    """The retry is acknowledged, and leaves each event once."""
+    store = await bench.another()
+    ended = await bench.attempt(
+        stream, batch, expected=strictest(bench), through=store, by="the same writer, again"
+    )
+    story = [*bench.steps[-2:-1], look, bench.steps[-1]]
+    if isinstance(ended, StoreError):
+        raise Broken("the retry was refused", story)
+    found = [event.id for event in await _read(store, stream)]
+    if sorted(found) != sorted(event.id for event in batch):
+        read = Step("a reader", f"read {stream!r}", f"{len(found)} events instead of {len(batch)}")
+        raise Broken("a retry did not leave each event once", [*story, read])
 
 
 async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.declared import ALWAYS, EXACT, KEEPS, METADATA, SNAPSHOTS
+from harness.conformance.everywhere import Item, comes_back
+from harness.conformance.paging import compared, letters
 from harness.errors import AppendRefused, BatchTooLarge, EventTooLarge, StreamNotFound
 from harness.store import Snapshot, SnapshotStore
 
@@ -34,6 +38,7 @@ NUMBERS = {
     "repeated keys": b'{"a": 1, "a": 2}',
     "a small exponent": b'{"n": 1.0E-7, "z": 1.10}',
 }
+LONG_TYPE = "OrderPlacedByACustomerOfLongStanding"
 MEGABYTE = 1024 * 1024
 HUNDRED = 100
 FAR_AWAY = "Pacific/Kiritimati"
@@ -43,36 +48,40 @@ TESTED_BYTES_MAX = 2 * MEGABYTE
 
 @check(
     40,
-    provokes="appends to streams with such names and reads each back, and their names in the log",
+    provokes="appends to streams with such names, events of types with such names, and reads each"
+    " back from its stream, from the log and through subscriptions",
     leaves="the name and what was read under it",
     declaration=ALWAYS,
 )
 async def any_name_is_a_stream_of_its_own(bench: Bench) -> None:
-    """Unicode, separators, quotes and SQL in a stream's name are just its name."""
-    written = {f"{bench.stream()}{name}": bench.events(1) for name in NAMES}
-    for stream, batch in written.items():
-        await bench.append(stream, batch)
-    for stream, batch in written.items():
-        found = await bench.read(stream)
-        if [(each.id, each.stream) for each in found] != [(batch[0].id, stream)]:
-            read = Step("a reader", f"read {stream!r}", f"{[each.stream for each in found]}")
-            raise Broken(f"the stream {stream!r} is not its own", [read])
+    """Unicode, separators, quotes and SQL in the name of a stream or a type are just its name."""
+    items = [
+        Item(
+            f"the name {name!r}",
+            f"{bench.stream()}{name}",
+            replace(bench.events()[0], type=f"{LONG_TYPE}{name}"),
+        )
+        for name in NAMES
+    ]
+    await comes_back(bench, items, "stream", "type")
 
 
 @check(
     41,
-    provokes="writes every byte, NUL, broken UTF-8 and nothing",
+    provokes="writes every byte, NUL, broken UTF-8 and nothing, as data and as metadata, and reads"
+    " them from the stream, from the log and through subscriptions",
     leaves="the bytes that were written and those that were read",
     declaration=EXACT,
 )
 async def arbitrary_bytes_come_back(bench: Bench) -> None:
     """NUL and arbitrary bytes come back in data and metadata."""
-    await _comes_back(bench, BINARY)
+    await _comes_back(bench, BINARY, as_metadata=bench.guarantees.keeps_metadata)
 
 
 @check(
     42,
-    provokes="writes JSON that a number type or an object type would change",
+    provokes="writes JSON that a number type or an object type would change, and reads it from the"
+    " stream, from the log and through subscriptions",
     leaves="the text that was written and what was read",
     declaration=EXACT,
 )
@@ -81,20 +90,15 @@ async def json_is_not_rewritten(bench: Bench) -> None:
     await _comes_back(bench, NUMBERS)
 
 
-async def _comes_back(bench: Bench, payloads: Mapping[str, bytes]) -> None:
-    for name, payload in payloads.items():
-        stream = bench.stream()
-        event = bench.events(1, data=payload)[0]
-        ended = await bench.attempt(stream, [event])
-        if isinstance(ended, Exception):
-            raise Broken(f"{name} was refused", bench.steps[-1:])
-        (found,) = await bench.read(stream)
-        if found.data != payload:
-            raise Broken(
-                f"{name} came back changed",
-                [Step("the writer", f"appended to {stream!r}", f"{payload[:60]!r}"),
-                 Step("a reader", "read", f"{found.data[:60]!r}")],
-            )  # fmt: skip
+async def _comes_back(
+    bench: Bench, payloads: Mapping[str, bytes], *, as_metadata: bool = False
+) -> None:
+    items = []
+    for label, payload in payloads.items():
+        event = bench.events(data=payload)[0]
+        event = replace(event, metadata=payload) if as_metadata else event
+        items.append(Item(label, bench.stream(), event))
+    await comes_back(bench, items, *(["data", "metadata"] if as_metadata else ["data"]))
 
 
 @check(
@@ -135,24 +139,19 @@ def _timezone(name: str) -> Iterator[None]:
 
 @check(
     44,
-    provokes="writes them into metadata and reads them back",
+    provokes="writes them into metadata and reads them from the stream, from the log and through"
+    " subscriptions",
     leaves="the metadata that was written and that was read",
     declaration=METADATA,
 )
 async def correlation_and_causation_come_back(bench: Bench) -> None:
     """Correlation and causation ids come back as they were."""
-    stream = bench.stream()
-    metadata = b'{"correlationId": "0b6c", "causationId": "17aa"}'
-    await bench.append(stream, [replace(bench.events(1)[0], metadata=metadata)])
-    (event,) = await bench.read(stream)
-    if event.metadata != metadata and not (
-        bench.guarantees.payload == "json" and _same_json(event.metadata, metadata)
-    ):
-        read = Step("a reader", f"read {stream!r}", f"metadata {event.metadata!r}")
-        raise Broken("metadata came back changed", [*bench.steps, read])
+    event = replace(bench.events()[0], metadata=b'{"correlationId": "0b6c", "causationId": "17aa"}')
+    same = _same_json if bench.guarantees.payload == "json" else operator.eq
+    await comes_back(bench, [Item("metadata", bench.stream(), event)], "metadata", same=same)
 
 
-def _same_json(one: bytes, other: bytes) -> bool:
+def _same_json(one: Any, other: Any) -> bool:
     try:
         return bool(json.loads(one) == json.loads(other))
     except ValueError:
@@ -173,7 +172,7 @@ async def a_megabyte_is_kept_or_refused(bench: Bench) -> None:
         sizes.append(limit + 1)
     for size in sizes:
         stream = bench.stream()
-        data = b'{"x": "' + b"y" * (size - 9) + b'"}'
+        data = b'{"x": "' + letters(bench, size - 9) + b'"}'
         ended = await bench.attempt(stream, bench.events(1, data=data))
         if isinstance(ended, EventTooLarge):
             if await bench.exists(stream):
@@ -182,8 +181,8 @@ async def a_megabyte_is_kept_or_refused(bench: Bench) -> None:
         if isinstance(ended, Exception):
             raise Broken(f"{size:,} bytes were refused by {type(ended).__name__}", bench.steps)
         (event,) = await bench.read(stream)
-        if len(event.data) != len(data):
-            read = Step("a reader", f"read {stream!r}", f"{len(event.data):,} bytes")
+        if event.data != data:
+            read = Step("a reader", f"read {stream!r}", compared(event.data, data))
             raise Broken(f"{len(data):,} bytes came back as others", [*bench.steps, read])
 
 
@@ -214,7 +213,7 @@ async def a_hundred_events_in_one_append(bench: Bench) -> None:
 
 @check(
     47,
-    provokes="saves snapshots of versions 3, 7 and 5, and loads after each",
+    provokes="saves snapshots of versions 3, 7 and 5, and loads on another connection after each",
     leaves="what was saved and what was loaded",
     declaration=SNAPSHOTS,
 )
@@ -222,15 +221,22 @@ async def a_newer_snapshot_replaces_an_older_one(bench: Bench) -> None:
     """A newer snapshot replaces an older one, never the other way."""
     if not isinstance(bench.store, SnapshotStore):
         raise Unsupported("keeps no snapshots")
-    stream = bench.stream()
+    stream, other = bench.stream(), await bench.another()
+    assert isinstance(other, SnapshotStore)
     steps = []
     for version, wanted in ((3, 3), (7, 7), (5, 7)):
-        await bench.store.save_snapshot(Snapshot(stream, version, b'{"v": %d}' % version))
-        loaded = await bench.store.load_snapshot(stream)
-        got = loaded.version if loaded else None
-        steps.append(Step("the writer", f"saved version {version}", f"loaded {got}"))
-        if got != wanted:
+        await bench.store.save_snapshot(_snapshot(stream, version))
+        loaded = await other.load_snapshot(stream)
+        steps.append(Step("the writer", f"saved version {version}", at_ms=bench.at_ms()))
+        steps.append(Step("a reader, on another connection", "loaded", str(loaded)))
+        if loaded != _snapshot(stream, wanted) and not (
+            bench.guarantees.payload == "json" and loaded and loaded.version == wanted
+        ):
             raise Broken("the newest snapshot is not the one that is loaded", steps)
+
+
+def _snapshot(stream: str, version: int) -> Snapshot:
+    return Snapshot(stream, version, b'{"v": %d}' % version)
 
 
 @check(

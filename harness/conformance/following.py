@@ -19,28 +19,39 @@ _LOOK_S = 0.2
 class Following:
     """What one subscriber was handed of the streams that it is asked about."""
 
-    def __init__(self, who: str, streams: Collection[str], within_s: float) -> None:
+    def __init__(
+        self, bench: Bench, streams: Collection[str], who: str, *, holds_at: int = 0
+    ) -> None:
         self.who = who
-        self._within_s = within_s
         self.events: list[RecordedEvent] = []
+        self.handed_ms: list[float] = []
+        """When each of them was, since the check began."""
         self.task: asyncio.Task[None] | None = None
-        self._streams = frozenset(streams)
-        self._more = asyncio.Event()
+        self._bench, self._streams = bench, frozenset(streams)
+        self._holds_at = holds_at
+        self._more, self._goes_on = asyncio.Event(), asyncio.Event()
 
     async def run(self, subscription: AsyncIterator[RecordedEvent]) -> None:
-        """Take events until cancelled."""
+        """Take events until cancelled; after `holds_at` of them, none before `go_on`."""
         async with aclosing(subscription):  # type: ignore[type-var]  # adapters are generators
             async for recorded in subscription:
                 if recorded.stream in self._streams:
                     self.events.append(recorded)
+                    self.handed_ms.append(self._bench.at_ms())
                     self._more.set()
+                    if len(self.events) == self._holds_at:
+                        await self._goes_on.wait()
+
+    def go_on(self) -> None:
+        """Take the next event."""
+        self._goes_on.set()
 
     async def until(self, count: int, *, patience: float = 1.0) -> Sequence[RecordedEvent]:
         """The events, once there are so many. Raises `Broken` if they don't come.
 
         `patience` multiplies how long the profile waits.
         """
-        within_s = patience * self._within_s
+        within_s = patience * self._bench.profile.within_s
         deadline = time.monotonic() + within_s
         while len(self.events) < count:
             self._raise_ended()
@@ -54,7 +65,16 @@ class Following:
 
     def seen(self, did: str = "was handed") -> Step:
         """What it saw, as a line of evidence."""
-        return Step(self.who, did, listed(self.events))
+        at_ms = self.handed_ms[-1] if self.handed_ms else self._bench.at_ms()
+        return Step(self.who, did, listed(self.events), at_ms)
+
+    def times(self, event_id: UUID) -> list[Step]:
+        """A line for each time that it was handed this event."""
+        return [
+            Step(self.who, "was handed", f"{event_id} as {event.stream}@{event.version}", at_ms)
+            for event, at_ms in zip(self.events, self.handed_ms, strict=True)
+            if event.id == event_id
+        ]
 
     def ids(self) -> list[UUID]:
         """Of the events so far."""
@@ -73,6 +93,7 @@ async def following(
     streams: Collection[str],
     *,
     who: str = "the subscriber",
+    holds_at: int = 0,
     after: Position | None = None,
     category: str | None = None,
     through: EventStore | None = None,
@@ -80,7 +101,7 @@ async def following(
     """A subscriber, cancelled behind the block. `Unsupported` where nobody can subscribe."""
     if bench.guarantees.subscription == "none":
         raise Unsupported("declares no subscriptions")
-    follower = Following(who, streams, bench.profile.within_s)
+    follower = Following(bench, streams, who, holds_at=holds_at)
     subscription = (through or bench.store).subscribe(after=after, category=category)
     follower.task = asyncio.create_task(follower.run(subscription))
     try:

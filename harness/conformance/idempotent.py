@@ -10,10 +10,11 @@ from harness.conformance.bench import Bench, told
 from harness.conformance.check import Broken, Company, Step, Unsupported, check
 from harness.conformance.declared import DURABLE_IDS, RECENT_IDS
 from harness.conformance.following import listed
+from harness.conformance.racing import strictest
 from harness.errors import NotWritten, StoreError
-from harness.store import AppendResult, ExpectedVersion, NewEvent, StreamState
+from harness.store import AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
 
-ANY, NO_STREAM, EXISTS = StreamState.ANY, StreamState.NO_STREAM, StreamState.EXISTS
+ANY, EXISTS = StreamState.ANY, StreamState.EXISTS
 LATER = 40
 """Events appended between an append and its retry."""
 
@@ -28,8 +29,8 @@ async def an_exact_retry_returns_the_original_result(bench: Bench) -> None:
     """An exact retry returns the original result and writes nothing."""
     for size in (1, 3):
         stream, batch = bench.stream(), bench.events(size)
-        first = await bench.append(stream, batch, expected=_none(bench))
-        await _same_again(bench, stream, batch, first, expected=_none(bench))
+        first = await bench.append(stream, batch, expected=strictest(bench))
+        await _same_again(bench, stream, batch, first, expected=strictest(bench))
 
 
 @check(
@@ -41,11 +42,14 @@ async def an_exact_retry_returns_the_original_result(bench: Bench) -> None:
 async def a_retry_after_later_appends_is_recognised(bench: Bench) -> None:
     """A retry is recognised after later appends, too."""
     stream, beside, batch = bench.stream(), bench.stream(), bench.events(2)
-    first = await bench.append(stream, batch, expected=_none(bench))
+    first = await bench.append(stream, batch, expected=strictest(bench))
     for _ in range(LATER // 4):
         await bench.append(stream, bench.events(2))
         await bench.append(beside, bench.events(2))
-    await _same_again(bench, stream, batch, first, expected=_none(bench), beside=LATER // 2)
+    other = (await bench.writers(2))[1]
+    await _same_again(
+        bench, stream, batch, first, expected=strictest(bench), beside=LATER // 2, through=other
+    )
 
 
 @check(
@@ -59,11 +63,11 @@ async def a_retry_after_a_restart_is_recognised(bench: Bench) -> None:
     """A retry is recognised after a restart of the server, too."""
     server = bench.hurtable()
     stream, batch = bench.stream(), bench.events(2)
-    first = await bench.append(stream, batch, expected=_none(bench))
+    first = await bench.append(stream, batch, expected=strictest(bench))
     await server.restart()
     again = await bench.another()
     try:
-        result = await bench.append(stream, batch, expected=_none(bench), through=again)
+        result = await bench.append(stream, batch, expected=strictest(bench), through=again)
     except NotWritten as error:
         raise Broken(f"the retry was refused: {told(error)}", bench.steps) from None
     _told_alike(bench, stream, first, result)
@@ -75,19 +79,21 @@ async def a_retry_after_a_restart_is_recognised(bench: Bench) -> None:
 
 @check(
     27,
-    provokes="sends an append again without an expected version, at once and later",
+    provokes="sends an append again without an expected version, at once, and later on another"
+    " connection",
     leaves="both answers and what is in the stream",
     declaration=DURABLE_IDS,
 )
 async def a_retry_under_any_is_recognised(bench: Bench) -> None:
     """A retry is recognised under ANY and EXISTS, too."""
+    other = (await bench.writers(2))[1]
     for expected in (ANY, EXISTS):
         stream, batch = bench.stream(), bench.events(2)
         await bench.append(stream, bench.events(1))
         first = await bench.append(stream, batch, expected=expected)
         await _same_again(bench, stream, batch, first, expected=expected, beside=1)
         await bench.append(stream, bench.events(1))
-        await _same_again(bench, stream, batch, first, expected=expected, beside=2)
+        await _same_again(bench, stream, batch, first, expected=expected, beside=2, through=other)
 
 
 @check(
@@ -99,9 +105,9 @@ async def a_retry_under_any_is_recognised(bench: Bench) -> None:
 async def a_partial_overlap_is_refused(bench: Bench) -> None:
     """A batch of which only a part is known is refused as a whole."""
     stream, (one, two) = bench.stream(), bench.events(2)
-    await bench.append(stream, [one, two], expected=_none(bench))
+    await bench.append(stream, [one, two], expected=strictest(bench))
     for batch in ([two, *bench.events(1)], [*bench.events(1), one]):
-        expected = _none(bench) if bench.guarantees.idempotency == "window" else ANY
+        expected = strictest(bench) if bench.guarantees.idempotency == "window" else ANY
         ended = await bench.attempt(stream, batch, expected=expected)
         found = await bench.read(stream)
         if isinstance(ended, AppendResult) or len(found) != 2:  # noqa: PLR2004 - the two above
@@ -159,11 +165,6 @@ async def _attempt(
         return NotWritten(str(unsupported))
 
 
-def _none(bench: Bench) -> ExpectedVersion:
-    """The strictest that the store lets a first append expect."""
-    return NO_STREAM if bench.guarantees.occ != "none" else ANY
-
-
 async def _same_again(
     bench: Bench,
     stream: str,
@@ -172,9 +173,11 @@ async def _same_again(
     *,
     expected: ExpectedVersion,
     beside: int = 0,
+    through: EventStore | None = None,
 ) -> None:
     """The retry is told what the first one was, and the stream has each event once."""
-    result = await bench.attempt(stream, batch, expected=expected, by="the same writer, again")
+    by = "the same writer, again" + (", on another connection" if through else "")
+    result = await bench.attempt(stream, batch, expected=expected, by=by, through=through)
     if isinstance(result, StoreError):
         raise Broken("an exact retry was refused", _both(bench, stream, first))
     _told_alike(bench, stream, first, result)

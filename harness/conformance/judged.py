@@ -41,7 +41,10 @@ def judge(attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent], *kinds
         return
     first, count = wrong[0], sum(found.counts.get(kind, 0) for kind in kinds)
     why = WHY[first.kind] if count == 1 else f"{WHY[first.kind]} ({count} such)"
-    raise Broken(why, [*race.sent(wrong[:SHOWN]), *_read(first, recorded)])
+    standing = [e for e in recorded if (e.stream, e.version) == (first.stream, first.version)]
+    in_question = [each.event_id.int for each in wrong[:SHOWN] if each.event_id is not None]
+    senders = race.senders([*in_question, *race.numbers(standing)])
+    raise Broken(why, [*senders, *_read(first, standing)])
 
 
 class _Race:
@@ -84,9 +87,12 @@ class _Race:
         names = {number: name for name, number in self._streams.items()}
         return Log(stream, version, event, intact=good, ascending=good, names=names)
 
-    def sent(self, wrong: Sequence[Violation]) -> list[Step]:
-        """Who sent the events that are wrong, as far as anybody did."""
-        events = [each.event_id.int for each in wrong if each.event_id is not None]
+    def numbers(self, recorded: Sequence[RecordedEvent]) -> list[int]:
+        """Of those among these events that somebody in the race sent."""
+        return [self._numbers[event.id] for event in recorded if event.id in self._numbers]
+
+    def senders(self, events: Sequence[int]) -> list[Step]:
+        """Who sent the events of these numbers, each once."""
         senders = dict.fromkeys(self._senders[event] for event in events)
         return [self._attempts[sender].step(self._attempts) for sender in senders]
 
@@ -98,10 +104,9 @@ def _code(expected: ExpectedVersion) -> int:
     return _STATES[expected] if isinstance(expected, StreamState) else expected
 
 
-def _read(wrong: Violation, recorded: Sequence[RecordedEvent]) -> list[Step]:
+def _read(wrong: Violation, standing: Sequence[RecordedEvent]) -> list[Step]:
     """What stands at the place in question, and what the history says of it."""
-    at = [e for e in recorded if (e.stream, e.version) == (wrong.stream, wrong.version)]
-    stands = ", ".join(f"event {event.id} at {event.position}" for event in at[:2]) or "nothing"
+    stands = ", ".join(f"event {each.id} at {each.position}" for each in standing[:2]) or "nothing"
     version = wrong.version if wrong.version >= 0 else "unknown"
     return [
         Step("a reader", f"read {wrong.stream!r} version {version}", stands),

@@ -31,6 +31,9 @@ MARKS = {
     Word.DEFECT_NOT_REACHED: "?",
 }
 
+REACHED = ("native", "none")
+"""Providers of servers with which nothing declared may stay out of reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -55,7 +58,10 @@ class Judgement:
 def judge(
     check: Check, finding: Finding, guarantees: Guarantees, *, provider: str = "none"
 ) -> Judgement:
-    """`provider` is where the store's server came from: on a native one, all can be reached."""
+    """`provider` is where the store's server came from.
+
+    On a native one, and without any, whatever is declared can be reached.
+    """
     declared = check.declaration.promised(guarantees)
     return Judgement(
         check,
@@ -79,5 +85,5 @@ def _word(finding: Finding, *, declared: bool, optional: bool, provider: str) ->
         case Verdict.UNSUPPORTED:
             return Word.DEFECT if declared and not optional else Word.UNSUPPORTED
         case Verdict.NOT_REACHED:
-            missed = declared and provider == "native" and not finding.out_of_reach
+            missed = declared and provider in REACHED and not finding.out_of_reach
             return Word.DEFECT_NOT_REACHED if missed else Word.NOT_REACHED

@@ -34,7 +34,7 @@ async def read_while_many_write(bench: Bench) -> list[Attempt]:
         for number in bench.rounds():
             stream = streams[number % A_STREAM]
             attempts += await race(bench, stores, stream, ANY, size=1 + number % 3)
-        await _complete(tail, attempts)
+        await complete(tail, attempts)
     return attempts
 
 
@@ -44,11 +44,11 @@ async def read_while_processes_write(bench: Bench) -> None:
     stream = bench.stream()
     async with tailing(bench, [stream], after=start.position) as tail:
         by_process = await bench.in_processes(append_alone, stream)
-        await _complete(tail, [each for attempts in by_process for each in attempts])
+        await complete(tail, [each for attempts in by_process for each in attempts])
     enough_between(by_process)
 
 
-async def _complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
+async def complete(tail: Tail, attempts: Sequence[Attempt]) -> None:
     """Everything that was acknowledged is read, once, and each stream in its order."""
     wanted = [event.id for each in attempts if each.won for event in each.batch]
     if not await tail.sees(wanted):

@@ -48,6 +48,11 @@ class Attempt:
         """Whether it was acknowledged."""
         return isinstance(self.ended, AppendResult)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the store said how it ended; where it did not, nothing is known of its race."""
+        return not isinstance(self.ended, OutcomeUnknown)
+
     def step(self, race: Sequence[Attempt]) -> Step:
         """A line of evidence; its time counts from the first append of the race."""
         did = f"append {self.batch[0].id} to {self.stream!r}, expected {said(self.expected)}"
@@ -123,10 +128,20 @@ async def together(racers: Sequence[Callable[[], Awaitable[Attempt]]]) -> list[A
     return await asyncio.gather(*racing)
 
 
+def strictest(bench: Bench) -> ExpectedVersion:
+    """What a first append may expect at most: no stream, where the store lets one say so."""
+    return StreamState.NO_STREAM if bench.guarantees.occ != "none" else ANY
+
+
 def collided(attempts: Sequence[Attempt]) -> bool:
     """Whether any two were under way at the same time."""
     by_start = sorted(attempts, key=lambda each: each.began_s)
     return any(later.began_s < earlier.ended_s for earlier, later in pairwise(by_start))
+
+
+def answered(attempts: Sequence[Attempt]) -> bool:
+    """Whether it is known how each of them ended."""
+    return all(each.answered for each in attempts)
 
 
 def sort_out(attempts: Sequence[Attempt]) -> int:
@@ -136,7 +151,7 @@ def sort_out(attempts: Sequence[Attempt]) -> int:
 
 
 def met(by_process: Sequence[Sequence[Attempt]]) -> int:
-    """How many appends began while another process's was under way."""
+    """How many appends began while another racer's, or another process's, was under way."""
     by_start = sorted(chain.from_iterable(by_process), key=lambda each: each.began_s)
     return sum(
         later.racer != earlier.racer and later.began_s < earlier.ended_s

@@ -104,14 +104,15 @@ class _Bay:
         if not self.subject.guarantees.readable:
             return Finding(Verdict.UNSUPPORTED, "keeps nothing to read back")
         bench: Bench | None = None
+        limit: asyncio.Timeout | None = None
         try:
-            async with asyncio.timeout(self.profile.limit_s):
+            async with asyncio.timeout(self.profile.limit_s) as limit:
                 bench = await self._bench(check, stack)
                 return await verdict_of(check.run(bench))
-        except TimeoutError:
-            why = f"not finished within {self.profile.limit_s:g} s"
         except Exception as error:
             why = _one_line(error)
+            if limit is not None and limit.expired():
+                why = f"not finished within {self.profile.limit_s:g} s"
         steps = bench.steps[-STEPS_MAX:] if bench else []
         return Finding(Verdict.FAILS, why, (*steps, Step("the check", "ended", why)))
 
@@ -132,7 +133,7 @@ class _Bay:
     async def _place(self, check: Check, stack: AsyncExitStack) -> tuple[Reach, Adapter]:
         """A connection, and where more may be opened.
 
-        A check that hurts the server has a namespace of its own: what a restart leaves of it is
+        A check that runs last has a namespace of its own: what it, or a restart, leaves there is
         nobody else's trouble.
         """
         reach = self.subject.reach

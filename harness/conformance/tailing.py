@@ -14,18 +14,19 @@ from harness.conformance.following import listed
 from harness.errors import StoreError, UnsupportedByStore
 from harness.store import EventStore, Position, RecordedEvent
 
-WITHIN_S = 10.0
-"""How long a check waits for an event that must come."""
 GRACE_S = 0.5
-"""… and for one that should have come before another that has been read."""
+"""How long a check waits for an event that should have come before another that has been read."""
 _EVERY_S = 0.005
 
 
 class Tail:
     """What the reader has read of the streams that it is asked about."""
 
-    def __init__(self, store: EventStore, streams: Collection[str], after: Position | None) -> None:
+    def __init__(
+        self, store: EventStore, streams: Collection[str], after: Position | None, within_s: float
+    ) -> None:
         self.events: list[RecordedEvent] = []
+        self._within_s = within_s
         self._store, self._streams, self._after = store, frozenset(streams), after
         self._task: asyncio.Task[None] | None = None
 
@@ -43,9 +44,13 @@ class Tail:
         self._task = asyncio.create_task(self.run())
         return self._task
 
-    async def sees(self, wanted: Collection[UUID], *, within_s: float = WITHIN_S) -> bool:
-        """Whether all of these events are read in time. Raises what ended the reader."""
-        until, left = time.monotonic() + within_s, set(wanted)
+    async def sees(self, wanted: Collection[UUID], *, within_s: float | None = None) -> bool:
+        """Whether all of these events are read in time, which is the profile's unless given.
+
+        Raises what ended the reader.
+        """
+        until = time.monotonic() + (self._within_s if within_s is None else within_s)
+        left = set(wanted)
         while True:
             left -= {event.id for event in self.events}
             if not left or time.monotonic() > until:
@@ -74,7 +79,7 @@ async def tailing(
     """A reader on a connection of its own. `Unsupported` where there is no log."""
     await require_log(bench)
     store = (await bench.writers(2))[1]
-    tail = Tail(store, streams, after)
+    tail = Tail(store, streams, after, bench.profile.within_s)
     task = tail.start()
     try:
         yield tail

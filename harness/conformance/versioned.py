@@ -14,6 +14,7 @@ from harness.conformance.racing import (
     PROCESS_ROUNDS,
     RACERS,
     Attempt,
+    answered,
     append_alone,
     attempt,
     collided,
@@ -47,16 +48,22 @@ async def of_racers_with_one_expected_version_exactly_one_wins(bench: Bench) -> 
         if number % A_STREAM == 0:
             stream, expected = bench.stream(), NO_STREAM
         attempts = await race(bench, stores, stream, expected)
-        expected = _only_winner(attempts)
+        winner = _only_winner(attempts)
+        if winner is None:
+            stream, expected = bench.stream(), NO_STREAM
+            continue
+        expected = winner
         collisions += collided(attempts)
     enough(collisions)
     if bench.many_processes:
         await _from_processes(bench)
 
 
-def _only_winner(attempts: Sequence[Attempt]) -> int:
-    """The version that the one winner wrote."""
+def _only_winner(attempts: Sequence[Attempt]) -> int | None:
+    """The version that the one winner wrote; `None` where it may be one without an answer."""
     won = [each for each in attempts if each.won]
+    if not won and not answered(attempts):
+        return None
     if len(won) != 1:
         shown = (won or attempts)[:SHOWN]
         raise Broken(
@@ -93,7 +100,7 @@ async def a_conflict_is_typed_and_carries_the_actual_version(bench: Bench) -> No
         attempts = await race(bench, stores, bench.stream(), NO_STREAM)
         collisions += collided(attempts)
         for each in attempts:
-            if not each.won and not _is_conflict(each.ended, 0):
+            if each.answered and not each.won and not _is_conflict(each.ended, 0):
                 raise Broken(
                     f"a losing racer got {type(each.ended).__name__}",
                     [*(one.step(attempts) for one in attempts if one.won), each.step(attempts)],
@@ -208,7 +215,7 @@ async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
 
 
 def _all_won(attempts: Sequence[Attempt]) -> None:
-    lost = [each for each in attempts if not each.won]
+    lost = [each for each in attempts if each.answered and not each.won]
     if lost:
         shown = [each.step(attempts) for each in lost[:3]]
         raise Broken(f"{len(lost)} of {len(attempts)} appends under ANY did not succeed", shown)
@@ -238,14 +245,17 @@ async def nothing_is_ever_overwritten(bench: Bench) -> None:
             continue
         acknowledged.append(ended)
     judge(acknowledged, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
+    collisions = 0
     for number in bench.rounds():
         expected = (ANY, NO_STREAM, 0)[number % 3]
         try:
             attempts = await race(bench, stores, stream := bench.stream(), expected)
         except Unsupported:
             attempts = await race(bench, stores, stream := bench.stream(), ANY)
+        collisions += collided(attempts)
         if any(each.won for each in attempts):
             judge(attempts, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
+    enough(collisions)
 
 
 @check(

@@ -5,10 +5,16 @@ The table says which check must fail, and which may besides because they rest on
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from harness.conformance import Verdict, all_checks
+from harness.conformance import Subject, Verdict, all_checks, measure
+from harness.conformance.bench import Reach
+from harness.store import Endpoint
 from harness.stores.memory import MemoryStore
+from harness.stores.sqlite import SqliteOptions
 
 from .broken import changing as c
 from .broken import keeping as k
@@ -16,9 +22,10 @@ from .broken import ordering as o
 from .broken import retrying as r
 from .broken import subscribing as s
 from .broken import versioning as v
+from .broken.guarding import GuardsInItsProcess
 from .broken.machine import Served
 from .broken.transactions import Transactional
-from .catching import failing, found_in
+from .catching import QUICK, failing, found_in
 
 OUT_OF_REACH = {9, 11, 12, 13, 26, 37, 48}
 """For a store without transactions to hold open, and without a server."""
@@ -33,8 +40,9 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     c.ReversesTheCallersList: (5, set()),
     c.AcknowledgesNothing: (6, set()),
     c.CountsNothing: (6, set()),
-    o.LeavesGapsInVersions: (7, {14, 21, 22}),
+    o.LeavesGapsInVersions: (7, {14, 21, 22, 31}),
     o.CountsFromOne: (7, {6, 16, 22}),
+    o.TellsTheLogsBeginning: (7, set()),
     o.ReversesLongBatches: (8, {36, 46}),
     o.MissesSomeOfWhatIsNew: (9, {14}),
     o.SkipsLateCommits: (9, set()),
@@ -56,16 +64,17 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     v.TakesTheFutureForAny: (20, {17}),
     v.LocksOptimistically: (21, set()),
     v.OverwritesWhatCommitsBeside: (22, {7, 8, 9, 10, 21, 31}),
-    v.FoldsStreamNames: (23, {39}),
+    v.FoldsStreamNames: (23, {39, 40}),
     v.CutsStreamNames: (23, set()),
     r.WritesRetriesAgain: (24, {25, 27, 28, 29, 30, 49}),
-    r.ForgetsOldIds: (25, {4, 27, 28, 29, 30}),
+    r.ForgetsOldIds: (25, set()),
     r.ForgetsIdsAtARestart: (26, set()),
     r.ForgetsIdsUnderAny: (27, {4, 28, 29, 30}),
     r.WritesTheRestOfAPartlyKnownBatch: (28, {4}),
     r.ReplacesKnownEvents: (29, set()),
     r.AcknowledgesIdsOfOtherStreams: (30, set()),
     r.TellsRetriesTheHead: (25, {27}),
+    r.KnowsIdsOfItsOwnConnection: (25, {27, 49}),
     r.WritesTwiceWhenTheAnswerIsLost: (49, set()),
     s.HasAGapBetweenCatchUpAndLive: (31, {32, 33, 34, 35, 36, 37, 38, 39}),
     s.ResumesAtItsCheckpoint: (32, {31, 33, 37}),
@@ -75,17 +84,32 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     s.HoardsForSlowConsumers: (36, set()),
     s.DropsWhatSlowConsumersDontTake: (36, set()),
     s.GoesDeafAfterARestart: (37, set()),
-    s.SharesOneCursor: (38, set()),
+    s.HoardsRows: (36, set()),
+    s.SharesOneCursor: (38, {31}),
     s.TakesPrefixesForCategories: (39, set()),
-    s.StopsSilentlyAfterAnError: (31, set()),
+    s.CategoriesMissThePast: (39, set()),
+    s.TakesPrefixesInThePast: (39, set()),
+    s.StopsSilentlyAfterAnError: (31, {32, 33, 34, 35, 36, 38, 39}),
+    s.TellsSubscribersNoVersions: (31, set()),
+    s.TurnsRoundWhatCameMeanwhile: (31, {36}),
+    s.KeepsCheckpointsInItsConnection: (34, {33}),
     k.ExecutesStreamNames: (40, set()),
+    k.RenamesStreamsInItsLog: (40, set()),
+    k.LosesTypes: (40, set()),
+    k.CutsTypes: (40, set()),
     k.EndsAtNul: (41, set()),
+    k.EndsMetadataAtNul: (41, set()),
     k.ReencodesJson: (42, {3, 29}),
+    k.ReencodesJsonInItsLog: (42, set()),
+    k.ReencodesJsonForSubscribers: (42, set()),
     k.KeepsLocalTime: (43, {3}),
-    k.DropsMetadata: (44, set()),
+    k.DropsMetadata: (44, {41}),
+    k.DropsMetadataInItsLog: (44, {41}),
     k.RefusesLargeEventsByAnyError: (45, set()),
+    k.FillsLargeEventsUp: (45, {15}),
     k.CutsBatches: (46, set()),
     k.KeepsAnySnapshot: (47, set()),
+    k.KeepsSnapshotsInItsConnection: (47, set()),
     k.FindsEveryStream: (50, {6}),
     k.AcknowledgesBeforeItIsDurable: (48, {49}),
 }
@@ -111,6 +135,32 @@ async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
         assert reached >= {26, 37, 48, 49}
     if store is Transactional:
         assert reached >= {9, 11, 12, 13}
+
+
+async def test_an_answer_is_lost_only_where_something_was_written():
+    found = await found_in(r.DropsWhatIsStalled, numbers={49})
+    assert found[49].verdict is Verdict.NOT_REACHED
+
+
+async def test_an_append_without_an_answer_is_neither_won_nor_lost():
+    races = {7, 8, 10, 16, 17, 21, 22}
+    found = await found_in(v.SometimesDoesNotAnswer, numbers=races)
+    assert {number for number, each in found.items() if each.verdict is Verdict.HOLDS} == races
+
+
+@pytest.mark.parametrize(("processes", "verdict"), [(0, Verdict.HOLDS), (3, Verdict.FAILS)])
+async def test_a_guard_in_one_process_is_caught_from_several(
+    processes: int, verdict: Verdict, tmp_path: Path
+):
+    reach = Reach(GuardsInItsProcess, Endpoint(address=str(tmp_path)), SqliteOptions())
+    store = await reach.opened()
+    await store.setup()
+    profile = replace(QUICK, processes=processes)
+    found = (await measure(Subject("guards", reach), [all_checks()[16]], profile))[16]
+    await store.aclose()
+    assert found.verdict is verdict, found.why
+    if verdict is Verdict.FAILS:
+        assert {step.who.split()[0] for step in found.evidence} == {"process"}
 
 
 def test_every_check_has_a_store_that_it_catches():

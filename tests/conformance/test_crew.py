@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.conformance.bench import Reach
+from harness.conformance.check import NotReached
 from harness.conformance.crew import Crew
 from harness.errors import StoreUnavailable
 from harness.store import Endpoint
@@ -26,6 +27,25 @@ async def failing(store, meet, number):
     if number == 1:
         raise StoreUnavailable("nobody answers")
     await meet()
+
+
+async def dying(store, meet, number):
+    if number == 1:
+        os._exit(3)
+    await meet()
+
+
+async def test_what_goes_wrong_between_processes_is_not_the_stores_failure(
+    tmp_path: Path,
+):
+    reach = Reach(SqliteStore, Endpoint(address=str(tmp_path)), SqliteOptions())
+    crew = Crew(2)
+    try:
+        with pytest.raises(NotReached, match="died"):
+            await crew.work(dying, reach)
+        assert len(await crew.work(meeting, reach)) == 2
+    finally:
+        await crew.aclose()
 
 
 async def test_each_process_goes_on_when_all_are_there(tmp_path: Path):

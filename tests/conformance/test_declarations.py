@@ -24,6 +24,7 @@ EVERYTHING = {
     "durability": "power-loss safe as configured",
     "writers": "many",
     "readable": True,
+    "event_limit_bytes": None,
 }
 DYNAMO = EVERYTHING | {
     "batch_limit": 99,
@@ -33,6 +34,7 @@ DYNAMO = EVERYTHING | {
     "subscription": "none",
     "append_only": "by-convention",
     "durability": "memory",
+    "event_limit_bytes": 400 * 1024,
 }
 KAFKA = EVERYTHING | {
     "occ": "none",
@@ -44,12 +46,13 @@ KAFKA = EVERYTHING | {
     "subscription": "push",
     "append_only": "by-convention",
     "durability": "process-crash safe",
+    "event_limit_bytes": 1_000_000,
 }
 TEMPLATE = {"occ": "none", "idempotency": "none", "payload": "json"}
 
 DECLARED: dict[str, dict[str, Any]] = {
     "memory": EVERYTHING | {"subscription": "push", "durability": "memory", "writers": "one"},
-    "sqlite": EVERYTHING,
+    "sqlite": EVERYTHING | {"event_limit_bytes": 1_000_000_000},
     "postgres": EVERYTHING,
     "postgres:coalesced": EVERYTHING,
     "postgres:global-lock": EVERYTHING,
@@ -60,7 +63,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     | TEMPLATE
     | {"gap_free_read": False, "append_only": "by-convention"},
     "eventstoredb": EVERYTHING
-    | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"},
+    | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"}
+    | {"event_limit_bytes": 1024 * 1024},
     "kafka": KAFKA,
     "kafka:single-writer": KAFKA
     | {"occ": "emulated", "tells_version": True, "atomic_append": True, "global_order": "total"}
@@ -69,6 +73,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "dynamodb:sequenced": DYNAMO
     | {"occ": "emulated", "global_order": "total", "gap_free_read": True, "batch_limit": 49}
     | {"subscription": "poll", "writers": "one"},
+    "dynamodb:commit": DYNAMO | {"batch_limit": None},
     "dynamodb:template": DYNAMO
     | TEMPLATE
     | {"batch_limit": None, "atomic_append": False, "append_only": "none", "keeps_metadata": False},

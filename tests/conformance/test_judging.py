@@ -30,6 +30,7 @@ SILENT = replace(GUARANTEES, occ="none")
         (Verdict.UNSUPPORTED, DECLARED, "native", Word.DEFECT),
         (Verdict.UNSUPPORTED, SILENT, "native", Word.UNSUPPORTED),
         (Verdict.NOT_REACHED, DECLARED, "native", Word.DEFECT_NOT_REACHED),
+        (Verdict.NOT_REACHED, DECLARED, "none", Word.DEFECT_NOT_REACHED),
         (Verdict.NOT_REACHED, DECLARED, "external", Word.NOT_REACHED),
         (Verdict.NOT_REACHED, SILENT, "native", Word.NOT_REACHED),
     ],
@@ -74,6 +75,13 @@ async def test_a_check_that_hangs_has_failed():
 
     finding = await found(hang, limit_s=0.05)
     assert (finding.verdict, finding.why) == (Verdict.FAILS, "not finished within 0.05 s")
+
+
+async def test_a_drivers_own_time_limit_is_not_the_checks():
+    async def stumble(bench):
+        raise TimeoutError("the driver waited")
+
+    assert (await found(stumble)).why == "TimeoutError: the driver waited"
 
 
 async def test_what_an_adapter_lets_through_has_failed_with_its_class_and_one_line():

@@ -36,14 +36,81 @@ class EndsAtNul(Changes):
         return replace(event, data=event.data.partition(b"\x00")[0])
 
 
-class ReencodesJson(Changes):
+class EndsMetadataAtNul(Changes):
+    def changed(self, event):
+        return replace(event, metadata=event.metadata.partition(b"\x00")[0])
+
+
+def reencoded(event):
     """Numbers are doubles, keys are sorted, as in a document database."""
+    with suppress(ValueError, UnicodeDecodeError):
+        value = json.loads(event.data, parse_int=float)
+        return replace(event, data=json.dumps(value, sort_keys=True).encode())
+    return event
+
+
+class ReencodesJson(Changes):
+    def changed(self, event):
+        return reencoded(event)
+
+
+class FillsLargeEventsUp(Changes):
+    """What does not fit into a page is there in length only."""
 
     def changed(self, event):
-        with suppress(ValueError, UnicodeDecodeError):
-            value = json.loads(event.data, parse_int=float)
-            return replace(event, data=json.dumps(value, sort_keys=True).encode())
-        return event
+        kept = event.data[:65_536]
+        return replace(event, data=kept.ljust(len(event.data), b"\x00"))
+
+
+class LosesTypes(Changes):
+    def changed(self, event):
+        return replace(event, type="Event")
+
+
+class CutsTypes(Changes):
+    """A column of thirty-two characters."""
+
+    def changed(self, event):
+        return replace(event, type=event.type[:32])
+
+
+class ChangesOnTheWayOut(MemoryStore):
+    """Base of stores whose log and subscriptions do not give what their streams give."""
+
+    def given(self, event):
+        raise NotImplementedError
+
+    async def read_all(self, **how):
+        async for event in super().read_all(**how):
+            yield self.given(event)
+
+    async def subscribe(self, **how):
+        async for event in super().subscribe(**how):
+            yield self.given(event)
+
+
+class ReencodesJsonInItsLog(ChangesOnTheWayOut):
+    def given(self, event):
+        return reencoded(event)
+
+
+class DropsMetadataInItsLog(ChangesOnTheWayOut):
+    def given(self, event):
+        return replace(event, metadata=b"")
+
+
+class RenamesStreamsInItsLog(ChangesOnTheWayOut):
+    """ASCII without quotes, as in a file's name."""
+
+    def given(self, event):
+        plain = event.stream.encode("ascii", "replace").decode()
+        return replace(event, stream=plain.replace("'", "_"))
+
+
+class ReencodesJsonForSubscribers(MemoryStore):
+    async def subscribe(self, **how):
+        async for event in super().subscribe(**how):
+            yield reencoded(event)
 
 
 class KeepsLocalTime(MemoryStore):
@@ -79,6 +146,22 @@ class CutsBatches(MemoryStore):
 class KeepsAnySnapshot(MemoryStore):
     async def save_snapshot(self, snapshot):
         self._log.snapshots[snapshot.stream] = snapshot
+
+
+class KeepsSnapshotsInItsConnection(MemoryStore):
+    """A cache that nobody else sees."""
+
+    def __init__(self, namespace):
+        super().__init__(namespace)
+        self.snapshots = {}
+
+    async def load_snapshot(self, stream):
+        return self.snapshots.get(stream)
+
+    async def save_snapshot(self, snapshot):
+        kept = self.snapshots.setdefault(snapshot.stream, snapshot)
+        if snapshot.version > kept.version:
+            self.snapshots[snapshot.stream] = snapshot
 
 
 class FindsEveryStream(MemoryStore):

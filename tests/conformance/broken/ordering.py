@@ -26,6 +26,14 @@ class CountsFromOne(MemoryStore):
         return replace(result, version=result.version + 1)
 
 
+class TellsTheLogsBeginning(MemoryStore):
+    """As the position of whatever was appended."""
+
+    async def append(self, stream, events, *, expected):
+        result = await super().append(stream, events, expected=expected)
+        return replace(result, position=Position((0,)))
+
+
 class ReversesLongBatches(MemoryStore):
     async def append(self, stream, events, *, expected):
         ordered = events if len(events) < 10 else events[::-1]

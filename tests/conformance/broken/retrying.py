@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from uuid import uuid4
 
-from harness.errors import EventIdReused
+from harness.errors import EventIdReused, OutcomeUnknown
 from harness.store import AppendResult, StreamState
 from harness.stores.memory import MemoryStore
 
@@ -29,12 +29,11 @@ class WritesRetriesAgain(MemoryStore):
 
 
 class ForgetsOldIds(MemoryStore):
-    """A window: what was written more than ten events ago is forgotten."""
+    """A window: what its stream got more than ten events ago is forgotten."""
 
     async def append(self, stream, events, *, expected):
-        by_id = self._log._by_id
-        for id_ in list(by_id)[:-10]:
-            del by_id[id_]
+        for old in self._log.streams.get(stream, ())[:-10]:
+            self._log._by_id.pop(old.id.int, None)
         return await super().append(stream, events, expected=expected)
 
 
@@ -48,6 +47,27 @@ class ForgetsIdsAtARestart(Served):
             type(self).forgotten = 1
             self._log._by_id.clear()
         return await super().append(stream, events, expected=expected)
+
+
+class KnowsIdsOfItsOwnConnection(MemoryStore):
+    """A retry is recognised where the first try was sent, and nowhere else."""
+
+    @classmethod
+    def declares(cls, options):
+        return replace(super().declares(options), writers="many")
+
+    def __init__(self, namespace):
+        super().__init__(namespace)
+        self.seen = set()
+
+    async def append(self, stream, events, *, expected):
+        ids = {event.id for event in events}
+        if ids and not ids & self.seen and all(each.int in self._log._by_id for each in ids):
+            events = [replace(event, id=uuid4()) for event in events]
+            expected = ANY
+        result = await super().append(stream, events, expected=expected)
+        self.seen |= ids
+        return result
 
 
 class ForgetsIdsUnderAny(MemoryStore):
@@ -113,3 +133,12 @@ class WritesTwiceWhenTheAnswerIsLost(Served):
             if lost:
                 for event in events:
                     self._log._by_id.pop(event.id.int, None)
+
+
+class DropsWhatIsStalled(Served):
+    """What was sent to a machine that stands still is never written: no answer was lost."""
+
+    async def append(self, stream, events, *, expected):
+        if not self.machine.up.is_set():
+            raise OutcomeUnknown("no answer")
+        return await super().append(stream, events, expected=expected)

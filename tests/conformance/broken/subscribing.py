@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from dataclasses import replace
+from typing import ClassVar
 
 from harness.store import Position
 from harness.stores.in_process import category_of
@@ -119,16 +120,23 @@ class GoesDeafAfterARestart(Served):
 
 
 class SharesOneCursor(MemoryStore):
-    """What one subscriber of a stream got, the others do not get."""
+    """While several subscribe, what one of them got the others do not get."""
 
-    taken: set = set()  # noqa: RUF012 - shared, that is the fault
+    cursors: ClassVar = defaultdict(set)
+    subscribers: ClassVar = Counter()
 
     async def subscribe(self, *, after=None, category=None):
-        async for event in super().subscribe(after=after, category=category):
-            if after is None and event.id in self.taken and event.stream.startswith("order38"):
-                continue
-            self.taken.add(event.id)
-            yield event
+        taken = self.cursors[self._namespace]
+        self.subscribers[self._namespace] += 1
+        try:
+            async for event in super().subscribe(after=after, category=category):
+                if self.subscribers[self._namespace] > 1 and event.id in taken:
+                    continue
+                taken.add(event.id)
+                yield event
+        finally:
+            self.subscribers[self._namespace] -= 1
+            taken.clear()
 
 
 class TakesPrefixesForCategories(MemoryStore):
@@ -140,16 +148,90 @@ class TakesPrefixesForCategories(MemoryStore):
                 yield event
 
 
-class StopsSilentlyAfterAnError(MemoryStore):
-    """The first subscription that gets so far dies, and nobody says so."""
+class CategoriesMissThePast(MemoryStore):
+    """A subscription to a category begins with what comes."""
 
-    died = False
+    async def subscribe(self, *, after=None, category=None):
+        begins = Position.NOW if category is not None and after is None else after
+        async for event in super().subscribe(after=begins, category=category):
+            yield event
+
+
+class TakesPrefixesInThePast(MemoryStore):
+    """LIKE 'shop%' in catch-up; what is pushed is filtered rightly."""
+
+    async def subscribe(self, *, after=None, category=None):
+        end = len(self._log)
+        async for event in super().subscribe(after=after):
+            is_past = event.position[0] < end and event.stream.startswith(category or "")
+            if category is None or is_past or category_of(event.stream) == category:
+                yield event
+
+
+class StopsSilentlyAfterAnError(MemoryStore):
+    """The page behind the seventieth event cannot be read, and nobody says so."""
 
     async def subscribe(self, *, after=None, category=None):
         handed = 0
         async for event in super().subscribe(after=after, category=category):
             yield event
-            handed += event.stream.startswith("order31")
-            if handed == 70 and not self.died:
-                type(self).died = True
+            handed += 1
+            if handed == 70:
                 await asyncio.Event().wait()
+
+
+class TellsSubscribersNoVersions(MemoryStore):
+    async def subscribe(self, *, after=None, category=None):
+        async for event in super().subscribe(after=after, category=category):
+            yield replace(event, version=0)
+
+
+class TurnsRoundWhatCameMeanwhile(MemoryStore):
+    """What was appended during catch-up is handed newest first."""
+
+    async def subscribe(self, *, after=None, category=None):
+        last = after
+        for turned in (False, True):
+            page = [event async for event in self.read_all(after=last)]
+            last = page[-1].position if page else last
+            for event in reversed(page) if turned else page:
+                if category is None or category_of(event.stream) == category:
+                    yield event
+        async for event in super().subscribe(after=last, category=category):
+            yield event
+
+
+class HoardsRows(MemoryStore):
+    """A task reads on and keeps what it reads as bytes, not as recorded events."""
+
+    async def subscribe(self, *, after=None, category=None):
+        rows, more = deque(), asyncio.Event()
+
+        async def read_on():
+            async for event in super(HoardsRows, self).subscribe(after=after, category=category):
+                rows.append((event.position[0], event.data + b" "))
+                more.set()
+
+        reading = asyncio.create_task(read_on())
+        try:
+            while True:
+                while rows:
+                    yield self._log[rows.popleft()[0]]
+                more.clear()
+                await more.wait()
+        finally:
+            reading.cancel()
+
+
+class KeepsCheckpointsInItsConnection(MemoryStore):
+    """A cache that nobody else sees."""
+
+    def __init__(self, namespace):
+        super().__init__(namespace)
+        self.checkpoints = {}
+
+    async def load_checkpoint(self, subscriber):
+        return self.checkpoints.get(subscriber)
+
+    async def save_checkpoint(self, subscriber, position):
+        self.checkpoints[subscriber] = position

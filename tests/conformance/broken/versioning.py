@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from harness.errors import AppendRefused, WrongExpectedVersion
+from harness.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
 from harness.store import StreamState
 from harness.stores.in_process import give_way
 from harness.stores.memory import MemoryStore
@@ -141,3 +141,17 @@ class CutsStreamNames(MemoryStore):
     async def read_stream(self, stream, **how):
         async for event in super().read_stream(stream[:255], **how):
             yield replace(event, stream=stream)
+
+
+class SometimesDoesNotAnswer(MemoryStore):
+    """Sound: of appends that met, one in twenty is written and not answered."""
+
+    chance = random.Random("answers")
+
+    async def append(self, stream, events, *, expected):
+        seen = len(self._log.streams.get(stream, ()))
+        result = await super().append(stream, events, expected=expected)
+        met = seen <= result.version - len(events)
+        if met and self.chance.random() < 0.05:
+            raise OutcomeUnknown("no answer by the deadline")
+        return result
