@@ -22,7 +22,7 @@ remember() {
 
 rm -rf "$new"
 for time in 1 2 3; do
-  run_as "before-$time" scenarios/quick.yaml --stores "memory,sqlite,$designs" --repeat 1 --no-samples "$@"
+  run_as "before-$time" scenarios/quick.yaml --repeat 1 --no-samples "$@"
   remember "before-$time"
 done
 run_as quick scenarios/quick.yaml --repeat 5 --set verify=conformance \
@@ -32,7 +32,8 @@ run_as hot-streams scenarios/hot-streams.yaml --stores "$designs" --repeat 2 --s
 run_as subscribe-latency scenarios/subscribe-latency.yaml --stores "$designs" --repeat 1 \
   --set load.open.rate_per_s=500 --set duration_s=21 "$@"
 
-OTHERS="$new/hot-streams:$new/subscribe-latency" $eslab report "$new/quick" --notebooks
+HISTORY="$new/history.csv" OTHERS="$new/hot-streams:$new/subscribe-latency" \
+  $eslab report "$new/quick" --notebooks
 
 for run in quick hot-streams subscribe-latency; do
   rm -rf "$new/$run"/{samples,appends,deliveries}
