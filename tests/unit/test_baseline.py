@@ -10,7 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from harness import results
+from harness import results, summary, trends
+from harness.report.writing import NOTEBOOKS
 from harness.scenario import load
 
 from .scenarios import CATALOGUE, SHIPPED
@@ -23,7 +24,9 @@ ADDRESSES = re.compile(rb"\b(?!127\.0\.0\.1\b)(?:10|172|192)\.\d{1,3}\.\d{1,3}\.
 FILES = sorted(path for path in BASELINE.rglob("*") if path.is_file())
 RUNS = sorted(path.parent for path in BASELINE.rglob("manifest.json"))
 """The baseline itself, and the smaller runs inside it that its notebooks show, too."""
-NOTEBOOKS = sorted((BASELINE / "notebooks").glob("*.ipynb"))
+BESIDE = ("hot-streams", "subscribe-latency")
+"""Runs inside the baseline: conflicts and response times."""
+HISTORY_RUNS_MIN = 3
 
 each_run = pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
 
@@ -80,9 +83,8 @@ def test_its_raw_columns_are_left_out(folder):
 
 
 def test_its_notebooks_are_executed_without_an_error():
-    for path in NOTEBOOKS:
-        notebook = nbformat.read(path, as_version=4)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for name in NOTEBOOKS:
+        cells = executed(name)
         assert all(cell.execution_count for cell in cells)
         assert not [o for cell in cells for o in cell.outputs if o.output_type == "error"]
 
@@ -94,3 +96,45 @@ def test_its_page_has_the_answer_of_its_numbers(run):
     for key in ("postgres", "sqlite"):
         assert f"{medians[key]:,.0f}" in page
     assert json.dumps(run.manifest["scenario"]["name"]).strip('"') in page
+
+
+def executed(name):
+    """The code cells of a notebook, with their outputs."""
+    notebook = nbformat.read(BASELINE / "notebooks" / f"{name}.ipynb", as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def shown(name):
+    """All that a notebook shows, as one text."""
+    outputs = [out for cell in executed(name) for out in cell.outputs]
+    return " ".join(out.get("text", "") + json.dumps(out.get("data", {})) for out in outputs)
+
+
+def test_it_has_the_guarantees_of_every_store_that_ran(run):
+    judged = summary.matrix(run.conformance)
+    assert set(judged["key"]) == set(run.trials["key"])
+    assert "evidence" in shown("guarantees")
+    assert "The scenario requires nothing" not in shown("decision")
+
+
+def test_runs_inside_it_have_conflicts_and_response_times():
+    assert [path.name for path in RUNS] == [BASELINE.name, *BESIDE]
+    contended, opened = (results.load(BASELINE / name).trials for name in BESIDE)
+    assert contended["conflicts"].sum() > 0
+    assert contended["point"].nunique() > 1
+    assert opened["response_p50_ns"].notna().all()
+
+
+def test_its_notebooks_show_each_term_on_real_data():
+    everything = {name: shown(name) for name in NOTEBOOKS}
+    for name, text in everything.items():
+        assert "samples were not kept" not in text, name
+        assert "kept its samples" not in text, name
+    assert "conflicts an op" in everything["contention"]
+    assert "Response time over time" in everything["latency"]
+
+
+def test_its_history_has_each_store_several_times():
+    rows = trends.read(BASELINE / "history.csv")
+    assert (rows.groupby(list(trends.SERIES)).size() >= HISTORY_RUNS_MIN).all()
+    assert "change points of" in shown("history")
