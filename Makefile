@@ -37,8 +37,8 @@ report: setup ## Write report.html of the newest run again
 notebooks: setup ## Open the notebooks in JupyterLab; they show the newest run
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/start-here.ipynb
 
-baseline: setup ## Make results/baseline again: a small real run to commit, with page and notebooks
-	scripts/baseline.sh
+baseline: setup .otava/.made ## Make results/baseline again: small real runs to commit, with page and notebooks
+	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava scripts/baseline.sh
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
 	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 3 $(PYTEST_FLAGS)

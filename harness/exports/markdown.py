@@ -16,7 +16,7 @@ _RULE = ("---:", "---", "---:", "---:", "---:", "---:", "---:")
 
 def markdown(run: Run) -> str:
     """A table a point and durability class, best first, with what is to be said beside it."""
-    trials = summary.sided(summary.strongest_first(run.trials))
+    trials = summary.shown(run.trials)
     behind, blocks = summary.leads(trials), [_heading(run)]
     for _, group in summary.ranking(trials).groupby(summary.GROUP, sort=False):
         same = (behind[summary.GROUP] == group[summary.GROUP].iloc[0]).all(axis=1)

@@ -76,9 +76,16 @@ def _draw(axes: Axes, series: pd.DataFrame, metric: Metric) -> None:
     )
     step = max(1, -(-len(series) // _TICKS))
     axes.xaxis.set_major_locator(FixedLocator(list(range(0, len(series), step))))
-    days = [str(time)[:10] for time in series["time"]]
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: days[int(x)][5:]))
-    axes.set_xlabel("run, by the day it began", color=MUTED, fontsize=SMALL_PT)
+    begun, unit = _begun([str(time) for time in series["time"]])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: begun[int(x)]))
+    axes.set_xlabel(f"run, by the {unit} it began", color=MUTED, fontsize=SMALL_PT)
+
+
+def _begun(times: Sequence[str]) -> tuple[list[str], str]:
+    """Each run's month and day, or its hour and minute where all are of one day; which it is."""
+    if len({time[:10] for time in times}) > 1 or len(times) == 1:
+        return [time[5:10] for time in times], "day"
+    return [time[11:16] for time in times], "time (UTC)"
 
 
 def _mark(axes: Axes, series: pd.DataFrame, changes: Sequence[Change]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,6 +26,12 @@ def answers(trials: pd.DataFrame) -> Lines:
     """The ranking in sentences, then what to keep in mind with it."""
     told = [*summary.headlines(summary.ranking_by_pairs(trials)), *summary.remarks(trials)]
     return Lines(told, empty="No trial of this run has a result.")
+
+
+def questions(manifests: Iterable[Mapping[str, Any]]) -> Lines:
+    """Each run's name and what its scenario asks, a line a run."""
+    found = [(each["run"], each["scenario"].get("description", "")) for each in manifests]
+    return Lines([": ".join(filter(None, (name, text.strip()))) for name, text in found])
 
 
 def remarks(trials: pd.DataFrame) -> Lines:
@@ -117,9 +123,10 @@ def _median_of_all(told: pd.Series) -> float:
 
 def contention_remark(trials: pd.DataFrame) -> Lines:
     """What the figures of contention show, or why there are none."""
-    if not summary.has_contention(trials):
+    points = summary.contended_points(trials)
+    if not points:
         said = "No trial of this run had conflicts to count: its workload does not contend."
-    elif trials["point"].nunique() == 1:
+    elif points == 1:
         said = "This run has one point only, so there is no curve: the table tells it all."
     else:
         said = "Contention rises to the right; what rises with it is its cost."

@@ -36,7 +36,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         heads = "".join(
-            f'<th role="columnheader" scope="col"{self._class(head)}>{escape(head)}</th>'
+            f'<th role="columnheader" scope="col"{self._look(head)}>{escape(head)}</th>'
             for head in self.heads
         )
         ids = [f' id="{escape(each)}"' for each in self.row_ids] or [""] * len(self.rows)
@@ -66,14 +66,16 @@ class Table:
         Such a page takes the display of a table away, and its meaning with it: roles keep it.
         """
         return "".join(
-            f'<td role="cell"{self._class(head)} data-head="{_label(head)}">{_content(cell)}</td>'
+            f'<td role="cell"{self._look(head)} data-head="{_label(head)}">{_content(cell)}</td>'
             for head, cell in zip(self.heads, row, strict=True)
         )
 
-    def _class(self, head: str) -> str:
+    def _look(self, head: str) -> str:
+        """Its class; text is set flush left here, because Jupyter sets every cell flush right."""
         named = {"number": self.numbers, "minor": self.minor}
         kinds = " ".join(kind for kind, heads in named.items() if head in heads)
-        return f' class="{kinds}"' if kinds else ""
+        side = "" if head in self.numbers else ' style="text-align:left"'
+        return (f' class="{kinds}"' if kinds else "") + side
 
 
 def _label(head: str) -> str:

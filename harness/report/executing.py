@@ -73,8 +73,15 @@ def _read(path: Path) -> Any:
 
 
 def _environment(run: Path) -> dict[str, str]:
-    """The lab is importable although the kernel starts elsewhere; no figure opens a window."""
+    """The lab is importable although the kernel starts elsewhere; no figure opens a window.
+
+    So paths are whole. The history is the one beside the run, if no other is named.
+    """
     inherited = os.environ.get("PYTHONPATH")
     source = os.pathsep.join(filter(None, [_SOURCE, inherited]))
-    return {**os.environ, "RUN": str(run), "PYTHONPATH": source, "MPLBACKEND": "agg",
+    others = filter(None, os.environ.get("OTHERS", "").split(os.pathsep))
+    history = Path(os.environ.get("HISTORY") or run.parent / "history.csv")
+    return {**os.environ, "RUN": str(run), "HISTORY": str(history.resolve()),
+            "OTHERS": os.pathsep.join(str(Path(each).resolve()) for each in others),
+            "PYTHONPATH": source, "MPLBACKEND": "agg",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # fmt: skip

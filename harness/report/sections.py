@@ -23,7 +23,7 @@ def sections(run: Run) -> list[Section]:
 
 class _Page:
     def __init__(self, run: Run) -> None:
-        self.run, self.trials = run, summary.sided(summary.strongest_first(run.trials))
+        self.run, self.trials = run, summary.shown(run.trials)
         require = run.manifest.get("scenario", {}).get("require", {})
         self.asked = summary.Asked(require, summary.matrix(run.conformance))
         self.about = figures.about(run.manifest, self.trials)
@@ -91,7 +91,7 @@ class _Page:
         return Section("figures", "Figures", parts)
 
     def _contention(self) -> Iterator[Drawing]:
-        if summary.has_contention(self.trials) and self.trials["point"].nunique() > 1:
+        if summary.contended_points(self.trials) > 1:
             for alike in summary.contention_groups(self.trials):
                 yield figures.contention(alike, self.about)
 

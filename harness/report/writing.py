@@ -14,8 +14,12 @@ from harness.results.disk import write_atomically, writing
 
 NOTEBOOKS = (
     "start-here", "comparison", "contention", "latency", "cost", "guarantees", "decision",
+    "history",
 )  # fmt: skip
-"""Those about one run; `history` is about many, and reads their file."""
+"""All are about one run but `history`, which reads the file beside it.
+
+Where `OTHERS` names further runs, the first four show what this one lacks: conflicts, open loads.
+"""
 PAGE = "report.html"
 _FOR_PAGES = ("matplotlib", "jinja2", "scipy")
 _FOR_NOTEBOOKS = ("nbclient", "nbformat", "ipykernel")

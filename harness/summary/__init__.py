@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from harness.percentiles import percentiles
-from harness.summary.contention import contention, contention_groups, has_contention
+from harness.summary.contention import (
+    contended_points,
+    contention,
+    contention_groups,
+    has_contention,
+)
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import SamplesOf, latency_curves
 from harness.summary.decision import Asked, answer, candidates, changes
@@ -27,7 +32,7 @@ from harness.summary.ranking import (
 from harness.summary.requirements import kept, requirements, strongest_first
 from harness.summary.scaling import scaling, scaling_groups
 from harness.summary.searched import searched_rates
-from harness.summary.sides import candidates_of_pairs, sided
+from harness.summary.sides import candidates_of_pairs, shown, sided
 
 __all__ = [
     "COSTS",
@@ -40,6 +45,7 @@ __all__ = [
     "candidates",
     "candidates_of_pairs",
     "changes",
+    "contended_points",
     "contention",
     "contention_groups",
     "costs",
@@ -70,6 +76,7 @@ __all__ = [
     "scaling",
     "scaling_groups",
     "searched_rates",
+    "shown",
     "sided",
     "stored_curve",
     "strongest_first",

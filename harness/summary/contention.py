@@ -25,6 +25,11 @@ def has_contention(trials: pd.DataFrame) -> bool:
     return bool((conflicted | (trials["workload"] == "command")).any())
 
 
+def contended_points(trials: pd.DataFrame) -> int:
+    """The points of a run that can say something about contention, 0 of any other run."""
+    return int(trials["point"].nunique()) if has_contention(trials) else 0
+
+
 def contention(trials: pd.DataFrame) -> pd.DataFrame:
     """A row a trial: `goodput_per_s` and, an operation, conflicts, retries and refusals.
 

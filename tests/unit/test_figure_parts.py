@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from harness import figures, summary
+from harness import figures, summary, trends
 from harness.figures.labels import apart, wrapped
 from harness.figures.scales import ticks
 from tests.made_run import MEMORY, POSTGRES, Made, MadeStore
@@ -90,3 +90,18 @@ def test_a_run_of_pairs_shows_one_store_as_two(tmp_path):
     assert set(summary.sided(both)["key"]) == {"postgres (base)", "postgres (candidate)"}
     assert set(summary.sided(run.trials)["key"]) == {"postgres"}
     assert set(summary.candidates_of_pairs(both)["side"]) == {"candidate"}
+
+
+@pytest.mark.parametrize(
+    ("times", "labels"),
+    [
+        (["2026-01-02T03:04:05", "2026-01-02T15:16:17"], ["03:04", "15:16"]),
+        (["2026-01-02T03:04:05", "2026-02-03T03:04:05"], ["01-02", "02-03"]),
+    ],
+)
+def test_a_history_tells_runs_of_one_day_apart_by_the_hour(tmp_path, times, labels):
+    run, _ = loaded(tmp_path, Made(stores=(POSTGRES,), keep_samples=False, operations=500))
+    row = trends.rows(run.manifest, run.trials)
+    both = pd.concat([row.assign(time=time, run=time) for time in times], ignore_index=True)
+    drawn = figures.history(both).svg()
+    assert all(f">{label}</text>" in drawn for label in labels)

@@ -10,12 +10,24 @@ from pathlib import Path
 import pytest
 
 from harness.report.writing import NOTEBOOKS as NAMES
+from tests.made_run import Made, MadeStore, made_run
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ALLOWED = {"results", "summary", "compare", "figures", "trends", "errors"}
 LINES_A_CELL = 15
+PAIRS = Made(
+    stores=[MadeStore("postgres", row={"side": side}) for side in ("base", "candidate")],
+    points=[{"streams.count": count} for count in (1, 100)],
+    workload="command",
+    operations=500,
+)
+SIDES = ("postgres (base)", "postgres (candidate)")
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+of_a_run = pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path.stem != "history"], ids=lambda path: path.stem
+)
+"""A history remembers the candidate of pairs alone."""
 
 
 def code_cells(path: Path) -> list[dict]:
@@ -67,3 +79,31 @@ def test_a_notebook_opens_in_any_jupyter(path):
     assert notebook["nbformat"] == 4
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     assert all(cell["id"] for cell in notebook["cells"])
+
+
+@of_a_run
+def test_a_notebook_tells_the_sides_of_pairs_apart(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUN", str(made_run(tmp_path, PAIRS)))
+    monkeypatch.delenv("OTHERS", raising=False)
+    text = shown(path)
+    for side in SIDES:
+        assert side in text
+
+
+def shown(path: Path) -> str:
+    """What the cells of a notebook show, as a page would have it."""
+    told: list[str] = []
+
+    def display(*values: object) -> None:
+        for value in values:
+            ways = [getattr(value, f"_repr_{way}_", str) for way in ("svg", "html")]
+            told.extend(str(way()) for way in ways)
+
+    names: dict = {"display": display, "print": lambda *values: told.append(str(values))}
+    for cell in code_cells(path):
+        *statements, last = ast.parse("".join(cell["source"])).body
+        rest = [] if isinstance(last, ast.Expr) else [last]
+        exec(compile(ast.Module([*statements, *rest], []), path.name, "exec"), names)
+        if isinstance(last, ast.Expr):
+            display(eval(compile(ast.Expression(last.value), path.name, "eval"), names))
+    return " ".join(told)
