@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import BadInput, LabError
+from harness.results.disk import is_full
 from harness.trends.rows import COLUMNS
 
 _TEXT = (
@@ -54,7 +55,8 @@ def append(path: Path, added: pd.DataFrame) -> None:
         with path.open("a", encoding="utf-8", newline="") as file:
             added.to_csv(file, header=file.tell() == 0, index=False, lineterminator="\n")
     except OSError as error:
-        raise LabError(f"{path}: cannot be written: {error.strerror}") from None
+        kind = LabError if is_full(error) else BadInput
+        raise kind(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _numbers(path: Path, cells: pd.Series) -> pd.Series:
