@@ -24,8 +24,8 @@ _CONFLICTS = {
 
 def answers(trials: pd.DataFrame) -> Lines:
     """The ranking in sentences, then what to keep in mind with it."""
-    told = [*summary.headlines(summary.ranking_by_pairs(trials)), *summary.remarks(trials)]
-    return Lines(told, empty="No trial of this run has a result.")
+    told = summary.headlines(summary.ranking_by_pairs(trials), summary.over_points(trials))
+    return Lines([*told, *summary.remarks(trials)], empty="No trial of this run has a result.")
 
 
 def remarks(trials: pd.DataFrame) -> Lines:

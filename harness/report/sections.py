@@ -46,7 +46,13 @@ class _Page:
     def _answer(self) -> Section:
         told = figures.answer(self.trials, self.asked)
         tables = figures.answer_tables(self.trials, self.asked)
-        return Section("answer", "The answer", tuple(self.pieces.part([told, *tables])))
+        points = figures.answer_points(self.trials, self.asked)
+        many = self.trials["point"].nunique() > _OPEN_POINTS
+        parts = [
+            *self.pieces.part([told, *tables]),
+            *self.pieces.part(points, "Point by point, with intervals" if many else ""),
+        ]
+        return Section("answer", "The answer", parts)
 
     def _changes(self) -> Section:
         told = figures.changes(self.trials, self.asked)

@@ -12,7 +12,7 @@ from harness import words
 from harness.summary.answers import FAIL, PASS, UNKNOWN
 from harness.summary.flags import listed
 from harness.summary.headline import headlines
-from harness.summary.leads import leads, ranking_by_pairs
+from harness.summary.leads import leads, over_points, ranking_by_pairs
 from harness.summary.ranking import GROUP, ranking
 from harness.summary.requirements import kept, requirements, strongest_first
 
@@ -48,7 +48,8 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     """Which stores keep what is required and what they promise, then who leads in each class."""
-    leaders = headlines(ranking_by_pairs(candidates(trials, asked)))
+    chosen = candidates(trials, asked)
+    leaders = headlines(ranking_by_pairs(chosen), over_points(chosen))
     told = (each[:1].upper() + each[1:] for each in leaders)
     return [*_promises(trials, asked), *_checked(asked.checked), *told]
 

@@ -10,11 +10,19 @@ import pandas as pd
 from harness import words
 from harness.summary.ranking import GROUP
 
+_CLASS = ["durability", "ranked_by"]
 
-def headlines(ranked: pd.DataFrame) -> list[str]:
-    """A sentence a durability class; where there are several points, who led at how many."""
-    classes = ranked.groupby(["durability", "ranked_by"], sort=False)
-    return [sentence for _, of_class in classes for sentence in _class(of_class)]
+_TOLD = 3
+"""So many stores are told with their interval; a table has all of them."""
+
+
+def headlines(ranked: pd.DataFrame, over: pd.DataFrame | None = None) -> list[str]:
+    """A sentence a durability class; where there are several points, who led at how many.
+
+    With `over`, as `over_points` has it, also how near to the best they came over all of them.
+    """
+    classes = ranked.groupby(_CLASS, sort=False)
+    return [sentence for _, of_class in classes for sentence in _class(of_class, over)]
 
 
 def remarks(trials: pd.DataFrame) -> list[str]:
@@ -22,15 +30,33 @@ def remarks(trials: pd.DataFrame) -> list[str]:
     return [*_times(trials), *_paths(trials), *sorted(set(trials["emulator"]) - {""})]
 
 
-def _class(of_class: pd.DataFrame) -> Iterator[str]:
+def _class(of_class: pd.DataFrame, over: pd.DataFrame | None) -> Iterator[str]:
     ranked = of_class[of_class["rank"].notna()]
     points = ranked.groupby(GROUP, sort=False)
     if len(points) > 1:
         leads = Counter(group.iloc[0]["key"] for _, group in points).most_common()
         told = ", ".join(f"{key} at {count}" for key, count in leads)
-        yield f"{_class_name(ranked.iloc[0])}: led at the {len(points)} points: {told}."
+        if ranked["key"].nunique() == 1:
+            name = _name(ranked.iloc[0])
+            yield f"{_class_name(ranked.iloc[0])}: only {name} was ranked, at {len(points)} points."
+            return
+        means = "" if over is None else _means(ranked.iloc[0], over)
+        yield f"{_class_name(ranked.iloc[0])}: led at the {len(points)} points: {told}{means}."
     elif len(points):
         yield _led(ranked)
+
+
+def _means(first: pd.Series, over: pd.DataFrame) -> str:
+    """The nearest to the best over all points, each with its interval; not who always was it."""
+    mine = over[(over[_CLASS] == first[_CLASS]).all(axis=1) & (over["relative"] != 1)].dropna(
+        subset="relative"
+    )
+    ordered = mine.sort_values("relative", ascending=first["ranked_by"] != "throughput")
+    told = [
+        f"{row['key']} {words.ratio_between(row['relative'], row['low'], row['high'])}"
+        for _, row in ordered.iterrows()
+    ]
+    return f"; mean ratio to the best of each: {', '.join(told[:_TOLD])}" if told else ""
 
 
 def _led(ranked: pd.DataFrame) -> str:

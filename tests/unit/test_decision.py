@@ -171,6 +171,71 @@ def test_several_points_are_summed_up_as_who_led_where(tmp_path):
     ]  # fmt: skip
 
 
+def over(*, fast, slow, points=3):
+    """Two stores at several points, where `fast` and `slow` say what each repetition reached."""
+    frames = []
+    for place in range(points):
+        at = {"point": json.dumps({"n": place}), "point_label": f"n={place}", "emulator": "",
+              "provider": "", "scheduled": 1000}  # fmt: skip
+        for key, values in (("a", fast), ("b", slow)):
+            found = pairs(pairs=3, throughput_per_s=np.array(values(place)))
+            frames.append(found.assign(key=key, **at))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_over_several_points_the_interval_is_a_t_over_the_repetitions():
+    """Hand-made: a repetition's value is the mean of its logarithms over the points."""
+    ratios_at = ([0.5, 0.6, 0.55], [0.25, 0.2, 0.3], [0.8, 0.7, 0.9])
+    found = over(
+        fast=lambda _: [1000.0] * 3,
+        slow=lambda place: [1000.0 * ratio for ratio in ratios_at[place]],
+    )
+    means = np.log(np.array(ratios_at)).mean(axis=0)
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    first, second = (row for _, row in summary.over_points(found).iterrows())
+    assert (first["key"], first["relative"], second["key"]) == ("a", 1, "b")
+    assert np.isnan(first["low"])
+    assert second["relative"] == pytest.approx(np.exp(means.mean()))
+    ends = second["low"], second["high"]
+    assert ends == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
+
+
+def test_the_answer_over_several_points_has_intervals_in_words_and_at_each_point():
+    found = over(
+        fast=lambda _: [1000.0, 1010.0, 990.0],
+        slow=lambda place: [(500.0 + 100 * place) * wobble for wobble in (1, 1.1, 0.9)],
+    )
+    (said,) = summary.answer(found, Asked({}))
+    assert "led at the 3 points: a at 3; mean ratio to the best of each: b 0.59 × (0.47 – 0.74)." in said
+    (means,) = figures.answer_tables(found, Asked({}))
+    assert means.rows[1][3] == "0.59 × (0.47 – 0.74)"
+    (at_points,) = figures.answer_points(found, Asked({}))
+    assert at_points.heads == ("store", "n=0", "n=1", "n=2")
+    assert at_points.rows[0] == ("a", "best", "best", "best")
+    for cell, ratio in zip(at_points.rows[1][1:], ("0.49", "0.59", "0.69"), strict=True):
+        assert cell.startswith(f"{ratio} × (")
+
+
+def test_a_store_that_was_not_ranked_everywhere_has_no_mean_but_its_points():
+    found = over(fast=lambda _: [1000.0] * 3, slow=lambda _: [500.0, 510.0, 490.0])
+    gone = (found["key"] == "b") & (found["point_label"] == "n=1")
+    found = found.assign(valid=found["valid"] & ~gone)
+    (means,) = figures.answer_tables(found, Asked({}))
+    assert means.rows[1][:4] == ("b", "0", "2 of 3", "–")
+    (at_points,) = figures.answer_points(found, Asked({}))
+    assert at_points.rows[1][2] == "–"
+    assert at_points.rows[1][1].startswith("0.50 ×")
+
+
+def test_a_store_alone_in_its_class_is_not_compared_with_itself():
+    found = over(fast=lambda _: [1000.0] * 3, slow=lambda _: [500.0] * 3)
+    alone = found[found["key"] == "a"]
+    assert summary.answer(alone, Asked({})) == [
+        "Power-loss safe as configured: only a was ranked, at 3 points."
+    ]
+    assert not list(figures.answer_points(alone, Asked({})))
+
+
 def test_a_store_of_which_nothing_ended_is_not_known(tmp_path):
     undone = MadeStore("kafka", row={"status": "failed", "valid": False, "guarantees": "{}"})
     found = trials(tmp_path, Made((*stores(), undone), keep_samples=False, operations=500))
