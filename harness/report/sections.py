@@ -25,7 +25,8 @@ class _Page:
     def __init__(self, run: Run) -> None:
         self.run, self.trials = run, summary.sided(summary.strongest_first(run.trials))
         require = run.manifest.get("scenario", {}).get("require", {})
-        self.asked = summary.Asked(require, summary.matrix(run.conformance))
+        absent = summary.not_run(self.trials, run.manifest)
+        self.asked = summary.Asked(require, summary.matrix(run.conformance), absent)
         self.about = figures.about(run.manifest, self.trials)
         self.pieces = Pieces()
 
@@ -134,7 +135,7 @@ class _Page:
     def _caveats(self) -> Section:
         shown: list[Html] = [
             figures.flags(self.trials, self.run.manifest),
-            figures.remarks(self.trials),
+            figures.remarks(self.trials, self.run.manifest),
             figures.not_run(self.trials, self.run.manifest),
         ]
         return Section("caveats", "Caveats", tuple(self.pieces.part(shown)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.percentiles import percentiles
+from harness.summary.absent import not_run
 from harness.summary.contention import contention, contention_groups, has_contention
 from harness.summary.costs import COSTS, costs
 from harness.summary.curves import SamplesOf, latency_curves
@@ -58,6 +59,7 @@ __all__ = [
     "listed",
     "matrix",
     "merged",
+    "not_run",
     "operations",
     "over_points",
     "overall",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from harness import words
+from harness.summary import absent
 from harness.summary.answers import FAIL, PASS, UNKNOWN
 from harness.summary.flags import listed
 from harness.summary.headline import headlines
@@ -33,6 +35,8 @@ class Asked:
     require: Mapping[str, Any]
     checked: pd.DataFrame | None = None
     """`summary.matrix` of the run, if it has one."""
+    absent: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """`summary.not_run` of the run: why, by the keys of the stores that have no result."""
 
     def judged(self, trials: pd.DataFrame) -> pd.DataFrame:
         """As `summary.requirements`."""
@@ -47,11 +51,14 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
-    """Which stores keep what is required and what they promise, then who leads in each class."""
+    """Which stores keep what is required and what they promise, then who leads in each class, and
+    which stores have no result."""
     chosen = candidates(trials, asked)
     leaders = headlines(ranking_by_pairs(chosen), over_points(chosen))
     told = (each[:1].upper() + each[1:] for each in leaders)
-    return [*_promises(trials, asked), *_checked(asked.checked), *told]
+    return [
+        *_promises(trials, asked), *_checked(asked.checked), *told, *absent.told(asked.absent),
+    ]  # fmt: skip
 
 
 def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
 from harness import words
 from harness.summary.ranking import GROUP
+from harness.summary.ways import ways_that_differ
 
 _CLASS = ["durability", "ranked_by"]
 
@@ -25,9 +27,10 @@ def headlines(ranked: pd.DataFrame, over: pd.DataFrame | None = None) -> list[st
     return [sentence for _, of_class in classes for sentence in _class(of_class, over)]
 
 
-def remarks(trials: pd.DataFrame) -> list[str]:
+def remarks(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
     """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
-    return [*_times(trials), *_paths(trials), *sorted(set(trials["emulator"]) - {""})]
+    emulators = sorted(set(trials["emulator"]) - {""})
+    return [*_times(trials), *ways_that_differ(trials, manifest), *emulators]
 
 
 def _class(of_class: pd.DataFrame, over: pd.DataFrame | None) -> Iterator[str]:
@@ -107,13 +110,3 @@ def _times(trials: pd.DataFrame) -> list[str]:
             "caps throughput."
         )
     return found
-
-
-def _paths(trials: pd.DataFrame) -> list[str]:
-    providers = sorted(set(trials["provider"]) - {"", "none"})
-    if len(providers) < 2:  # noqa: PLR2004 — one kind of path needs no words
-        return []
-    return [
-        f"Servers came from different places ({', '.join(providers)}): the way from the client to "
-        "the server is part of each number, and these ways differ."
-    ]

@@ -71,10 +71,10 @@ def _means(trials: pd.DataFrame, ranked: pd.DataFrame) -> Iterator[dict[str, Any
         key: pd.concat([found[key] for found in logs], axis=1, join="inner").dropna().mean(axis=1)
         for key in everywhere
     }
-    behind = {key: each.to_numpy() for key, each in values.items() if each.any()}
+    behind = {key: each for key, each in values.items() if each.any()}
     named = {name: ranked[name].iloc[0] for name in CLASS}
     for key, each in behind.items():
-        ratio, low, high = ratio_interval(each, ALPHA / len(behind))
+        ratio, low, high = ratio_interval(each.to_numpy(), ALPHA / len(behind))
         yield named | {"key": key, "ratio": ratio, "low": low, "high": high}
 
 
@@ -83,7 +83,8 @@ def _logs(trials: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, pd.Series]:
     here = trials[(trials[GROUP] == ranked[GROUP].iloc[0]).all(axis=1)]
     values = _values(here, by_throughput=ranked["ranked_by"].iloc[0] == "throughput")
     best = values[str(ranked["key"].iloc[0])]
-    return {key: np.log(values[key] / best) for key in map(str, ranked["key"]) if key in values}
+    ratios = {key: values[key] / best for key in map(str, ranked["key"]) if key in values}
+    return {key: ratio.map(np.log) for key, ratio in ratios.items()}
 
 
 def _group(trials: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from scipy import stats
 from harness import figures, results, summary
 from harness.summary import Asked
 from harness.summary.leads import ratio_interval
+from harness.summary.ways import ways_that_differ
 from tests.made_pairs import trials as pairs
 from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, MadeStore, made_run
 
@@ -206,13 +207,16 @@ def test_the_answer_over_several_points_has_intervals_in_words_and_at_each_point
         slow=lambda place: [(500.0 + 100 * place) * wobble for wobble in (1, 1.1, 0.9)],
     )
     (said,) = summary.answer(found, Asked({}))
-    assert "led at the 3 points: a at 3; mean ratio to the best of each: b 0.59 × (0.47 – 0.74)." in said
+    assert (
+        "led at the 3 points: a at 3; mean ratio to the best of each: b 0.59 × (0.47 – 0.74)."
+        in said
+    )
     (means,) = figures.answer_tables(found, Asked({}))
     assert means.rows[1][3] == "0.59 × (0.47 – 0.74)"
     (at_points,) = figures.answer_points(found, Asked({}))
     assert at_points.heads == ("store", "n=0", "n=1", "n=2")
     assert at_points.rows[0] == ("a", "best", "best", "best")
-    for cell, ratio in zip(at_points.rows[1][1:], ("0.49", "0.59", "0.69"), strict=True):
+    for cell, ratio in zip(at_points.rows[1][1:], ("0.50", "0.60", "0.70"), strict=True):
         assert cell.startswith(f"{ratio} × (")
 
 
@@ -254,3 +258,59 @@ def test_points_at_which_nobody_leads_are_counted_in_one_sentence():
     assert [line for line in told if "tell" in line and "from" in line] == [
         "At 4 of 4 points this run does not tell the leader from others: repeat more."
     ]
+
+
+LEFT_OUT = {"kafka": "kafka: native: needs Java", "dynamodb": "dynamodb: native: needs Java"}
+ORDER = [[1, "memory"], [2, "kafka{acks=1}"], [3, "dynamodb"], [4, "dynamodb:commit"],
+         [5, "sqlite"], [6, "postgres"], [7, "null"]]  # fmt: skip
+
+
+def test_stores_that_were_asked_for_and_have_no_result_are_named_with_the_reason(tmp_path):
+    found = trials(tmp_path)
+    absent = summary.not_run(found, {"order": ORDER, "left_out": LEFT_OUT})
+    assert summary.answer(found, Asked({}, absent=absent))[-1] == (
+        "Not run: kafka{acks=1}, dynamodb, dynamodb:commit (native: needs Java);"
+        " null (the run ended before its turn)."
+    )
+    failed = MadeStore("kafka", row={"status": "failed", "valid": False, "message": "no\nroute."})
+    found = trials(tmp_path / "failed", Made((*stores(), failed), operations=500))
+    assert summary.not_run(found, {"order": [[1, "memory"], [2, "kafka"]]}) == {
+        "kafka": "failed: no route"
+    }
+    assert summary.not_run(found, {"order": [[1, "memory"]]}) == {}
+    assert summary.answer(found, Asked({})) == summary.answer(found, Asked({}, absent={}))
+
+
+def served(*stores: tuple[str, str, str, str]):
+    """Trials of stores with a provider and a durability, and the manifest with their paths."""
+    frames = [
+        pairs(key=key, pairs=2).assign(store=key, provider=provider, durability=durability)
+        for key, provider, _, durability in stores
+    ]
+    servers = {key: {"paths": [{"kind": kind}] if kind else []} for key, _, kind, _ in stores}
+    return pd.concat(frames, ignore_index=True), {"servers": servers}
+
+
+PROXIED = ("postgres", "docker", "docker-proxy", "power-loss")
+SAME_WAY = ("eventstoredb", "docker", "docker-proxy", "power-loss")
+ON_THE_HOST = ("eventstoredb", "docker", "host network", "power-loss")
+WEAKER = ("kafka", "docker", "loopback", "process-crash")
+IN_PROCESS = ("sqlite", "none", "", "power-loss")
+ELSEWHERE = ("eventstoredb", "external", "", "power-loss")
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ((SAME_WAY, IN_PROCESS), None),
+        ((WEAKER,), None),
+        ((ON_THE_HOST,), "postgres: docker-proxy (docker); eventstoredb: host network (docker)"),
+        ((ELSEWHERE,), "postgres: docker-proxy (docker); eventstoredb: external"),
+    ],
+)
+def test_a_ranking_over_different_kinds_of_path_says_so(others, told):
+    """Of the same provider, too; not across classes, which are not ranked together."""
+    found = list(ways_that_differ(*served(PROXIED, *others)))
+    assert len(found) == (told is not None)
+    assert all(f"power-loss: servers were reached in different ways ({told})" in each
+               for each in found)  # fmt: skip
