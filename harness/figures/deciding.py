@@ -99,7 +99,7 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     }
     heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
              f"{times} p50", f"{times} p99")  # fmt: skip
-    minor = frozenset({"rank", "least – most", f"{times} p50"})
+    minor = frozenset({"rank", "least – most"})
     rows = [_row(row, ratios) for _, row in group.iterrows()]
     parts = (first["durability"] or "unknown durability", first["load_label"], first["point_label"])
     title = " · ".join(str(part) for part in parts if part)

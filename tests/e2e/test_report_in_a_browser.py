@@ -41,6 +41,14 @@ def looked_at(browser, folder, width, scheme):
     return found["words"], found["faults"] + asked_for
 
 
+@pytest.fixture(scope="module")
+def reported_once(tmp_path_factory):
+    """The page of made-up numbers at one point, a long store name among them."""
+    folder = made_run(tmp_path_factory.mktemp("made"), Made(operations=5_000))
+    assert eslab("report", folder).returncode == 0
+    return folder
+
+
 @pytest.mark.parametrize("width", [390, 980, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overlaps_or_is_cut_in_a_browser(browser, reported, width, scheme):
@@ -53,6 +61,11 @@ def test_nothing_overlaps_or_is_cut_in_a_browser(browser, reported, width, schem
 def test_long_names_and_many_points_fit_in_a_browser(browser, crowded, width):
     words, faults = looked_at(browser, crowded, width, "light")
     assert words > 500
+    assert faults == []
+
+
+def test_the_answer_at_one_point_fits_in_a_telephone(browser, reported_once):
+    _, faults = looked_at(browser, reported_once, 390, "light")
     assert faults == []
 
 
@@ -115,6 +128,14 @@ def test_a_screen_reader_finds_tables_on_a_telephone_too(browser, reported):
         levels = page.locator("h1, h2, h3").evaluate_all("(all) => all.map((h) => h.tagName)")
     assert levels[0] == "H1"
     assert levels.count("H1") == 1
+
+
+def test_the_answer_has_its_median_time_on_a_telephone_and_rows_are_headed(browser, reported_once):
+    with opened(browser, reported_once, 390) as (page, _):
+        table = page.locator("#answer").get_by_role("table").first
+        heads = table.locator("thead th:visible").all_text_contents()
+        assert table.get_by_role("rowheader").all_text_contents()[0] == "postgres"
+    assert {"store", "ops a second", "service p50", "service p99"} <= set(heads)
 
 
 def test_text_from_a_scenario_stays_text(browser, tmp_path):
