@@ -22,6 +22,9 @@ _NOTHING = (
     "The scenario requires nothing of a store, so all of them are ranked: with require: {…}"
     " each one passes or fails."
 )
+_NOT_CHECKED = (
+    "What the stores promise was not checked in this run: eslab run … --set verify=conformance."
+)
 _ENOUGH = 5
 """Repetitions below which a small difference cannot be told from luck."""
 _BY_NAME = 2
@@ -77,7 +80,7 @@ def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
     if unknown:
         yield f"Not known yet: {'; '.join(unknown)}."
     if failed:
-        yield f"Failing: {', '.join(failed)}."
+        yield f"Failing: {'; '.join(_failing(judged, failed))}."
 
 
 def _checked(checked: pd.DataFrame | None) -> Iterator[str]:
@@ -100,6 +103,18 @@ def _held(mine: pd.DataFrame) -> str:
     ])  # fmt: skip
 
 
+def _failing(judged: pd.DataFrame, failed: list[str]) -> Iterator[str]:
+    """Stores that fail the same for the same reasons together, and these."""
+    by_reasons: dict[str, list[str]] = {}
+    for key in failed:
+        mine = judged[(judged["key"] == key) & (judged["status"] == FAIL)]
+        reasons = zip(mine["requirement"], mine["reason"], strict=True)
+        told = ", ".join(f"“{requirement}”: {reason}" for requirement, reason in reasons)
+        by_reasons.setdefault(told, []).append(key)
+    for told, keys in by_reasons.items():
+        yield f"{', '.join(keys)} ({told})"
+
+
 def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
     mine = judged[(judged["key"] == key) & (judged["status"] == UNKNOWN)]
     return [str(name) for name in mine["requirement"]]
@@ -112,6 +127,7 @@ def changes(trials: pd.DataFrame, asked: Asked) -> list[str]:
     return [
         *([] if asked.require else [_NOTHING]),
         *_unknowns(judged),
+        *([_NOT_CHECKED] if asked.checked is None or asked.checked.empty else []),
         *_near_misses(trials, judged),
         *_undecided(chosen),
         *_limited_by_generator(chosen),
