@@ -79,8 +79,7 @@ def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
         yield "No store is known to keep everything that is required."
     if unknown:
         yield f"Not known yet: {'; '.join(unknown)}."
-    if failed:
-        yield f"Failing: {'; '.join(_failing(judged, failed))}."
+    yield from _failing(judged, failed)
 
 
 def _checked(checked: pd.DataFrame | None) -> Iterator[str]:
@@ -104,15 +103,15 @@ def _held(mine: pd.DataFrame) -> str:
 
 
 def _failing(judged: pd.DataFrame, failed: list[str]) -> Iterator[str]:
-    """Stores that fail the same for the same reasons together, and these."""
+    """A line for the stores that fail the same: why they do the first, and what they fail, too."""
     by_reasons: dict[str, list[str]] = {}
     for key in failed:
         mine = judged[(judged["key"] == key) & (judged["status"] == FAIL)]
-        reasons = zip(mine["requirement"], mine["reason"], strict=True)
-        told = ", ".join(f"“{requirement}”: {reason}" for requirement, reason in reasons)
-        by_reasons.setdefault(told, []).append(key)
+        first, *others = (f"“{requirement}”" for requirement in mine["requirement"])
+        also = f"; also {', '.join(others)}" if others else ""
+        by_reasons.setdefault(f"{first} ({mine['reason'].iloc[0]}){also}", []).append(key)
     for told, keys in by_reasons.items():
-        yield f"{', '.join(keys)} ({told})"
+        yield f"Failing: {', '.join(keys)}: {told}."
 
 
 def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import BadInput, LabError
-from harness.results.disk import is_full
 from harness.trends.rows import COLUMNS
 
 _TEXT = (
     "time", "run", "commit", "dirty", "scenario", "scenario_hash", "key", "point", "durability",
     "environment", "load_label", "server_version",
 )  # fmt: skip
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NUMBERS = tuple(name for name in COLUMNS if name not in _TEXT)
 
 
@@ -55,7 +56,7 @@ def append(path: Path, added: pd.DataFrame) -> None:
         with path.open("a", encoding="utf-8", newline="") as file:
             added.to_csv(file, header=file.tell() == 0, index=False, lineterminator="\n")
     except OSError as error:
-        kind = LabError if is_full(error) else BadInput
+        kind = LabError if error.errno in _FULL else BadInput
         raise kind(f"{path}: cannot be written: {error.strerror}") from None
 
 

@@ -165,7 +165,7 @@ def test_what_is_required_is_answered_first(browser, tmp_path):
         verdicts = page.locator("#requirements table").first.locator("td").all_text_contents()
     assert told[:2] == [
         "Keeping everything that is required: postgres, sqlite.",
-        "Failing: memory (“durability: process-crash”: memory, as read back from what ran).",
+        "Failing: memory: “durability: process-crash” (memory, as read back from what ran).",
     ]
     assert verdicts.count("✓ pass") == 5
     assert verdicts.count("✗ fail") == 1

@@ -65,6 +65,12 @@ def test_each_panel_of_a_history_says_its_unit(added):
             "log bytes/event, bytes", "server CPU/event, µs"} <= said  # fmt: skip
 
 
+def test_a_history_under_a_file_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        append(tmp_path / "file" / "history.csv", rows_of(made_run(tmp_path, SMALL)))
+
+
 def test_a_run_is_added_once(tmp_path):
     path, folder = tmp_path / "history.csv", made_run(tmp_path, SMALL)
     append(path, rows_of(folder))
