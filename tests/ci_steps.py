@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,8 @@ class Job:
     """In which `eslab` is, as if it had been installed."""
     values: dict[str, str] = field(default_factory=dict)
     told: list[subprocess.CompletedProcess] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables of the runner."""
 
     def run(self, action: Path, *, leaving_out: set[str]) -> int:
         """The exit code of the first step that fails; steps that use other actions are passed."""
@@ -54,7 +58,11 @@ class Job:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
             cwd=self.checkout,
-            env=os.environ | {"PATH": self.path} | {k: str(v) for k, v in files.items()} | given,
+            env=os.environ
+            | {"PATH": self.path}
+            | self.environment
+            | {k: str(v) for k, v in files.items()}
+            | given,
             capture_output=True,
             text=True,
             check=False,
@@ -69,3 +77,39 @@ class Job:
 
     def _filled(self, text: str) -> str:
         return EXPRESSION.sub(lambda found: self.values[found[1]], text)
+
+
+def seeing_installed(folder: Path) -> Path:
+    """A folder for PATH whose `python3` makes environments that see what is installed here.
+
+    So pip really runs and checks every pin, finds it satisfied, and needs no index: it may not
+    ask one, and fails where a pin is not what is installed. Python 3.11 puts a setuptools of its
+    own into each environment, which would stand before the one that is pinned.
+    """
+    python3 = folder / "python3"
+    folder.mkdir(parents=True)
+    seen = sysconfig.get_path("purelib")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python3.write_text(
+        "#!/bin/sh\n"
+        "set -e\n"
+        f'"{sys.executable}" "$@"\n'
+        'if [ "$1 $2" = "-m venv" ]; then\n'
+        f'  cd "$3/lib/{version}/site-packages"\n'
+        "  rm -rf setuptools* pkg_resources _distutils_hack distutils-precedence.pth\n"
+        f'  echo "{seen}" > seen.pth\n'
+        "fi\n"
+    )
+    python3.chmod(0o755)
+    return folder
+
+
+NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull}
+"""For pip: what is not here cannot be had."""
+
+
+def gitlab_job(page: Path) -> dict[str, list[str]]:
+    """The job of a page's GitLab section: its `script` and `after_script`, a line each."""
+    (block,) = re.findall(r"^## GitLab\n\n```yaml\n(.*?)^```", page.read_text(), re.S | re.M)
+    (job,) = YAML(typ="safe").load(block).values()
+    return {name: job[name] for name in ("script", "after_script")}

@@ -6,19 +6,23 @@ import sys
 
 from harness.errors import LabError
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; one line and an exit code for everything that is not a bug."""
-    from harness.cli.app import app
+    from harness.cli.usage import command_line
 
     try:
-        app(prog_name="eslab")
+        code = command_line()
     except LabError as error:
         print(f"eslab: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
-        print("eslab: interrupted; finished trials are kept", file=sys.stderr)
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(1)
+        code = 1
+    if code == _INTERRUPTED:
+        print("eslab: interrupted; finished trials are kept", file=sys.stderr)
+    sys.exit(code)

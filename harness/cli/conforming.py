@@ -19,8 +19,7 @@ from harness.conformance import Check, Profile, numbered
 from harness.conformance.profiles import PROFILES
 from harness.errors import BadInput
 from harness.runner import conforming as runner
-from harness.scenario.names import store_named
-from harness.scenario.naming import StoreRef, split_store_list
+from harness.scenario.names import chosen
 
 LOG_WIDTH = 132
 """Where there is no terminal to fit into."""
@@ -101,13 +100,9 @@ def _explained(check: Check) -> str:
 
 def _request(wanted: Wanted) -> runner.Request:
     known = catalogue()
-    names = split_store_list(wanted.stores or DEFAULT_STORES)
-    stores: dict[str, StoreRef] = {}
-    for name in names:
-        ref = store_named(name, known)
-        stores[ref.key] = ref
+    stores = chosen(wanted.stores or DEFAULT_STORES, known)
     return runner.Request(
-        stores=tuple(stores.values()),
+        stores=tuple({ref.key: ref for ref in stores}.values()),
         checks=numbered(wanted.checks),
         profile=_profile(wanted),
         seed=wanted.seed,

@@ -7,6 +7,7 @@ from harness.figures.contention import contention
 from harness.figures.costing import costing
 from harness.figures.deciding import (
     answer,
+    answer_points,
     answer_tables,
     changes,
     declared,
@@ -49,6 +50,7 @@ __all__ = [
     "Table",
     "about",
     "answer",
+    "answer_points",
     "answer_tables",
     "answers",
     "caption",

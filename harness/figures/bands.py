@@ -86,7 +86,7 @@ def _draw_band(axes: Axes, band: Band, top: float, mark: Mark) -> None:
     across = axes.get_yaxis_transform()
     text_height = height_in(len(band.lines), TEXT_PT)
     axes.text(-0.005, top + 0.02, "\n".join(band.named), transform=across, va="top",
-              fontsize=TEXT_PT, color=mark.colour, weight="bold")  # fmt: skip
+              fontsize=TEXT_PT, color=INK, weight="bold")  # fmt: skip
     axes.text(1, top + 0.02, band.figure, transform=across, va="top", ha="right", color=INK,
               fontsize=TEXT_PT)  # fmt: skip
     if band.note:

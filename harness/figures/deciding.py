@@ -39,7 +39,8 @@ def changes(trials: pd.DataFrame, asked: Asked) -> Lines:
 def answer_tables(trials: pd.DataFrame, asked: Asked) -> Iterator[Table]:
     """A table a durability class: the stores that fail nothing, best first, with intervals.
 
-    With several points it is who led at how many of them, and the mean ratio to the best.
+    With several points it is who led at how many of them, and the mean ratio to the best of each,
+    with its interval over the repetitions.
     """
     chosen = summary.candidates(trials, asked)
     if chosen["point"].nunique() > 1:
@@ -98,7 +99,7 @@ def _answer(group: pd.DataFrame, behind: pd.DataFrame) -> Table:
     }
     heads = ("rank", "store", "ops a second", "least – most", "of the best (95\u00a0%)",
              f"{times} p50", f"{times} p99")  # fmt: skip
-    minor = frozenset({"rank", "least – most", f"{times} p50"})
+    minor = frozenset({"rank", "least – most"})
     rows = [_row(row, ratios) for _, row in group.iterrows()]
     parts = (first["durability"] or "unknown durability", first["load_label"], first["point_label"])
     title = " · ".join(str(part) for part in parts if part)
@@ -122,16 +123,59 @@ def _row(row: pd.Series, ratios: Mapping[str, str]) -> tuple[str, ...]:
 
 def _over_points(trials: pd.DataFrame) -> Iterator[Table]:
     ranked = summary.ranking(trials)
-    means = summary.overall(ranked)
-    heads = ("store", "led at", "ranked at", "mean ratio to the best", "lowest", "highest")
+    means = summary.over_points(trials)
+    heads = ("store", "led at", "ranked at", "of the best, mean (95\u00a0%)", "lowest", "highest")
     for names, group in means.groupby(["durability", "ranked_by"], sort=False):
         mine = ranked[(ranked["durability"] == names[0]) & (ranked["ranked_by"] == names[1])]
-        by_throughput = names[1] == "throughput"
-        ordered = group.sort_values("relative", ascending=not by_throughput, na_position="last")
-        rows = [_over(row, mine[mine["key"] == row["key"]]) for _, row in ordered.iterrows()]
+        rows = [_over(row, mine[mine["key"] == row["key"]]) for _, row in _ordered(group)]
         title = f"{names[0] or 'unknown durability'} · over all points, by {names[1]}"
         yield Table(heads, rows, title=title, numbers=frozenset(heads[1:]),
-                    minor=frozenset({"ranked at", "lowest"}))  # fmt: skip
+                    minor=frozenset({"ranked at", "lowest", "highest"}))  # fmt: skip
+
+
+def answer_points(trials: pd.DataFrame, asked: Asked) -> Iterator[Table]:
+    """A table a durability class: stores down, points across, each ratio with its interval.
+
+    Nothing where there is one point, since the answer itself has them then, or one store.
+    """
+    chosen = summary.candidates(trials, asked)
+    if chosen["point"].nunique() < 2:  # noqa: PLR2004 — one point is the answer itself
+        return
+    means, ranked = summary.over_points(chosen), summary.ranking_by_pairs(chosen)
+    for names, group in means.groupby(["durability", "ranked_by"], sort=False):
+        mine = ranked[(ranked["durability"] == names[0]) & (ranked["ranked_by"] == names[1])]
+        if len(group) == 1:
+            continue
+        points = {_point(at): rows for _, rows in mine.groupby(summary.GROUP, sort=False)
+                  for at in [rows.iloc[0]]}  # fmt: skip
+        rows = [
+            (str(row["key"]), *(_at_point(rows, row["key"]) for rows in points.values()))
+            for _, row in _ordered(group)
+        ]
+        title = f"{names[0] or 'unknown durability'} · of the best at each point (95\u00a0%)"
+        yield Table(("store", *points), rows, title=f"{title}, by {names[1]}")
+
+
+def _ordered(means: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
+    """Best first; those that were not ranked everywhere last."""
+    by_throughput = means["ranked_by"].iloc[0] == "throughput"
+    ordered = means.sort_values("relative", ascending=not by_throughput, na_position="last")
+    yield from ordered.iterrows()
+
+
+def _point(row: pd.Series) -> str:
+    return str(row["point_label"] or row["load_label"])
+
+
+def _at_point(ranked: pd.DataFrame, key: str) -> str:
+    """The store's ratio there, `best` for the first, a dash where it was not ranked."""
+    mine = ranked[(ranked["key"] == key) & ranked["rank"].notna()]
+    if mine.empty:
+        return words.MISSING
+    row = mine.iloc[0]
+    if row["rank"] == 1:
+        return "best"
+    return words.ratio_between(row["relative_to_best"], row["low"], row["high"])
 
 
 def _over(mean: pd.Series, ranked: pd.DataFrame) -> tuple[str, ...]:
@@ -142,7 +186,7 @@ def _over(mean: pd.Series, ranked: pd.DataFrame) -> tuple[str, ...]:
         str(mean["key"]),
         str(int((ranked["rank"] == 1).sum())),
         f"{mean['ranked_points']} of {mean['points']}",
-        words.ratio(mean["relative"]),
+        words.ratio_between(mean["relative"], mean["low"], mean["high"]),
         told(values.min()),
         told(values.max()),
     )

@@ -11,6 +11,9 @@ from harness import summary
 from harness.figures.tables import Lines, Link, Table
 
 HOLDS, FAILS, UNSUPPORTED, UNREACHED = "✓", "✗", "○", "?"
+_NOT_MEASURED = (
+    "Not measured in this run. The same with every check: eslab run … --set verify=conformance"
+)
 _Places = Mapping[tuple[int, str], str]
 """Where the evidence of a failed check stands, by the check's number and the store's key."""
 
@@ -27,7 +30,7 @@ def kept(conformance: Mapping[str, Any]) -> Table | Lines:
     """Requirements down and stores across: how many of its checks held, or failed."""
     found = summary.matrix(conformance)
     if found.empty:
-        return Lines((), empty="Not measured in this run: eslab conformance.")
+        return Lines((), empty=_NOT_MEASURED)
     places, keys = _places(found), list(dict.fromkeys(found["key"]))
     rows = [
         (_heading(requirement), *(_of_all(group[group["key"] == key], places) for key in keys))

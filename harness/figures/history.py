@@ -18,6 +18,8 @@ from harness.trends import Change
 
 SHOWN = ("throughput", "p50", "wal", "cpu")
 """Metrics of a history that are drawn, those of them that the series has."""
+_UNITS = {"1/s": "operations a second", "ns": "time of an operation", "count": ""}
+"""As the head of a panel says them; others as they are."""
 _ALIKE = ["scenario", "scenario_hash", "key", "point", "durability"]
 _PANEL_IN = 1.2
 _TICKS = 6
@@ -38,7 +40,7 @@ def history(series: pd.DataFrame, changes: Sequence[Change] = ()) -> Drawing:
     with styled():
         sheet = Sheet(_words(series, mine), len(metrics) * (_PANEL_IN + AXIS_IN + HEAD_IN))
         for metric in metrics:
-            sheet.head(metric.label)
+            sheet.head(_head(metric))
             axes = sheet.panel(_PANEL_IN, left=LEFT_IN, right=MARGIN_IN + 0.1, below=AXIS_IN)
             _draw(axes, series, metric)
             _mark(axes, series, [each for each in mine if each.metric == metric.name])
@@ -47,6 +49,11 @@ def history(series: pd.DataFrame, changes: Sequence[Change] = ()) -> Drawing:
 
 def _has(series: pd.DataFrame, metric: Metric) -> bool:
     return metric.name in series and bool(series[metric.name].notna().any())
+
+
+def _head(metric: Metric) -> str:
+    """The metric and its unit."""
+    return ", ".join(filter(None, (metric.label, _UNITS.get(metric.unit, metric.unit))))
 
 
 def _words(series: pd.DataFrame, changes: Sequence[Change]) -> Words:

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 
 from harness.figures.labels import apart, height_in, width_in, wrapped
 from harness.figures.sheet import MARGIN_IN, Sheet
-from harness.figures.style import MUTED, SMALL_PT, WIDTH_IN, Mark
+from harness.figures.style import INK, MUTED, SMALL_PT, WIDTH_IN, Mark
 
 _CHARACTERS = 24
-_LEAD_IN = 0.14
+_LEAD_IN = 0.24
+_MARK_AT = 0.7
+"""Of the lead: where the store's mark stands, so that its name can be in ink and still be told."""
 _GAP_IN = 0.05
 LEFT_IN = 0.62
 AXIS_IN = 0.5
@@ -67,13 +69,16 @@ def name_lines(axes: Axes, names: Sequence[Name], marks: Mapping[str, Mark]) -> 
     for name, end, centre in zip(names, ends, centres, strict=True):
         lead = _LEAD_IN / size_in[0]
         y = centre / size_in[1]
-        axes.plot([end[0], 1 + lead * 0.3, 1 + lead * 0.8], [end[1], y, y], color=MUTED,
+        axes.plot([end[0], 1 + lead * 0.2, 1 + lead * 0.5], [end[1], y, y], color=MUTED,
                   transform=axes.transAxes, linewidth=0.7, linestyle=(0, (1, 1.5)),
                   clip_on=False)  # fmt: skip
-        _write(axes, name, (1 + lead, centre), size_in[1], marks[name.key].colour)
+        mark = marks[name.key]
+        axes.plot([1 + lead * _MARK_AT], [y], color=mark.colour, marker=mark.marker, markersize=5,
+                  transform=axes.transAxes, linestyle="", clip_on=False)  # fmt: skip
+        _write(axes, name, (1 + lead, centre), size_in[1])
 
 
-def _write(axes: Axes, name: Name, at: tuple[float, float], panel_in: float, colour: str) -> None:
+def _write(axes: Axes, name: Name, at: tuple[float, float], panel_in: float) -> None:
     """Line by line, so that each stands where it was meant to, whatever the font."""
     line_in = height_in(1, SMALL_PT)
     top_in = at[1] + line_in * (len(name.lines) - 1) / 2
@@ -81,5 +86,5 @@ def _write(axes: Axes, name: Name, at: tuple[float, float], panel_in: float, col
     for place, line in enumerate(name.lines):
         bold = place < named
         axes.text(at[0], (top_in - place * line_in) / panel_in, line, transform=axes.transAxes,
-                  fontsize=SMALL_PT, ha="left", va="center", color=colour if bold else MUTED,
+                  fontsize=SMALL_PT, ha="left", va="center", color=INK if bold else MUTED,
                   weight="bold" if bold else "normal")  # fmt: skip

@@ -19,7 +19,8 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, AMBER, SKY = "#aa4499", "#b8860b", "#3a9bd9"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
 """After Okabe and Ito, told apart with every common kind of colour blindness; the pale ones
-darkened until they show on white. Past six, marks and dashes tell stores apart."""
+darkened until they show on white. Past six, marks and dashes tell stores apart. They are for
+marks and lines: text in them would be too pale to read, so names are in ink beside a mark."""
 
 WIDTH_IN = 4.5
 """Narrow on purpose: on a telephone the page shrinks it by an eighth, not by half."""

@@ -22,10 +22,12 @@ _CONFLICTS = {
 }
 
 
-def answers(trials: pd.DataFrame) -> Lines:
+def answers(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Lines:
     """The ranking in sentences, then what to keep in mind with it."""
-    told = [*summary.headlines(summary.ranking_by_pairs(trials)), *summary.remarks(trials)]
-    return Lines(told, empty="No trial of this run has a result.")
+    told = summary.headlines(summary.ranking_by_pairs(trials), summary.over_points(trials))
+    return Lines(
+        [*told, *summary.remarks(trials, manifest)], empty="No trial of this run has a result."
+    )
 
 
 def questions(manifests: Iterable[Mapping[str, Any]]) -> Lines:
@@ -34,9 +36,9 @@ def questions(manifests: Iterable[Mapping[str, Any]]) -> Lines:
     return Lines([": ".join(filter(None, (name, text.strip()))) for name, text in found])
 
 
-def remarks(trials: pd.DataFrame) -> Lines:
+def remarks(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Lines:
     """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
-    return Lines(summary.remarks(trials))
+    return Lines(summary.remarks(trials, manifest))
 
 
 def rankings(trials: pd.DataFrame) -> Iterator[Table]:

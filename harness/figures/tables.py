@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+_STORE = "store"
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -66,9 +68,19 @@ class Table:
         Such a page takes the display of a table away, and its meaning with it: roles keep it.
         """
         return "".join(
-            f'<td role="cell"{self._look(head)} data-head="{_label(head)}">{_content(cell)}</td>'
-            for head, cell in zip(self.heads, row, strict=True)
+            self._cell(head, _content(cell)) for head, cell in zip(self.heads, row, strict=True)
         )
+
+    def _cell(self, head: str, content: str) -> str:
+        about = f'{self._look(head)} data-head="{_label(head)}"'
+        if head == self._names_rows:
+            return f'<th scope="row" role="rowheader"{about}>{content}</th>'
+        return f'<td role="cell"{about}>{content}</td>'
+
+    @property
+    def _names_rows(self) -> str:
+        """The column that says what a row is about: the store, or else the first."""
+        return _STORE if _STORE in self.heads else self.heads[0]
 
     def _look(self, head: str) -> str:
         """Its class; text is set flush left here, because Jupyter sets every cell flush right."""

@@ -25,7 +25,8 @@ class _Page:
     def __init__(self, run: Run) -> None:
         self.run, self.trials = run, summary.shown(run.trials)
         require = run.manifest.get("scenario", {}).get("require", {})
-        self.asked = summary.Asked(require, summary.matrix(run.conformance))
+        absent = summary.not_run(self.trials, run.manifest)
+        self.asked = summary.Asked(require, summary.matrix(run.conformance), absent)
         self.about = figures.about(run.manifest, self.trials)
         self.pieces = Pieces()
 
@@ -46,7 +47,13 @@ class _Page:
     def _answer(self) -> Section:
         told = figures.answer(self.trials, self.asked)
         tables = figures.answer_tables(self.trials, self.asked)
-        return Section("answer", "The answer", tuple(self.pieces.part([told, *tables])))
+        points = figures.answer_points(self.trials, self.asked)
+        many = self.trials["point"].nunique() > _OPEN_POINTS
+        parts = [
+            *self.pieces.part([told, *tables]),
+            *self.pieces.part(points, "Point by point, with intervals" if many else ""),
+        ]
+        return Section("answer", "The answer", parts)
 
     def _changes(self) -> Section:
         told = figures.changes(self.trials, self.asked)
@@ -128,7 +135,7 @@ class _Page:
     def _caveats(self) -> Section:
         shown: list[Html] = [
             figures.flags(self.trials, self.run.manifest),
-            figures.remarks(self.trials),
+            figures.remarks(self.trials, self.run.manifest),
             figures.not_run(self.trials, self.run.manifest),
         ]
         return Section("caveats", "Caveats", tuple(self.pieces.part(shown)))

@@ -39,7 +39,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
+def is_full(error: OSError) -> bool:
+    """Is it for want of room?"""
+    return error.errno in _FULL
+
+
 def _cause(error: OSError) -> str:
-    if error.errno in _FULL:
+    if is_full(error):
         return "the disk is full"
     return error.strerror or str(error)

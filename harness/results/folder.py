@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import BadInput
+from harness.errors import BadInput, LabError
 from harness.results.columns import FORMAT_VERSION, INTERVALS, PROBES, TRIALS, Column, schema
-from harness.results.disk import write_atomically, writing
+from harness.results.disk import is_full, write_atomically, writing
 
 Table = Literal["samples", "appends", "deliveries"]
 
@@ -46,16 +46,17 @@ class RunFolder:
     def create(cls, out: Path, name: str) -> RunFolder:
         """A new folder inside `out`, stamped in UTC; `out` is made where it is missing.
 
-        Raises `BadInput` where `out` is or is under a file, `LabError` if it cannot be made.
+        Raises `BadInput` where nothing can be put into `out`, `LabError` where the disk is full.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         final = f"{stamp}-{name}-{secrets.token_hex(2)}"
         path = out / (PARTIAL + final)
-        with writing(path):
-            try:
-                path.mkdir(parents=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise BadInput(f"{out}: not a folder, so no run can go there") from error
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            if is_full(error):
+                raise LabError(f"--out: {out}: the disk is full") from error
+            raise BadInput(f"--out: {out}: {_why_not(error)}, so no run can go there") from error
         return cls(path, final)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -112,6 +113,13 @@ class RunFolder:
             self.path.rename(final)
         self.path = final
         return final
+
+
+def _why_not(error: OSError) -> str:
+    """Files on the way are said as such: the system calls some of them existing files."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "not a folder"
+    return error.strerror or str(error)
 
 
 def _cell(column: Column, value: object, file: str) -> object:

@@ -136,7 +136,7 @@ class _Run:
     ) -> None:
         self._request, self._observer, self._stack = request, observer, stack
         self._id = secrets.token_hex(4)
-        self._scratch = scratch or request.out.resolve() / f".scratch-{self._id}"
+        self._scratch = scratch or request.out.absolute() / f".scratch-{self._id}"
         self._ways: Mapping[str, str] = {}
         self.servers: dict[str, Server] = {}
         self.left_out: dict[str, str] = {}

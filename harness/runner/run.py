@@ -81,7 +81,7 @@ class _Run:
         self._cores = staffing.separate(request.scenario) if request.pin else None
         if self._cores:
             stack.enter_context(staffing.kept_on(self._cores.generator))
-        self.scratch = request.out.resolve() / f".scratch-{run_id}"
+        self.scratch = request.out.absolute() / f".scratch-{run_id}"
         self._pool = ServerPool(
             run_id,
             request.catalogue,

@@ -15,8 +15,8 @@ from harness.catalogue import Catalogue
 from harness.errors import BadInput
 from harness.scenario import points as points_
 from harness.scenario.model import ScenarioFile, Setting, StoreEntry, WorkloadEntry
-from harness.scenario.names import store_named, store_with, unknown_workload
-from harness.scenario.naming import StoreRef, split_store_list
+from harness.scenario.names import chosen, refuse_twice, store_named, store_with, unknown_workload
+from harness.scenario.naming import StoreRef
 from harness.scenario.nodes import Path_
 from harness.scenario.overrides import Overrides, overridden
 from harness.scenario.problems import translate
@@ -52,7 +52,7 @@ class _Loader:
     def scenario(self, stores: str | None) -> Scenario:
         base = self._declared(next(points_.points(self._vary)))
         self._check_servers(base.file)
-        refs = self._chosen(stores) if stores else self._stores(base.file)
+        refs = chosen(stores, self._catalogue) if stores else self._stores(base.file)
         self._check_size(len(refs) * base.file.repetitions)
         declared = [(point, self._declared(point)) for point in points_.points(self._vary)]
         trials = tuple(in_order(refs, declared, self._server_settings(base.file)))
@@ -121,7 +121,7 @@ class _Loader:
         for number, entry in enumerate(file.stores):
             try:
                 refs.append(self._store(entry))
-                _refuse_twice(refs)
+                refuse_twice(refs)
             except BadInput as error:
                 raise self._document.wrong(error.message, ("stores", number)) from None
         return refs
@@ -130,18 +130,6 @@ class _Loader:
         if isinstance(entry, StoreEntry):
             return store_with(entry.store, entry.options, self._catalogue)
         return store_named(entry, self._catalogue)
-
-    def _chosen(self, text: str) -> list[StoreRef]:
-        refs: list[StoreRef] = []
-        for name in split_store_list(text):
-            try:
-                refs.append(store_named(name, self._catalogue))
-                _refuse_twice(refs)
-            except BadInput as error:
-                raise BadInput(f"--stores: {error.message}") from None
-        if not refs:
-            raise BadInput("--stores: expected names, for example postgres,sqlite")
-        return refs
 
     def _check_servers(self, file: ScenarioFile) -> None:
         known = [kind.server for kind in self._catalogue.stores.values() if kind.server]
@@ -161,11 +149,6 @@ class _Loader:
 def _wrong_prefill(document: Document, message: str) -> BadInput:
     path: Path_ = ("streams", "prefill")
     return document.wrong(message, path if path in document.places else ("workload",))
-
-
-def _refuse_twice(refs: Sequence[StoreRef]) -> None:
-    if refs[-1].key in [ref.key for ref in refs[:-1]]:
-        raise BadInput(f"{refs[-1].key} is here twice")
 
 
 def _hash(declared: Sequence[tuple[Mapping[str, Any], Declared]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.catalogue import Catalogue
 from harness.errors import BadInput
-from harness.scenario.naming import StoreRef, parse_store_name
+from harness.scenario.naming import StoreRef, parse_store_name, split_store_list
 from harness.scenario.problems import said
 from harness.scenario.wording import did_you_mean, shown
 from harness.store import StoreKind
@@ -40,6 +40,26 @@ def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> S
         return _ref(kind, variant, kind.options.model_validate(dict(options)).model_dump())
     except ValidationError as error:
         raise _option_wrong(kind, error) from None
+
+
+def chosen(text: str, catalogue: Catalogue) -> list[StoreRef]:
+    """The stores that `--stores` names, at least one and each once. Raises `BadInput`."""
+    refs: list[StoreRef] = []
+    for name in split_store_list(text):
+        try:
+            refs.append(store_named(name, catalogue))
+            refuse_twice(refs)
+        except BadInput as error:
+            raise BadInput(f"--stores: {error.message}") from None
+    if not refs:
+        raise BadInput("--stores: expected names, for example postgres,sqlite")
+    return refs
+
+
+def refuse_twice(refs: Sequence[StoreRef]) -> None:
+    """Raises `BadInput` where the last of the stores is among those before it."""
+    if refs[-1].key in [ref.key for ref in refs[:-1]]:
+        raise BadInput(f"{refs[-1].key} is here twice")
 
 
 def unknown_workload(name: str, catalogue: Catalogue) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.percentiles import percentiles
+from harness.summary.absent import not_run
 from harness.summary.contention import (
     contended_points,
     contention,
@@ -16,7 +17,7 @@ from harness.summary.delivery import delivery, has_deliveries
 from harness.summary.flags import by_flag, explanation, listed, merged, run_flags
 from harness.summary.headline import headlines, remarks
 from harness.summary.latency import latency_curve, stored_curve, tail, times_ns
-from harness.summary.leads import leads, ranking_by_pairs
+from harness.summary.leads import leads, over_points, ranking_by_pairs
 from harness.summary.matrix import matrix
 from harness.summary.operations import heat, operations
 from harness.summary.over_time import has_rate_over_time, rate_over_time
@@ -64,7 +65,9 @@ __all__ = [
     "listed",
     "matrix",
     "merged",
+    "not_run",
     "operations",
+    "over_points",
     "overall",
     "percentiles",
     "ranking",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from harness import words
+from harness.summary import absent
 from harness.summary.answers import FAIL, PASS, UNKNOWN
 from harness.summary.flags import listed
 from harness.summary.headline import headlines
-from harness.summary.leads import leads, ranking_by_pairs
+from harness.summary.leads import leads, over_points, ranking_by_pairs
 from harness.summary.ranking import GROUP, ranking
 from harness.summary.requirements import kept, requirements, strongest_first
 
 _NOTHING = (
     "The scenario requires nothing of a store, so all of them are ranked: with require: {…}"
     " each one passes or fails."
+)
+_NOT_CHECKED = (
+    "What the stores promise was not checked in this run: eslab run … --set verify=conformance."
 )
 _ENOUGH = 5
 """Repetitions below which a small difference cannot be told from luck."""
@@ -33,6 +38,8 @@ class Asked:
     require: Mapping[str, Any]
     checked: pd.DataFrame | None = None
     """`summary.matrix` of the run, if it has one."""
+    absent: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """`summary.not_run` of the run: why, by the keys of the stores that have no result."""
 
     def judged(self, trials: pd.DataFrame) -> pd.DataFrame:
         """As `summary.requirements`."""
@@ -47,10 +54,14 @@ def candidates(trials: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 
 
 def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
-    """Which stores keep what is required and what they promise, then who leads in each class."""
-    leaders = headlines(ranking_by_pairs(candidates(trials, asked)))
+    """Which stores keep what is required and what they promise, then who leads in each class, and
+    which stores have no result."""
+    chosen = candidates(trials, asked)
+    leaders = headlines(ranking_by_pairs(chosen), over_points(chosen))
     told = (each[:1].upper() + each[1:] for each in leaders)
-    return [*_promises(trials, asked), *_checked(asked.checked), *told]
+    return [
+        *_promises(trials, asked), *_checked(asked.checked), *told, *absent.told(asked.absent),
+    ]  # fmt: skip
 
 
 def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
@@ -68,8 +79,7 @@ def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
         yield "No store is known to keep everything that is required."
     if unknown:
         yield f"Not known yet: {'; '.join(unknown)}."
-    if failed:
-        yield f"Failing: {', '.join(failed)}."
+    yield from _failing(judged, failed)
 
 
 def _checked(checked: pd.DataFrame | None) -> Iterator[str]:
@@ -92,6 +102,18 @@ def _held(mine: pd.DataFrame) -> str:
     ])  # fmt: skip
 
 
+def _failing(judged: pd.DataFrame, failed: list[str]) -> Iterator[str]:
+    """A line for the stores that fail the same: why they do the first, and what they fail, too."""
+    by_reasons: dict[str, list[str]] = {}
+    for key in failed:
+        mine = judged[(judged["key"] == key) & (judged["status"] == FAIL)]
+        first, *others = (f"“{requirement}”" for requirement in mine["requirement"])
+        also = f"; also {', '.join(others)}" if others else ""
+        by_reasons.setdefault(f"{first} ({mine['reason'].iloc[0]}){also}", []).append(key)
+    for told, keys in by_reasons.items():
+        yield f"Failing: {', '.join(keys)}: {told}."
+
+
 def _unknown_of(judged: pd.DataFrame, key: str) -> list[str]:
     mine = judged[(judged["key"] == key) & (judged["status"] == UNKNOWN)]
     return [str(name) for name in mine["requirement"]]
@@ -104,6 +126,7 @@ def changes(trials: pd.DataFrame, asked: Asked) -> list[str]:
     return [
         *([] if asked.require else [_NOTHING]),
         *_unknowns(judged),
+        *([_NOT_CHECKED] if asked.checked is None or asked.checked.empty else []),
         *_near_misses(trials, judged),
         *_undecided(chosen),
         *_limited_by_generator(chosen),

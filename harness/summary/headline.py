@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
 from harness import words
 from harness.summary.ranking import GROUP
+from harness.summary.ways import ways_that_differ
+
+_CLASS = ["durability", "ranked_by"]
+
+_TOLD = 3
+"""So many stores are told with their interval; a table has all of them."""
 
 
-def headlines(ranked: pd.DataFrame) -> list[str]:
-    """A sentence a durability class; where there are several points, who led at how many."""
-    classes = ranked.groupby(["durability", "ranked_by"], sort=False)
-    return [sentence for _, of_class in classes for sentence in _class(of_class)]
+def headlines(ranked: pd.DataFrame, over: pd.DataFrame | None = None) -> list[str]:
+    """A sentence a durability class; where there are several points, who led at how many.
+
+    With `over`, as `over_points` has it, also how near to the best they came over all of them.
+    """
+    classes = ranked.groupby(_CLASS, sort=False)
+    return [sentence for _, of_class in classes for sentence in _class(of_class, over)]
 
 
-def remarks(trials: pd.DataFrame) -> list[str]:
+def remarks(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
     """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
-    return [*_times(trials), *_paths(trials), *sorted(set(trials["emulator"]) - {""})]
+    emulators = sorted(set(trials["emulator"]) - {""})
+    return [*_times(trials), *ways_that_differ(trials, manifest), *emulators]
 
 
-def _class(of_class: pd.DataFrame) -> Iterator[str]:
+def _class(of_class: pd.DataFrame, over: pd.DataFrame | None) -> Iterator[str]:
     ranked = of_class[of_class["rank"].notna()]
     points = ranked.groupby(GROUP, sort=False)
     if len(points) > 1:
         leads = Counter(group.iloc[0]["key"] for _, group in points).most_common()
         told = ", ".join(f"{key} at {count}" for key, count in leads)
-        yield f"{_class_name(ranked.iloc[0])}: led at the {len(points)} points: {told}."
+        if ranked["key"].nunique() == 1:
+            name = _name(ranked.iloc[0])
+            yield f"{_class_name(ranked.iloc[0])}: only {name} was ranked, at {len(points)} points."
+            return
+        means = "" if over is None else _means(ranked.iloc[0], over)
+        yield f"{_class_name(ranked.iloc[0])}: led at the {len(points)} points: {told}{means}."
     elif len(points):
         yield _led(ranked)
+
+
+def _means(first: pd.Series, over: pd.DataFrame) -> str:
+    """The nearest to the best over all points, each with its interval; not who always was it."""
+    mine = over[(over[_CLASS] == first[_CLASS]).all(axis=1) & (over["relative"] != 1)].dropna(
+        subset="relative"
+    )
+    ordered = mine.sort_values("relative", ascending=first["ranked_by"] != "throughput")
+    told = [
+        f"{row['key']} {words.ratio_between(row['relative'], row['low'], row['high'])}"
+        for _, row in ordered.iterrows()
+    ]
+    return f"; mean ratio to the best of each: {', '.join(told[:_TOLD])}" if told else ""
 
 
 def _led(ranked: pd.DataFrame) -> str:
@@ -81,13 +110,3 @@ def _times(trials: pd.DataFrame) -> list[str]:
             "caps throughput."
         )
     return found
-
-
-def _paths(trials: pd.DataFrame) -> list[str]:
-    providers = sorted(set(trials["provider"]) - {"", "none"})
-    if len(providers) < 2:  # noqa: PLR2004 — one kind of path needs no words
-        return []
-    return [
-        f"Servers came from different places ({', '.join(providers)}): the way from the client to "
-        "the server is part of each number, and these ways differ."
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _TEXT = (
     "time", "run", "commit", "dirty", "scenario", "scenario_hash", "key", "point", "durability",
     "environment", "load_label", "server_version",
 )  # fmt: skip
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NUMBERS = tuple(name for name in COLUMNS if name not in _TEXT)
 
 
@@ -54,7 +56,8 @@ def append(path: Path, added: pd.DataFrame) -> None:
         with path.open("a", encoding="utf-8", newline="") as file:
             added.to_csv(file, header=file.tell() == 0, index=False, lineterminator="\n")
     except OSError as error:
-        raise LabError(f"{path}: cannot be written: {error.strerror}") from None
+        kind = LabError if error.errno in _FULL else BadInput
+        raise kind(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _numbers(path: Path, cells: pd.Series) -> pd.Series:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.ci_steps import Job
+from tests.ci_steps import NO_INDEX, Job, gitlab_job, seeing_installed
+from tests.made_run import STORES, Made, made_run
 
 from .command import ROOT
 
 ACTION = ROOT / "action.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "bench.yml"
+INSTALL = "Install the lab"
 SETTINGS = (
     "--candidate-ref {} --force --set operations=1500 --set warm_up_s=0.1 --set streams.count=100"
 )
@@ -62,7 +66,7 @@ def job(checkout, tmp_path):
 
 def carried_out(job, candidate):
     job.inputs["settings"] = SETTINGS.format(candidate)
-    return job.run(ACTION, leaving_out={"Install the lab"})
+    return job.run(ACTION, leaving_out={INSTALL})
 
 
 def test_no_change_passes_and_everything_is_written(job, tmp_path):
@@ -117,7 +121,7 @@ def test_the_comment_is_the_summary_on_a_double_of_gh(job, tmp_path, summary, co
 
 def test_the_comment_stands_where_the_action_writes_it():
     (uses,) = [step for step in workflow_steps() if step.get("uses") == "./"]
-    default = YAML(typ="safe").load(ACTION.read_text())["inputs"]["out"]["default"]
+    default = action()["inputs"]["out"]["default"]
     assert f"{uses['with'].get('out', default)}/summary.md" in comment_step()["run"]
 
 
@@ -130,16 +134,104 @@ def workflow_steps():
     return YAML(typ="safe").load(WORKFLOW.read_text())["jobs"]["gate"]["steps"]
 
 
-def test_the_install_step_names_files_that_are_here():
-    text = ACTION.read_text()
-    assert '"$LAB/requirements/bench.txt"' in text
-    assert (ROOT / "requirements" / "bench.txt").is_file()
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """A repository of the lab as it stands, tagged as the docs name it: what others fetch."""
+    folder = tmp_path_factory.mktemp("released")
+    for name in ("harness", "images", "notebooks", "requirements", "scenarios"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pyc*"))
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, folder)
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "as it is")
+    git(folder, "tag", "v1")
+    return folder
+
+
+def test_the_install_step_gives_the_next_steps_this_very_lab(released, tmp_path):
+    path = f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin"
+    job = Job(tmp_path, tmp_path, inputs={}, path=path, environment=NO_INDEX)
+    steps = {step["name"]: step for step in action()["runs"]["steps"] if "run" in step}
+    others = set(steps) - {INSTALL}
+    assert job.run(released / "action.yml", leaving_out=others) == 0, job.told[-1].stderr
+    (added,) = (tmp_path / "path").read_text().splitlines()
+    assert Path(added).is_relative_to(tmp_path)
+    listed = subprocess.run(
+        [f"{added}/eslab", "validate", "scenarios/quick.yaml"],
+        cwd=released, env=without_lab(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert listed.returncode == 0, listed.stderr
+    assert "fits" in listed.stdout
+    where = [f"{added}/python", "-c", "import harness; print(harness.__file__)"]
+    found = subprocess.run(
+        where, cwd=tmp_path, env=without_lab(), capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()).is_relative_to(released)
+
+
+def test_a_pin_that_cannot_be_had_fails_the_install_step(released, tmp_path):
+    lab = tmp_path / "lab"
+    shutil.copytree(released, lab)
+    pins = lab / "requirements" / "bench.txt"
+    pins.write_text(pins.read_text() + "nowhere-to-be-had==1.0 --hash=sha256:" + "0" * 64 + "\n")
+    path = f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin"
+    job = Job(tmp_path, tmp_path, inputs={}, path=path, environment=NO_INDEX)
+    (install,) = [step for step in action()["runs"]["steps"] if step.get("name", "") == INSTALL]
+    job.values |= {"github.action_path": str(lab), "runner.temp": str(tmp_path)}
+    assert job.step(install) != 0
+    assert "nowhere-to-be-had" in job.told[-1].stderr
+    assert not (tmp_path / "path").exists()
+
+
+def test_the_gitlab_script_installs_gates_and_reports(released, checkout, tmp_path):
+    """Line by line as the page has it, in one shell; the gate is planned and not measured.
+
+    What it would have measured is made up, and `after_script` reports that.
+    """
+    lab, project = tmp_path / "opt", tmp_path / "project"
+    shutil.copytree(checkout, project)
+    (project / "bench").mkdir()
+    shutil.copy(ROOT / "scenarios" / "quick.yaml", project / "bench" / "orders.yaml")
+    job = gitlab_job(ROOT / "docs" / "ci.md")
+    planned = [line + " --dry-run" * line.startswith("eslab gate") for line in job["script"]]
+    assert planned != job["script"]
+    environment = without_lab() | NO_INDEX | {
+        "PATH": f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin",
+        "ESLAB_REPOSITORY": released.as_uri(),
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": "main",
+    }  # fmt: skip
+
+    def told(lines):
+        script = "\n".join(lines).replace("/opt/eslab", str(lab))
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=project, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = told(planned)
+    assert done.returncode == 0, done.stderr
+    assert "10 pairs of main and working tree, interleaved" in done.stdout
+    made_run(project / "eslab-results", Made(STORES[:2], repetitions=2, operations=500))
+    done = told(job["after_script"])
+    assert done.returncode == 0, done.stderr
+    assert "| memory |" in (project / "eslab-results" / "summary.md").read_text()
+    assert list((project / "eslab-results").glob("2*/report.html"))
+
+
+def without_lab():
+    """This environment's variables, without the way to this checkout."""
+    return {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+
+
+def action():
+    return YAML(typ="safe").load(ACTION.read_text())
 
 
 def test_the_workflow_gives_the_action_inputs_that_it_has():
-    action = YAML(typ="safe").load(ACTION.read_text())
     (uses,) = [step for step in workflow_steps() if step.get("uses") == "./"]
-    assert set(uses["with"]) <= set(action["inputs"])
+    assert set(uses["with"]) <= set(action()["inputs"])
     assert (ROOT / uses["with"]["scenario"]).is_file()
 
 

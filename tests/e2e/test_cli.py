@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,79 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(tmp_path, text, pl
         assert told.stderr.count("\n") == 1
         assert f"bad.yaml{place}" in told.stderr
         assert said in told.stderr
+
+
+UNDERSTOOD_BY_NONE = {
+    "a word for a number": (("conformance", "--seconds", "x"), "'--seconds'"),
+    "a word for a whole number": (("conformance", "--seed", "x"), "'--seed'"),
+    "a number that is too small": (("conformance", "--seconds", "-1"), "'--seconds'"),
+    "an option that is not there": (("run", "scenarios/quick.yaml", "--nope"), "--nope"),
+    "an option without its value": (("run", "--out"), "'--out'"),
+    "no file": (("run",), "'FILE…'"),
+    "a command that is not there": (("nosuch",), "'nosuch'"),
+    "a command's command that is not there": (("history", "nosuch"), "'nosuch'"),
+    "stores that are none": (("conformance", "--stores", " , "), "--stores"),
+    "stores that are none, of a run": (
+        ("run", "scenarios/quick.yaml", "--stores", " , ", "--dry-run"),
+        "--stores",
+    ),
+    "stores that are none, of a plan": (
+        ("conformance", "--stores", " , ", "--dry-run"),
+        "--stores",
+    ),
+}
+
+
+@pytest.mark.parametrize(("typed", "said"), UNDERSTOOD_BY_NONE.values(), ids=UNDERSTOOD_BY_NONE)
+def test_what_cannot_be_understood_is_one_line_and_exit_code_2(typed, said):
+    told = eslab(*typed)
+    assert told.returncode == 2
+    assert told.stdout == ""
+    assert told.stderr.startswith("eslab: ")
+    assert told.stderr.count("\n") == 1
+    assert said in told.stderr
+
+
+def test_a_command_alone_prints_its_help():
+    for command in ((), ("history",)):
+        told = eslab(*command)
+        assert "Usage: eslab" in told.stdout + told.stderr
+        assert "eslab: " not in told.stderr
+
+
+def _under_a_file(folder: Path) -> Path:
+    (folder / "file").write_text("")
+    return folder / "file" / "out"
+
+
+def _around_in_links(folder: Path) -> Path:
+    (folder / "link").symlink_to(folder / "link")
+    return folder / "link"
+
+
+def _named_too_long(folder: Path) -> Path:
+    return folder / ("x" * 300)
+
+
+def _not_to_be_written(folder: Path) -> Path:
+    """Where even the superuser cannot make a folder."""
+    return Path("/proc/eslab") if Path("/proc/self").exists() else folder / ("x" * 300)
+
+
+@pytest.mark.parametrize(
+    "place", [_under_a_file, _around_in_links, _named_too_long, _not_to_be_written]
+)
+@pytest.mark.parametrize(
+    "command",
+    [("run", "scenarios/quick.yaml"), ("conformance", "--checks", "1")],
+    ids=lambda c: c[0],
+)
+def test_where_no_run_can_go_is_one_line_and_exit_code_2(tmp_path, command, place):
+    out = place(tmp_path)
+    told = eslab(*command, "--stores", "memory", "--out", out)
+    assert told.returncode == 2, told.stderr
+    assert told.stderr.count("\n") == 1
+    assert f"--out: {out}: " in told.stderr
 
 
 def test_a_file_that_is_not_there_or_a_directory_or_not_text_is_one_line(tmp_path):

@@ -41,6 +41,14 @@ def looked_at(browser, folder, width, scheme):
     return found["words"], found["faults"] + asked_for
 
 
+@pytest.fixture(scope="module")
+def reported_once(tmp_path_factory):
+    """The page of made-up numbers at one point, a long store name among them."""
+    folder = made_run(tmp_path_factory.mktemp("made"), Made(operations=5_000))
+    assert eslab("report", folder).returncode == 0
+    return folder
+
+
 @pytest.mark.parametrize("width", [390, 980, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overlaps_or_is_cut_in_a_browser(browser, reported, width, scheme):
@@ -53,6 +61,11 @@ def test_nothing_overlaps_or_is_cut_in_a_browser(browser, reported, width, schem
 def test_long_names_and_many_points_fit_in_a_browser(browser, crowded, width):
     words, faults = looked_at(browser, crowded, width, "light")
     assert words > 500
+    assert faults == []
+
+
+def test_the_answer_at_one_point_fits_in_a_telephone(browser, reported_once):
+    _, faults = looked_at(browser, reported_once, 390, "light")
     assert faults == []
 
 
@@ -117,6 +130,14 @@ def test_a_screen_reader_finds_tables_on_a_telephone_too(browser, reported):
     assert levels.count("H1") == 1
 
 
+def test_the_answer_has_its_median_time_on_a_telephone_and_rows_are_headed(browser, reported_once):
+    with opened(browser, reported_once, 390) as (page, _):
+        table = page.locator("#answer").get_by_role("table").first
+        heads = table.locator("thead th:visible").all_text_contents()
+        assert table.get_by_role("rowheader").all_text_contents()[0] == "postgres"
+    assert {"store", "ops a second", "service p50", "service p99"} <= set(heads)
+
+
 def test_text_from_a_scenario_stays_text(browser, tmp_path):
     evil = "<img src=x onerror=console.log(1)><script>console.log(2)</script>"
     scenario = {"name": evil, "description": evil, "text": f"</pre>{evil}", "file": evil,
@@ -144,7 +165,7 @@ def test_what_is_required_is_answered_first(browser, tmp_path):
         verdicts = page.locator("#requirements table").first.locator("td").all_text_contents()
     assert told[:2] == [
         "Keeping everything that is required: postgres, sqlite.",
-        "Failing: memory.",
+        "Failing: memory: “durability: process-crash” (memory, as read back from what ran).",
     ]
     assert verdicts.count("✓ pass") == 5
     assert verdicts.count("✗ fail") == 1

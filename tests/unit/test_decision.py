@@ -13,6 +13,7 @@ from scipy import stats
 from harness import figures, results, summary
 from harness.summary import Asked
 from harness.summary.leads import ratio_interval
+from harness.summary.ways import ways_that_differ
 from tests.made_pairs import trials as pairs
 from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, MadeStore, made_run
 
@@ -45,10 +46,32 @@ def test_a_store_that_fails_is_named_and_not_ranked(tmp_path):
     found = trials(tmp_path, Made(stores(postgres=NONE), keep_samples=False, operations=2_000))
     told = summary.answer(found, Asked({"occ": "native"}))
     assert told[0] == "Keeping everything that is required: memory, sqlite."
-    assert told[1] == "Failing: postgres."
+    assert told[1] == "Failing: postgres: “occ: native” (declares none)."
     assert any("only sqlite was ranked" in line for line in told)
     tables = list(figures.answer_tables(found, Asked({"occ": "native"})))
     assert not any("postgres" in str(table) for table in tables)
+
+
+def test_stores_that_fail_the_same_are_one_line_with_the_reason_and_what_else_they_fail(tmp_path):
+    made = Made(stores(memory=NONE, postgres=NONE), keep_samples=False, operations=500)
+    required = {"occ": "native", "durability": "power-loss"}
+    told = summary.answer(trials(tmp_path, made), Asked(required))
+    assert told[1:3] == [
+        "Failing: memory: “occ: native” (declares none); also “durability: power-loss”.",
+        "Failing: postgres: “occ: native” (declares none).",
+    ]
+    told = summary.answer(trials(tmp_path / "occ", made), Asked({"occ": "native"}))
+    assert told[1] == "Failing: memory, postgres: “occ: native” (declares none)."
+
+
+def test_a_run_without_checks_says_how_to_have_them(tmp_path):
+    made = trials(tmp_path)
+    (told,) = [line for line in summary.changes(made, Asked({})) if "not checked" in line]
+    assert told.endswith("eslab run … --set verify=conformance.")
+    assert "eslab run … --set verify=conformance" in repr(figures.kept({}))
+    checked = pd.DataFrame({"key": ["memory"], "mark": ["✓"], "defect": [False],
+                            "declared_by": ["occ"]})  # fmt: skip
+    assert not [each for each in summary.changes(made, Asked({}, checked)) if "checked" in each]
 
 
 def test_the_one_requirement_that_keeps_a_store_out_is_told(tmp_path):
@@ -171,6 +194,74 @@ def test_several_points_are_summed_up_as_who_led_where(tmp_path):
     ]  # fmt: skip
 
 
+def over(*, fast, slow, points=3):
+    """Two stores at several points, where `fast` and `slow` say what each repetition reached."""
+    frames = []
+    for place in range(points):
+        at = {"point": json.dumps({"n": place}), "point_label": f"n={place}", "emulator": "",
+              "provider": "", "scheduled": 1000}  # fmt: skip
+        for key, values in (("a", fast), ("b", slow)):
+            found = pairs(pairs=3, throughput_per_s=np.array(values(place)))
+            frames.append(found.assign(key=key, **at))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_over_several_points_the_interval_is_a_t_over_the_repetitions():
+    """Hand-made: a repetition's value is the mean of its logarithms over the points."""
+    ratios_at = ([0.5, 0.6, 0.55], [0.25, 0.2, 0.3], [0.8, 0.7, 0.9])
+    found = over(
+        fast=lambda _: [1000.0] * 3,
+        slow=lambda place: [1000.0 * ratio for ratio in ratios_at[place]],
+    )
+    means = np.log(np.array(ratios_at)).mean(axis=0)
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    first, second = (row for _, row in summary.over_points(found).iterrows())
+    assert (first["key"], first["relative"], second["key"]) == ("a", 1, "b")
+    assert np.isnan(first["low"])
+    assert second["relative"] == pytest.approx(np.exp(means.mean()))
+    ends = second["low"], second["high"]
+    assert ends == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
+
+
+def test_the_answer_over_several_points_has_intervals_in_words_and_at_each_point():
+    found = over(
+        fast=lambda _: [1000.0, 1010.0, 990.0],
+        slow=lambda place: [(500.0 + 100 * place) * wobble for wobble in (1, 1.1, 0.9)],
+    )
+    (said,) = summary.answer(found, Asked({}))
+    assert (
+        "led at the 3 points: a at 3; mean ratio to the best of each: b 0.59 × (0.47 – 0.74)."
+        in said
+    )
+    (means,) = figures.answer_tables(found, Asked({}))
+    assert means.rows[1][3] == "0.59 × (0.47 – 0.74)"
+    (at_points,) = figures.answer_points(found, Asked({}))
+    assert at_points.heads == ("store", "n=0", "n=1", "n=2")
+    assert at_points.rows[0] == ("a", "best", "best", "best")
+    for cell, ratio in zip(at_points.rows[1][1:], ("0.50", "0.60", "0.70"), strict=True):
+        assert cell.startswith(f"{ratio} × (")
+
+
+def test_a_store_that_was_not_ranked_everywhere_has_no_mean_but_its_points():
+    found = over(fast=lambda _: [1000.0] * 3, slow=lambda _: [500.0, 510.0, 490.0])
+    gone = (found["key"] == "b") & (found["point_label"] == "n=1")
+    found = found.assign(valid=found["valid"] & ~gone)
+    (means,) = figures.answer_tables(found, Asked({}))
+    assert means.rows[1][:4] == ("b", "0", "2 of 3", "–")
+    (at_points,) = figures.answer_points(found, Asked({}))
+    assert at_points.rows[1][2] == "–"
+    assert at_points.rows[1][1].startswith("0.50 ×")
+
+
+def test_a_store_alone_in_its_class_is_not_compared_with_itself():
+    found = over(fast=lambda _: [1000.0] * 3, slow=lambda _: [500.0] * 3)
+    alone = found[found["key"] == "a"]
+    assert summary.answer(alone, Asked({})) == [
+        "Power-loss safe as configured: only a was ranked, at 3 points."
+    ]
+    assert not list(figures.answer_points(alone, Asked({})))
+
+
 def test_a_store_of_which_nothing_ended_is_not_known(tmp_path):
     undone = MadeStore("kafka", row={"status": "failed", "valid": False, "guarantees": "{}"})
     found = trials(tmp_path, Made((*stores(), undone), keep_samples=False, operations=500))
@@ -189,3 +280,59 @@ def test_points_at_which_nobody_leads_are_counted_in_one_sentence():
     assert [line for line in told if "tell" in line and "from" in line] == [
         "At 4 of 4 points this run does not tell the leader from others: repeat more."
     ]
+
+
+LEFT_OUT = {"kafka": "kafka: native: needs Java", "dynamodb": "dynamodb: native: needs Java"}
+ORDER = [[1, "memory"], [2, "kafka{acks=1}"], [3, "dynamodb"], [4, "dynamodb:commit"],
+         [5, "sqlite"], [6, "postgres"], [7, "null"]]  # fmt: skip
+
+
+def test_stores_that_were_asked_for_and_have_no_result_are_named_with_the_reason(tmp_path):
+    found = trials(tmp_path)
+    absent = summary.not_run(found, {"order": ORDER, "left_out": LEFT_OUT})
+    assert summary.answer(found, Asked({}, absent=absent))[-1] == (
+        "Not run: kafka{acks=1}, dynamodb, dynamodb:commit (native: needs Java);"
+        " null (the run ended before its turn)."
+    )
+    failed = MadeStore("kafka", row={"status": "failed", "valid": False, "message": "no\nroute."})
+    found = trials(tmp_path / "failed", Made((*stores(), failed), operations=500))
+    assert summary.not_run(found, {"order": [[1, "memory"], [2, "kafka"]]}) == {
+        "kafka": "failed: no route"
+    }
+    assert summary.not_run(found, {"order": [[1, "memory"]]}) == {}
+    assert summary.answer(found, Asked({})) == summary.answer(found, Asked({}, absent={}))
+
+
+def served(*stores: tuple[str, str, str, str]):
+    """Trials of stores with a provider and a durability, and the manifest with their paths."""
+    frames = [
+        pairs(key=key, pairs=2).assign(store=key, provider=provider, durability=durability)
+        for key, provider, _, durability in stores
+    ]
+    servers = {key: {"paths": [{"kind": kind}] if kind else []} for key, _, kind, _ in stores}
+    return pd.concat(frames, ignore_index=True), {"servers": servers}
+
+
+PROXIED = ("postgres", "docker", "docker-proxy", "power-loss")
+SAME_WAY = ("eventstoredb", "docker", "docker-proxy", "power-loss")
+ON_THE_HOST = ("eventstoredb", "docker", "host network", "power-loss")
+WEAKER = ("kafka", "docker", "loopback", "process-crash")
+IN_PROCESS = ("sqlite", "none", "", "power-loss")
+ELSEWHERE = ("eventstoredb", "external", "", "power-loss")
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ((SAME_WAY, IN_PROCESS), None),
+        ((WEAKER,), None),
+        ((ON_THE_HOST,), "postgres: docker-proxy (docker); eventstoredb: host network (docker)"),
+        ((ELSEWHERE,), "postgres: docker-proxy (docker); eventstoredb: external"),
+    ],
+)
+def test_a_ranking_over_different_kinds_of_path_says_so(others, told):
+    """Of the same provider, too; not across classes, which are not ranked together."""
+    found = list(ways_that_differ(*served(PROXIED, *others)))
+    assert len(found) == (told is not None)
+    assert all(f"power-loss: servers were reached in different ways ({told})" in each
+               for each in found)  # fmt: skip

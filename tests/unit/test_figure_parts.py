@@ -44,6 +44,15 @@ def test_tables_escape_what_they_are_given_and_name_each_cell(tmp_path):
     assert 'class="number" data-head="n"' in html
 
 
+def test_a_row_is_headed_by_the_store_that_it_is_about_or_else_by_its_first_cell():
+    ranking = figures.Table(("rank", "store"), [("1", "a:b")])._repr_html_()
+    assert '<th scope="row" role="rowheader" data-head="store">a:<wbr>b</th>' in ranking
+    assert '<td role="cell" data-head="rank">1</td>' in ranking
+    flags = figures.Table(("flag", "concerns"), [("x", "y")])._repr_html_()
+    assert '<th scope="row" role="rowheader" data-head="flag">x</th>' in flags
+    assert flags.count('scope="row"') == 1
+
+
 def test_the_ranking_never_puts_two_durability_classes_in_one_table(tmp_path):
     run, _ = loaded(tmp_path, Made(keep_samples=False, operations=500))
     tables = list(figures.rankings(run.trials))

@@ -11,6 +11,7 @@ import pytest
 from harness import figures, summary
 from tests.made_run import MEMORY, POSTGRES, STORES, Made, MadeStore
 
+from . import contrast
 from .drawings import KINDS, OPEN, SETS, draw, loaded
 from .words_seen import boxes, covered, texts, tick_labels
 
@@ -49,6 +50,15 @@ def test_a_figure_carries_title_load_durability_machine_commit_and_flags(drawn, 
     flags = ("fewer than 5 repetitions", "41 findings in what it kept: postgres:template")
     for words in (load, "power-loss safe", "Made-up CPU 9000", "2 cores", "0123456789", *flags):
         assert words in said
+
+
+@KINDS
+def test_every_word_stands_out_from_the_paper_in_light_and_dark(drawn, kind):
+    colours = contrast.of_text(drawn(kind).svg())
+    assert colours
+    for colour in colours:
+        assert contrast.on_white(colour) >= contrast.LEAST, colour
+        assert contrast.in_the_dark(colour) >= contrast.LEAST, colour
 
 
 @KINDS

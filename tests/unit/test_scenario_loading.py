@@ -184,6 +184,21 @@ def test_every_shipped_scenario_loads_and_is_named_like_its_file(path: Path):
     assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
 
 
+def test_the_readme_lists_every_shipped_scenario_with_its_question():
+    readme = (SHIPPED[0].parents[1] / "README.md").read_text()
+    for path in SHIPPED:
+        assert f"| `{path.stem}` | {load(path, CATALOGUE).description} |" in readme
+
+
+def test_a_shipped_scenario_says_what_it_requires_and_offers_enough_to_judge_it():
+    scenario = load(next(path for path in SHIPPED if path.stem == "adopt"), CATALOGUE)
+    require = scenario.require
+    assert {"durability", "occ", "global_order", "at_rate_per_s", "p99_ms"} <= set(require)
+    for trial in scenario.trials:
+        assert trial.load.rate_per_s >= require["at_rate_per_s"]
+        assert trial.load.rate_per_s * trial.duration_s >= 10_000, "or there is no p99"
+
+
 def test_quick_holds_a_default_a_technology_and_the_template():
     scenario = load(next(path for path in SHIPPED if path.stem == "quick"), CATALOGUE)
     technologies = {name for name, kind in CATALOGUE.stores.items() if name != "null"}

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import results
+from harness import figures, results
 from harness.errors import BadInput, LabError, MissingExtra
 from harness.trends import COLUMNS, append, changes, read, rows
 from harness.trends.changes import VARIABLE
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
+
+from .words_seen import texts
 
 SMALL = Made((SQLITE, POSTGRES), repetitions=3, operations=500, keep_samples=False)
 needs_otava = pytest.mark.skipif(
@@ -54,6 +56,19 @@ def test_what_was_added_is_read_back_and_stays_when_more_is_added(added, tmp_pat
     assert list(history.columns) == list(COLUMNS)
     assert list(history["key"]) == ["sqlite", "postgres"] * 2
     assert history["run"].nunique() == 2
+
+
+def test_each_panel_of_a_history_says_its_unit(added):
+    sqlite, _ = figures.histories(read(added).assign(wal=512.0, cpu=3.5))
+    said = {text.get_text() for text in texts(figures.history(sqlite))}
+    assert {"throughput, operations a second", "p50, time of an operation",
+            "log bytes/event, bytes", "server CPU/event, µs"} <= said  # fmt: skip
+
+
+def test_a_history_under_a_file_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        append(tmp_path / "file" / "history.csv", rows_of(made_run(tmp_path, SMALL)))
 
 
 def test_a_run_is_added_once(tmp_path):
