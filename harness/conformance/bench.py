@@ -23,6 +23,7 @@ from harness.store import (
     Guarantees,
     NewEvent,
     OpenTransactions,
+    Position,
     RecordedEvent,
     StreamState,
 )
@@ -182,13 +183,19 @@ class Bench:
             return False
         return True
 
+    async def head(self) -> Position | None:
+        """A place in the log behind which there is what is appended from now on."""
+        stream = self.stream()
+        result = await self.append(stream, self.events())
+        return result.position or (await self.read(stream))[-1].position
+
     async def log(
-        self, streams: Sequence[str], *, through: EventStore | None = None
+        self, streams: Sequence[str], *, after: Position | None = None
     ) -> list[RecordedEvent]:
         """The global log, of these streams alone. `Unsupported` where the store has none."""
         mine = frozenset(streams)
         try:
-            read = (through or self.store).read_all()
+            read = self.store.read_all(after=after)
             return [event async for event in read if event.stream in mine]
         except UnsupportedByStore as error:
             raise Unsupported(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -46,10 +47,10 @@ def test_tables_escape_what_they_are_given_and_name_each_cell(tmp_path):
 
 def test_a_row_is_headed_by_the_store_that_it_is_about_or_else_by_its_first_cell():
     ranking = figures.Table(("rank", "store"), [("1", "a:b")])._repr_html_()
-    assert '<th scope="row" role="rowheader" data-head="store">a:<wbr>b</th>' in ranking
-    assert '<td role="cell" data-head="rank">1</td>' in ranking
+    assert re.search(r'<th scope="row" role="rowheader"[^>]*>a:<wbr>b</th>', ranking)
+    assert re.search(r'<td role="cell"[^>]*>1</td>', ranking)
     flags = figures.Table(("flag", "concerns"), [("x", "y")])._repr_html_()
-    assert '<th scope="row" role="rowheader" data-head="flag">x</th>' in flags
+    assert re.search(r'<th scope="row" role="rowheader"[^>]*>x</th>', flags)
     assert flags.count('scope="row"') == 1
 
 
