@@ -69,11 +69,11 @@ class InvertsPairs(MemoryStore):
 
 
 class OrdersByWallClock(MemoryStore):
-    """And clocks differ by a millisecond."""
+    """Within what is read at a time, and clocks differ by a millisecond."""
 
     async def read_all(self, *, after=None, limit=None):
         log = [event async for event in super().read_all(after=after, limit=limit)]
-        for event in sorted(log, key=_by_its_clock) if after is None else log:
+        for event in sorted(log, key=_by_its_clock):
             yield event
 
 
