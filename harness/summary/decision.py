@@ -60,7 +60,7 @@ def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     leaders = headlines(ranking_by_pairs(chosen), over_points(chosen))
     told = (each[:1].upper() + each[1:] for each in leaders)
     return [
-        *_promises(trials, asked), *_checked(asked.checked), *told, *absent.told(asked.absent),
+        *_promises(trials, asked), *told, *_checked(asked.checked), *absent.told(asked.absent),
     ]  # fmt: skip
 
 
@@ -149,11 +149,10 @@ def _near_misses(trials: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
     for key, mine in judged.groupby("key", sort=False):
         failed = mine.loc[mine["status"] == FAIL, "requirement"]
         if len(failed) == 1:
-            best = trials.loc[trials["key"] == key, "throughput_per_s"].max()
-            yield (
-                f"Only “{failed.iloc[0]}” keeps {key} out, which reached"
-                f" {words.rate(float(best))} here."
-            )
+            points = trials[trials["key"] == key].groupby(GROUP)["throughput_per_s"]
+            best = float(points.median().max())
+            reached = f", which reached {words.rate(best)} here" if best > 0 else ""
+            yield f"Only “{failed.iloc[0]}” keeps {key} out{reached}."
 
 
 def _undecided(trials: pd.DataFrame) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness import words
+from harness.percentiles import BEYOND_MIN
 from harness.summary.ranking import GROUP
 from harness.summary.ways import ways_that_differ
 
@@ -30,7 +32,9 @@ def headlines(ranked: pd.DataFrame, over: pd.DataFrame | None = None) -> list[st
 def remarks(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
     """What holds for the page as a whole: the kind of times, paths that differ, emulators."""
     emulators = sorted(set(trials["emulator"]) - {""})
-    return [*_times(trials), *ways_that_differ(trials, manifest), *emulators]
+    return [
+        *_times(trials), *_not_given(trials), *ways_that_differ(trials, manifest), *emulators,
+    ]  # fmt: skip
 
 
 def _class(of_class: pd.DataFrame, over: pd.DataFrame | None) -> Iterator[str]:
@@ -86,14 +90,27 @@ def _figure(best: pd.Series) -> str:
 
 
 def _distance(best: pd.Series, second: pd.Series) -> str:
-    follows = f"{_name(second)} follows at {words.ratio(second['relative_to_best'])}"
-    if pd.notna(second.get("low")):
-        told_apart = not second["low"] <= 1 <= second["high"]
+    low, high = (float(second.get(end, float("nan"))) for end in ("low", "high"))
+    distance = words.ratio_between(second["relative_to_best"], low, high)
+    follows = f"{_name(second)} follows at {distance}"
+    if not math.isnan(low):
+        told_apart = not low <= 1 <= high
         return follows if told_apart else f"{follows}, but this run does not tell them apart"
     by_throughput = best["ranked_by"] == "throughput"
     if by_throughput and second["throughput_max_per_s"] >= best["throughput_min_per_s"]:
         return f"{follows}, and their repetitions overlap: no clear lead"
     return follows
+
+
+def _not_given(trials: pd.DataFrame) -> Iterator[str]:
+    percentile = trials["service_p99_ns"].where(
+        trials["load"] == "closed", trials["response_p99_ns"]
+    )
+    if percentile.isna().any():
+        yield (
+            f"A percentile with fewer than {BEYOND_MIN} operations beyond it is luck, and is not"
+            " given (–): measure for longer."
+        )
 
 
 def _times(trials: pd.DataFrame) -> list[str]:

@@ -197,7 +197,10 @@ def test_the_headline_does_not_name_a_leader_where_repetitions_overlap(tmp_path)
 
 @pytest.mark.parametrize(
     ("second", "told"),
-    [([90.0, 91.0, 89.0], "follows at 0.90 ×."), ([90.0, 130.0, 70.0], "does not tell them apart")],
+    [
+        ([90.0, 91.0, 89.0], "follows at 0.90 × (0.90 – 0.90)."),
+        ([90.0, 130.0, 70.0], "does not tell them apart"),
+    ],
 )
 def test_a_lead_is_told_from_the_pairs_and_not_from_the_ranges(tmp_path, second, told):
     trials = trials_of(tmp_path, POSTGRES, MadeStore("postgres:row", service_us=180.0))
@@ -206,6 +209,14 @@ def test_a_lead_is_told_from_the_pairs_and_not_from_the_ranges(tmp_path, second,
     trials.loc[~first, "throughput_per_s"] = second
     (said,) = summary.headlines(summary.ranking_by_pairs(trials))
     assert told in said
+
+
+def test_a_percentile_that_is_not_given_says_why(tmp_path):
+    trials = trials_of(tmp_path, POSTGRES)
+    told = "fewer than 100 operations beyond it"
+    given = trials.assign(service_p99_ns=1e6)
+    assert not any(told in each for each in summary.remarks(given, {}))
+    assert any(told in each for each in summary.remarks(given.assign(service_p99_ns=None), {}))
 
 
 def test_an_emulator_is_named_as_one_beside_its_rank(tmp_path):
