@@ -40,11 +40,12 @@ def least_effect(logs: Values, level: float, margin_log: float) -> float | None:
     It must be significant, and its estimate must come out beyond the margin. `None` where
     there are too few pairs for anything to be significant.
     """
-    if len(logs) < max(2, pairs_for(level)):
+    count = len(logs)
+    if count < max(2, pairs_for(level)):
         return None
-    chance = _quantile(POWER, len(logs)) * standard_error(logs)
-    significant = _quantile(1 - level / 2, len(logs)) * standard_error(logs)
-    return max(significant, margin_log) + chance
+    error = standard_error(logs) * float(np.sqrt(count / _as_for_t(np.array([count]), level)[0]))
+    significant = _quantile(1 - level / 2, count) * error
+    return max(significant, margin_log) + _quantile(POWER, count) * error
 
 
 def pairs_needed(spread: float, level: float, margin_log: float) -> int | None:
@@ -56,7 +57,8 @@ def pairs_needed(spread: float, level: float, margin_log: float) -> int | None:
     pairs = np.arange(max(2, pairs_for(level)), PAIRS_MAX + 1)
     shows = _quantiles(1 - level / 2, pairs) + _quantiles(POWER, pairs)
     equals = _quantiles(1 - ALPHA, pairs) + _quantiles((1 + POWER) / 2, pairs)
-    return _first(pairs, np.maximum(shows, equals) * spread / np.sqrt(pairs) <= margin_log)
+    errors = np.maximum(shows / np.sqrt(_as_for_t(pairs, level)), equals / np.sqrt(pairs))
+    return _first(pairs, errors * spread <= margin_log)
 
 
 def pairs_to_decide(mean: float, spread: float, level: float, margin_log: float) -> int | None:
@@ -69,7 +71,16 @@ def pairs_to_decide(mean: float, spread: float, level: float, margin_log: float)
     pairs = np.arange(max(2, pairs_for(level)) if beyond else 2, PAIRS_MAX + 1)
     first = _quantiles(1 - level / 2 if beyond else 1 - ALPHA, pairs)
     then = _quantiles(POWER if beyond else (1 + POWER) / 2, pairs)
-    return _first(pairs, (first + then) * spread / np.sqrt(pairs) <= room)
+    counted = _as_for_t(pairs, level) if beyond else pairs
+    return _first(pairs, (first + then) * spread / np.sqrt(counted) <= room)
+
+
+def _as_for_t(pairs: NDArray[np.int64], level: float) -> NDArray[np.int64]:
+    """With so many pairs a t test would show what the sign-flip test shows with `pairs`.
+
+    Simulated: one fewer, and two fewer where all pairs have to be on one side.
+    """
+    return pairs - 1 - (pairs == pairs_for(level))
 
 
 def _first(pairs: NDArray[np.int64], enough: NDArray[np.bool_]) -> int | None:
