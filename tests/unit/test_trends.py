@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pytest
 
 from harness import figures, results
 from harness.errors import BadInput, LabError, MissingExtra
-from harness.trends import COLUMNS, append, changes, read, rows
+from harness.trends import COLUMNS, SERIES, append, called, changes, read, rows
 from harness.trends.changes import VARIABLE
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
 
@@ -177,3 +177,12 @@ def test_a_change_smaller_than_the_least_is_not_reported():
 def test_another_machine_is_another_series_and_no_change():
     both = [series([5000.0] * 14), series([2500.0] * 14, environment="other")]
     assert changes(pd.concat(both, ignore_index=True), least=0.05) == []
+
+
+@needs_otava
+def test_a_change_at_one_point_says_which():
+    steady = series([5000.0] * 28, point='{"events.size_bytes": 100}')
+    dropped = series([5000.0] * 14 + [4000.0] * 14, point='{"events.size_bytes": 1000}')
+    (found,) = changes(pd.concat([steady, dropped], ignore_index=True), least=0.05)
+    assert found.row == tuple(dropped.loc[14, [*SERIES, "run"]])
+    assert "size_bytes=1000" in called(asdict(found))
