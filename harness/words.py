@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 _NS_A_US = 1_000
 _NS_A_MS = 1_000_000
@@ -92,6 +93,11 @@ def change(ratio: float | None) -> str:
 def span(least: int, most: int) -> str:
     """`1,234` or `1,234–5,678`: counts that need not differ."""
     return f"{least:,}" if least == most else f"{least:,}–{most:,}"
+
+
+def point(values: Mapping[str, object]) -> str:
+    """`workers=8, data=256`: the last words of the varied names and their values."""
+    return ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in values.items())
 
 
 def clock(seconds: float) -> str:
