@@ -28,7 +28,7 @@ def in_batch_order(
             steps = [each.step(attempts), *other_order(given, found, where)]
             raise Broken(f"a batch stands in another order in {where}", steps)
     if bench.guarantees.atomic_append:
-        judge(attempts, recorded, Kind.BATCH_BROKEN)
+        judge(attempts, recorded, Kind.BATCH_BROKEN, Kind.TORN)
 
 
 def other_order(given: Sequence[UUID], found: Sequence[RecordedEvent], where: str) -> list[Step]:

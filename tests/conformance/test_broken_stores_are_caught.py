@@ -50,6 +50,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     o.TellsTheLogsBeginning: (7, set()),
     o.ReversesLongBatches: (8, {36, 46}),
     m.MixesBatchesThatMeet: (8, {21}),
+    m.TearsWhatItDoesNotAnswer: (8, set()),
     o.MissesSomeOfWhatIsNew: (9, {10, 14}),
     o.SkipsLateCommits: (9, set()),
     o.InvertsPairs: (10, {8, 9, 14, 15}),
@@ -176,6 +177,7 @@ IN_ONE_PROCESS = [
     (g.TakesTurnsInItsProcess, 21),
     (g.ReadsAsFarAsItsProcessWrote, 9),
     (g.ReadsAsFarAsItsProcessWrote, 10),
+    (g.ReadsAsFarAsItsProcessWrote, 11),
     (g.ReadsAsFarAsItsProcessWrote, 12),
 ]
 """Sound as long as one process writes, and the check that must find it out from several."""

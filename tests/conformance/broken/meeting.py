@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from harness.errors import AppendRefused, WrongExpectedVersion
+import random
+
+from harness.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
 from harness.store import StreamState
+from harness.stores.in_process import give_way
 from harness.stores.memory import MemoryStore
 
 ANY = StreamState.ANY
@@ -89,6 +92,20 @@ class MixesBatchesThatMeet(Meets):
         for event in events:
             result = await super().append(stream, [event], expected=ANY)
         return result
+
+
+class TearsWhatItDoesNotAnswer(Meets):
+    """Of long batches that met, one in five is written in part, and its append not answered."""
+
+    chance = random.Random("torn")
+
+    async def append(self, stream, events, *, expected):
+        before = self.head(stream)
+        await give_way()
+        if len(events) < 20 or self.head(stream) == before or self.chance.random() > 0.2:
+            return self._log.append(stream, events, expected)
+        self._log.append(stream, events[:7], expected)
+        raise OutcomeUnknown("no answer by the deadline")
 
 
 class LetsNothingMeet(MemoryStore):
