@@ -16,8 +16,8 @@ from harness.store import Endpoint
 from harness.stores.memory import MemoryStore
 from harness.stores.sqlite import SqliteOptions, SqliteStore
 
+from .broken import apart as a
 from .broken import changing as c
-from .broken import guarding as g
 from .broken import keeping as k
 from .broken import leaving as left
 from .broken import meeting as m
@@ -25,6 +25,7 @@ from .broken import ordering as o
 from .broken import retrying as r
 from .broken import subscribing as s
 from .broken import versioning as v
+from .broken.guarding import GuardsInItsProcess
 from .broken.machine import Served
 from .broken.transactions import Transactional
 from .catching import QUICK, failing, found_in
@@ -172,13 +173,13 @@ async def test_where_no_two_appends_meet_nothing_is_said_of_races():
 
 
 IN_ONE_PROCESS = [
-    (g.GuardsInItsProcess, 16),
-    (g.GuardsVersionsInItsProcess, 16),
-    (g.TakesTurnsInItsProcess, 21),
-    (g.ReadsAsFarAsItsProcessWrote, 9),
-    (g.ReadsAsFarAsItsProcessWrote, 10),
-    (g.ReadsAsFarAsItsProcessWrote, 11),
-    (g.ReadsAsFarAsItsProcessWrote, 12),
+    (GuardsInItsProcess, 16),
+    (a.GuardsVersionsInItsProcess, 16),
+    (a.TakesTurnsInItsProcess, 21),
+    (a.ReadsAsFarAsItsProcessWrote, 9),
+    (a.ReadsAsFarAsItsProcessWrote, 10),
+    (a.ReadsAsFarAsItsProcessWrote, 11),
+    (a.ReadsAsFarAsItsProcessWrote, 12),
 ]
 """Sound as long as one process writes, and the check that must find it out from several."""
 

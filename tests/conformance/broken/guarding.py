@@ -1,79 +1,31 @@
-"""Stores that are sound as long as one process writes: what they go by is kept in the process."""
+"""A store that is sound as long as one process writes: its guard is a lock in the process."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
 
 from harness.errors import StreamNotFound, WrongExpectedVersion
-from harness.store import Position, StreamState
+from harness.store import StreamState
 from harness.stores.sqlite import SqliteStore
 
 _guard = asyncio.Lock()
-ANY, NO_STREAM = StreamState.ANY, StreamState.NO_STREAM
 
 
-class Looks(SqliteStore):
-    """Base of stores that look at a stream's head before they append."""
+class GuardsInItsProcess(SqliteStore):
+    """Looks at the head and appends under ANY, one caller of this process at a time."""
 
-    async def head(self, stream):
+    async def append(self, stream, events, *, expected):
+        async with _guard:
+            head = await self._head(stream)
+            if expected is StreamState.NO_STREAM and head is not None:
+                raise WrongExpectedVersion(stream, expected, head)
+            if isinstance(expected, int) and expected != head:
+                raise WrongExpectedVersion(stream, expected, head)
+            return await super().append(stream, events, expected=StreamState.ANY)
+
+    async def _head(self, stream):
         try:
             async for event in super().read_stream(stream, limit=1, backwards=True):
                 return event.version
         except StreamNotFound:
             return None
-
-
-class GuardsInItsProcess(Looks):
-    """Looks at the head and appends under ANY, one caller of this process at a time."""
-
-    async def append(self, stream, events, *, expected):
-        async with _guard:
-            head = await self.head(stream)
-            if expected is NO_STREAM and head is not None:
-                raise WrongExpectedVersion(stream, expected, head)
-            if isinstance(expected, int) and expected != head:
-                raise WrongExpectedVersion(stream, expected, head)
-            return await super().append(stream, events, expected=ANY)
-
-
-class GuardsVersionsInItsProcess(GuardsInItsProcess):
-    """NO_STREAM is left to the store itself."""
-
-    async def append(self, stream, events, *, expected):
-        if isinstance(expected, StreamState):
-            return await SqliteStore.append(self, stream, events, expected=expected)
-        return await super().append(stream, events, expected=expected)
-
-
-class TakesTurnsInItsProcess(Looks):
-    """ANY is the head, looked up while nobody else in this process appends."""
-
-    async def append(self, stream, events, *, expected):
-        if expected is not ANY:
-            return await super().append(stream, events, expected=expected)
-        async with _guard:
-            head = await self.head(stream)
-            seen = NO_STREAM if head is None else head
-            return await super().append(stream, events, expected=seen)
-
-
-class ReadsAsFarAsItsProcessWrote(SqliteStore):
-    """The log ends behind the last event that this process appended."""
-
-    ends: ClassVar[dict[str, Position]] = {}
-
-    @property
-    def end(self):
-        return self.ends.get(str(self._path), Position((0,)))
-
-    async def append(self, stream, events, *, expected):
-        result = await super().append(stream, events, expected=expected)
-        self.ends[str(self._path)] = max(result.position, self.end)
-        return result
-
-    async def read_all(self, *, after=None, limit=None):
-        async for event in super().read_all(after=after, limit=limit):
-            if event.position > self.end:
-                return
-            yield event
