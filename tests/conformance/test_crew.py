@@ -60,3 +60,19 @@ async def test_each_process_goes_on_when_all_are_there(tmp_path: Path):
         assert len(await crew.work(meeting, reach)) == 2
     finally:
         await crew.aclose()
+
+
+async def test_whoever_asks_is_told_when_the_processes_have_met(tmp_path: Path):
+    reach = Reach(SqliteStore, Endpoint(address=str(tmp_path)), SqliteOptions())
+    crew = Crew(2)
+    try:
+        for _ in range(2):  # the second time, too, though they have met before
+            work = asyncio.create_task(crew.work(meeting, reach))
+            await crew.met(work)
+            told = time.monotonic()
+            met = [at for _, at in await work]
+            assert told > min(met) - 0.05
+            assert told < max(met) + 1.0
+        await crew.met(work)  # and not held up by one that is over
+    finally:
+        await crew.aclose()
