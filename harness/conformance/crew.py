@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import pickle
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -99,9 +100,17 @@ def _all_of(ended: list[Any]) -> list[Any]:
 
 
 def _picklable(reach: Reach) -> Reach:
-    """Read-only views of dictionaries do not pickle."""
+    """Read-only views of dictionaries do not pickle. Raises `NotReached` where more does not."""
     credentials = dict(reach.endpoint.credentials)
-    return replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
+    reach = replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
+    try:
+        pickle.dumps(reach)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise NotReached(
+            f"other processes cannot be given this store: {error}: adapter and options have to be"
+            " classes of a module"
+        ) from None
+    return reach
 
 
 def _enter(barrier: threading.Barrier, met: Event) -> None:

@@ -76,3 +76,18 @@ async def test_whoever_asks_is_told_when_the_processes_have_met(tmp_path: Path):
         await crew.met(work)  # and not held up by one that is over
     finally:
         await crew.aclose()
+
+
+async def test_a_store_that_no_other_process_can_be_given_is_told_in_words(tmp_path: Path):
+    class OfThisFunction(SqliteStore):
+        pass
+
+    crew = Crew(2)
+    try:
+        with pytest.raises(NotReached, match="have to be classes of a module"):
+            await crew.work(
+                meeting,
+                Reach(OfThisFunction, Endpoint(address=str(tmp_path)), SqliteOptions()),
+            )
+    finally:
+        await crew.aclose()
