@@ -61,10 +61,10 @@ def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
         keys = one.stores() if one.store else [other.store]
         others = other.stores() if other.store else [one.store]
         _one_and_one(one, other)
-        if one.run.path.resolve() == other.run.path.resolve() and keys[0] == others[0]:
+        if _same_run(one, other) and keys[0] == others[0]:
             raise BadInput(f"{base} and {candidate} are the same trials; expected two stores")
         return [_subject(one, keys[0], other, others[0])], []
-    if one.run.path.resolve() == other.run.path.resolve():
+    if _same_run(one, other):
         raise BadInput(f"{base} and {candidate} are the same run; name two stores, RUN:store")
     common = [key for key in one.stores() if key in other.stores()]
     if not common:
@@ -93,6 +93,14 @@ def of_pairs(text: str | Path) -> list[Subject]:
         Subject(_name(one, other), named.side(one, "base"), named.side(other, "candidate"))
         for one, other in pairs
     ]
+
+
+def _same_run(one: _Named, other: _Named) -> bool:
+    """By its own name, too: a copy in another folder is equal to it, which says nothing."""
+    here, there = one.run, other.run
+    return (
+        here.path.resolve() == there.path.resolve() or here.manifest["run"] == there.manifest["run"]
+    )
 
 
 def _keys(trials: pd.DataFrame) -> list[str]:
