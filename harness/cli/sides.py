@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,14 @@ class _Named:
         return Side(which or f"{self.run.path}:{key}", self.run.manifest, trials)
 
 
-def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
+def subjects(
+    base: str, candidate: str, *, only: Collection[str] = ()
+) -> tuple[list[Subject], list[str]]:
     """The comparisons that two texts ask for, and what is left out. Raises `BadInput`.
 
     Stores that are named are held against each other; without names, each store that both runs
-    have against itself. One run that `ab`, `gate` or `aa` made has its sides inside.
+    have against itself, or `only` these of them. One run that `ab`, `gate` or `aa` made has its
+    sides inside.
     """
     if not candidate:
         return of_pairs(base), []
@@ -69,9 +73,10 @@ def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
     common = [key for key in one.stores() if key in other.stores()]
     if not common:
         raise BadInput(f"{base} and {candidate} have no store in common; name them, RUN:store")
-    missing = sorted({*one.stores(), *other.stores()} - set(common))
+    asked = set(only) or {*one.stores(), *other.stores()}
+    missing = sorted(asked - set(common))
     told = [f"{key}: only one of the runs has it" for key in missing]
-    return [_subject(one, key, other, key) for key in common], told
+    return [_subject(one, key, other, key) for key in common if key in asked], told
 
 
 def of_pairs(text: str | Path) -> list[Subject]:
