@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from harness.conformance.declared import RECENT_IDS
 from harness.conformance.judged import judge
 from harness.conformance.racing import Attempt, attempt, strictest, unanswered
 from harness.conformance.wire import Wire
-from harness.errors import OutcomeUnknown, StoreError, StreamNotFound
+from harness.errors import OutcomeUnknown, StoreError, StreamNotFound, UnsupportedByStore
 from harness.history import Kind
 from harness.store import AppendResult, Durability, EventStore, NewEvent, RecordedEvent, StreamState
 
@@ -28,6 +29,8 @@ SETTLED_S = 0.3
 AGAIN_WITHIN_S = 20.0
 ANSWERS_MAX = 8
 """More than any append here needs."""
+
+GONE_WRONG = (Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN)
 
 Lost = tuple[str, Sequence[NewEvent], AppendResult | StoreError]
 """A stream, what was appended to it, and how that ended for the writer."""
@@ -44,18 +47,20 @@ CRASH_SAFE = Declaration(
 class Writer:
     """One writer's stream and what it was told of it."""
 
+    name: str
     stream: str
     attempts: list[Attempt] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def write(self, bench: Bench, store: EventStore) -> None:
-        """Append one event after another until the server has gone."""
-        while True:
-            batch = bench.events(1)
+    async def write(self, bench: Bench, store: EventStore, killed: asyncio.Event) -> None:
+        """Append one event after another until the server has gone, or should have."""
+        began_behind_the_kill = False
+        while not began_behind_the_kill:
+            batch, began_behind_the_kill = bench.events(1), killed.is_set()
             try:
-                made = await attempt("the writer", store, self.stream, batch, StreamState.ANY)
+                made = await attempt(self.name, store, self.stream, batch, StreamState.ANY)
             except asyncio.CancelledError:
-                self.attempts.append(unanswered("the writer", self.stream, batch))
+                self.attempts.append(unanswered(self.name, self.stream, batch))
                 return
             self.attempts.append(made)
             if not made.won:
@@ -66,7 +71,8 @@ class Writer:
 @check(
     48,
     provokes=f"{WRITERS} writers append, the server's processes are killed right behind an "
-    "acknowledgement, it starts again, and every stream is read",
+    "acknowledgement, which cuts the writers off, it starts again, and every stream is read, and"
+    " the log",
     leaves="the acknowledged events that are gone, by stream",
     declaration=CRASH_SAFE,
     company=Company.LAST,
@@ -76,32 +82,49 @@ async def a_killed_server_keeps_what_it_acknowledged(bench: Bench) -> None:
     server = bench.hurtable()
     for _ in range(KILLS):
         writers = await _killed_under_load(bench, server)
-        if not any(made.won for writer in writers for made in writer.attempts):
-            raise NotReached("nothing was acknowledged before the kill")
         reader = await bench.another()
         for writer in writers:
             recorded = await _read(reader, writer.stream)
-            judge(writer.attempts, recorded, Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN)
+            judge(writer.attempts, recorded, *GONE_WRONG)
+        attempts = [made for writer in writers for made in writer.attempts]
+        logged = await _read_log(bench, reader, attempts)
+        if logged is not None:
+            judge(attempts, logged, *GONE_WRONG)
 
 
 async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Writer]:
-    writers = [Writer(bench.stream()) for _ in range(WRITERS)]
-    stores = await bench.writers(2)
+    """Raises `NotReached` where the kill cut nobody off."""
+    writers = [Writer(f"writer {number}", bench.stream()) for number in range(WRITERS)]
+    stores, killed = await bench.writers(2), asyncio.Event()
     writing = [
-        asyncio.create_task(writer.write(bench, stores[number % len(stores)]))
+        asyncio.create_task(writer.write(bench, stores[number % len(stores)], killed))
         for number, writer in enumerate(writers)
     ]
     await asyncio.sleep(LOAD_S)
     writers[0].heard.clear()
     with suppress(TimeoutError):
         await asyncio.wait_for(writers[0].heard.wait(), LOAD_S)
+    killing_s = time.monotonic()
     await server.kill()
+    killed.set()
     await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
     for task in writing:
         task.cancel()
     await asyncio.gather(*writing, return_exceptions=True)
     await server.restart()
+    _cut_off([writer.attempts for writer in writers if writer.attempts], killing_s)
     return writers
+
+
+def _cut_off(by_writer: Sequence[Sequence[Attempt]], killing_s: float) -> None:
+    """Raises `NotReached` unless writers were acknowledged before the kill and failed at it."""
+    if not any(made.won for attempts in by_writer for made in attempts):
+        raise NotReached("nothing was acknowledged before the kill")
+    last = [attempts[-1] for attempts in by_writer]
+    if any(each.won for each in last):
+        raise NotReached("the server went on acknowledging behind the kill")
+    if not any(isinstance(each.ended, StoreError) and each.ended_s > killing_s for each in last):
+        raise NotReached("no writer was cut off by the kill")
 
 
 @check(
@@ -199,3 +222,23 @@ async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:
         return [event async for event in store.read_stream(stream)]
     except StreamNotFound:
         return []
+
+
+async def _read_log(
+    bench: Bench, store: EventStore, attempts: Sequence[Attempt]
+) -> list[RecordedEvent] | None:
+    """What it holds of their streams, once that is everything acknowledged, or time is up.
+
+    `None` where the store has no log.
+    """
+    streams = {each.stream for each in attempts}
+    wanted = {event.id for each in attempts if each.won for event in each.batch}
+    until = time.monotonic() + bench.profile.within_s
+    try:
+        while True:
+            logged = [event async for event in store.read_all() if event.stream in streams]
+            if wanted <= {event.id for event in logged} or time.monotonic() > until:
+                return logged
+            await asyncio.sleep(SETTLED_S)
+    except UnsupportedByStore:
+        return None
