@@ -84,7 +84,8 @@ class Following:
         if self.task is not None and self.task.done():
             error = self.task.exception()
             told = f"{type(error).__name__}: {error}" if error else "without an error"
-            raise Broken("a subscription ended by itself", [Step(self.who, "ended", told)])
+            ended = Step(self.who, "ended", told, self._bench.at_ms())
+            raise Broken("a subscription ended by itself", [self.seen(), ended])
 
 
 @asynccontextmanager
