@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from harness.conformance.bench import Bench, Controlled
 from harness.conformance.check import Broken, Company, Declaration, NotReached, Step, check
 from harness.conformance.declared import RECENT_IDS
+from harness.conformance.following import listed
 from harness.conformance.judged import judge
 from harness.conformance.racing import Attempt, attempt, strictest, unanswered
 from harness.conformance.wire import Wire
@@ -87,9 +88,7 @@ async def a_killed_server_keeps_what_it_acknowledged(bench: Bench) -> None:
             recorded = await _read(reader, writer.stream)
             judge(writer.attempts, recorded, *GONE_WRONG)
         attempts = [made for writer in writers for made in writer.attempts]
-        logged = await _read_log(bench, reader, attempts)
-        if logged is not None:
-            judge(attempts, logged, *GONE_WRONG)
+        await _log_is_whole(bench, reader, attempts)
 
 
 async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Writer]:
@@ -107,23 +106,23 @@ async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Write
     killing_s = time.monotonic()
     await server.kill()
     killed.set()
-    await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
+    ended, _ = await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
     for task in writing:
         task.cancel()
     await asyncio.gather(*writing, return_exceptions=True)
     await server.restart()
-    _cut_off([writer.attempts for writer in writers if writer.attempts], killing_s)
+    if not any(made.won for writer in writers for made in writer.attempts):
+        raise NotReached("nothing was acknowledged before the kill")
+    last = [w.attempts[-1] for w, task in zip(writers, writing, strict=True) if task in ended]
+    _cut_off(last, killing_s)
     return writers
 
 
-def _cut_off(by_writer: Sequence[Sequence[Attempt]], killing_s: float) -> None:
-    """Raises `NotReached` unless writers were acknowledged before the kill and failed at it."""
-    if not any(made.won for attempts in by_writer for made in attempts):
-        raise NotReached("nothing was acknowledged before the kill")
-    last = [attempts[-1] for attempts in by_writer]
+def _cut_off(last: Sequence[Attempt], killing_s: float) -> None:
+    """Raises `NotReached` unless a writer's last append failed at the kill, and none was won."""
     if any(each.won for each in last):
         raise NotReached("the server went on acknowledging behind the kill")
-    if not any(isinstance(each.ended, StoreError) and each.ended_s > killing_s for each in last):
+    if not any(each.ended_s > killing_s for each in last):
         raise NotReached("no writer was cut off by the kill")
 
 
@@ -224,21 +223,26 @@ async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:
         return []
 
 
+async def _log_is_whole(bench: Bench, store: EventStore, attempts: Sequence[Attempt]) -> None:
+    """Raises `Broken` if it has not what the streams have; a store without one is let be."""
+    with suppress(UnsupportedByStore):
+        logged = await _read_log(bench, store, attempts)
+        try:
+            judge(attempts, logged, *GONE_WRONG)
+        except Broken as broken:
+            read = Step("a reader", "read the log, not the streams", listed(logged), bench.at_ms())
+            raise Broken(f"in the log, {broken.why}", [*broken.evidence, read]) from None
+
+
 async def _read_log(
     bench: Bench, store: EventStore, attempts: Sequence[Attempt]
-) -> list[RecordedEvent] | None:
-    """What it holds of their streams, once that is everything acknowledged, or time is up.
-
-    `None` where the store has no log.
-    """
+) -> list[RecordedEvent]:
+    """What it holds of their streams, once that is everything acknowledged, or time is up."""
     streams = {each.stream for each in attempts}
     wanted = {event.id for each in attempts if each.won for event in each.batch}
     until = time.monotonic() + bench.profile.within_s
-    try:
-        while True:
-            logged = [event async for event in store.read_all() if event.stream in streams]
-            if wanted <= {event.id for event in logged} or time.monotonic() > until:
-                return logged
-            await asyncio.sleep(SETTLED_S)
-    except UnsupportedByStore:
-        return None
+    while True:
+        logged = [event async for event in store.read_all() if event.stream in streams]
+        if wanted <= {event.id for event in logged} or time.monotonic() > until:
+            return logged
+        await asyncio.sleep(SETTLED_S)
