@@ -53,6 +53,12 @@ class Writer:
     attempts: list[Attempt] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def hears(self, within_s: float) -> None:
+        """Wait for an acknowledgement from now on, for so long at most."""
+        self.heard.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.heard.wait(), within_s)
+
     async def write(self, bench: Bench, store: EventStore, killed: asyncio.Event) -> None:
         """Append one event after another until the server has gone, or should have."""
         began_behind_the_kill = False
@@ -99,10 +105,9 @@ async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Write
         asyncio.create_task(writer.write(bench, stores[number % len(stores)], killed))
         for number, writer in enumerate(writers)
     ]
+    await writers[0].hears(bench.profile.within_s)
     await asyncio.sleep(LOAD_S)
-    writers[0].heard.clear()
-    with suppress(TimeoutError):
-        await asyncio.wait_for(writers[0].heard.wait(), LOAD_S)
+    await writers[0].hears(LOAD_S)
     killing_s = time.monotonic()
     await server.kill()
     killed.set()
