@@ -192,7 +192,8 @@ async def a_slow_subscriber_keeps_memory_bounded(bench: Bench) -> None:
     async with AsyncExitStack() as stack:
         with weighing() as weigh:
             _, by_the_store = await many(bench, beside, weigh, settle_s=0)
-            held = following(bench, [stream], who="the slow subscriber", holds_at=1)
+            who, start = "the slow subscriber", await bench.head()
+            held = following(bench, [stream], who=who, holds_at=1, after=start)
             slow = await stack.enter_async_context(held)
             first = await append_all(bench, [stream], 1)
             with suppress(Broken):  # that nothing ever comes is found out below
