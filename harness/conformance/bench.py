@@ -39,7 +39,7 @@ class Controlled(Protocol):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it answers; current after a restart."""
+        """Where it answers, and its process if it can tell; current after a restart."""
         ...
 
     async def restart(self, *, cold: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 from harness.conformance.bench import Bench, Controlled
 from harness.conformance.check import Broken, Company, Declaration, NotReached, Step, check
 from harness.conformance.declared import RECENT_IDS
+from harness.conformance.following import listed
 from harness.conformance.judged import judge
 from harness.conformance.racing import Attempt, attempt, strictest, unanswered
 from harness.conformance.wire import Wire
-from harness.errors import OutcomeUnknown, StoreError, StreamNotFound
+from harness.errors import OutcomeUnknown, StoreError, StreamNotFound, UnsupportedByStore
 from harness.history import Kind
 from harness.store import AppendResult, Durability, EventStore, NewEvent, RecordedEvent, StreamState
 
@@ -28,6 +30,8 @@ SETTLED_S = 0.3
 AGAIN_WITHIN_S = 20.0
 ANSWERS_MAX = 8
 """More than any append here needs."""
+
+GONE_WRONG = (Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN)
 
 Lost = tuple[str, Sequence[NewEvent], AppendResult | StoreError]
 """A stream, what was appended to it, and how that ended for the writer."""
@@ -44,18 +48,26 @@ CRASH_SAFE = Declaration(
 class Writer:
     """One writer's stream and what it was told of it."""
 
+    name: str
     stream: str
     attempts: list[Attempt] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def write(self, bench: Bench, store: EventStore) -> None:
-        """Append one event after another until the server has gone."""
-        while True:
-            batch = bench.events(1)
+    async def hears(self, within_s: float) -> None:
+        """Wait for an acknowledgement from now on, for so long at most."""
+        self.heard.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.heard.wait(), within_s)
+
+    async def write(self, bench: Bench, store: EventStore, killed: asyncio.Event) -> None:
+        """Append one event after another until the server has gone, or should have."""
+        began_behind_the_kill = False
+        while not began_behind_the_kill:
+            batch, began_behind_the_kill = bench.events(1), killed.is_set()
             try:
-                made = await attempt("the writer", store, self.stream, batch, StreamState.ANY)
+                made = await attempt(self.name, store, self.stream, batch, StreamState.ANY)
             except asyncio.CancelledError:
-                self.attempts.append(unanswered("the writer", self.stream, batch))
+                self.attempts.append(unanswered(self.name, self.stream, batch))
                 return
             self.attempts.append(made)
             if not made.won:
@@ -66,7 +78,8 @@ class Writer:
 @check(
     48,
     provokes=f"{WRITERS} writers append, the server's processes are killed right behind an "
-    "acknowledgement, it starts again, and every stream is read",
+    "acknowledgement, which cuts the writers off, it starts again, and every stream is read, and"
+    " the log",
     leaves="the acknowledged events that are gone, by stream",
     declaration=CRASH_SAFE,
     company=Company.LAST,
@@ -76,32 +89,46 @@ async def a_killed_server_keeps_what_it_acknowledged(bench: Bench) -> None:
     server = bench.hurtable()
     for _ in range(KILLS):
         writers = await _killed_under_load(bench, server)
-        if not any(made.won for writer in writers for made in writer.attempts):
-            raise NotReached("nothing was acknowledged before the kill")
         reader = await bench.another()
         for writer in writers:
             recorded = await _read(reader, writer.stream)
-            judge(writer.attempts, recorded, Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN)
+            judge(writer.attempts, recorded, *GONE_WRONG)
+        attempts = [made for writer in writers for made in writer.attempts]
+        await _log_is_whole(bench, reader, attempts)
 
 
 async def _killed_under_load(bench: Bench, server: Controlled) -> Sequence[Writer]:
-    writers = [Writer(bench.stream()) for _ in range(WRITERS)]
-    stores = await bench.writers(2)
+    """Raises `NotReached` where the kill cut nobody off."""
+    writers = [Writer(f"writer {number}", bench.stream()) for number in range(WRITERS)]
+    stores, killed = await bench.writers(2), asyncio.Event()
     writing = [
-        asyncio.create_task(writer.write(bench, stores[number % len(stores)]))
+        asyncio.create_task(writer.write(bench, stores[number % len(stores)], killed))
         for number, writer in enumerate(writers)
     ]
+    await writers[0].hears(bench.profile.within_s)
     await asyncio.sleep(LOAD_S)
-    writers[0].heard.clear()
-    with suppress(TimeoutError):
-        await asyncio.wait_for(writers[0].heard.wait(), LOAD_S)
+    await writers[0].hears(LOAD_S)
+    killing_s = time.monotonic()
     await server.kill()
-    await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
+    killed.set()
+    ended, _ = await asyncio.wait(writing, timeout=AGAIN_WITHIN_S)
     for task in writing:
         task.cancel()
     await asyncio.gather(*writing, return_exceptions=True)
     await server.restart()
+    if not any(made.won for writer in writers for made in writer.attempts):
+        raise NotReached("nothing was acknowledged before the kill")
+    last = [w.attempts[-1] for w, task in zip(writers, writing, strict=True) if task in ended]
+    _cut_off(last, killing_s)
     return writers
+
+
+def _cut_off(last: Sequence[Attempt], killing_s: float) -> None:
+    """Raises `NotReached` unless a writer's last append failed at the kill, and none was won."""
+    if any(each.won for each in last):
+        raise NotReached("the server went on acknowledging behind the kill")
+    if not any(each.ended_s > killing_s for each in last):
+        raise NotReached("no writer was cut off by the kill")
 
 
 @check(
@@ -199,3 +226,28 @@ async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:
         return [event async for event in store.read_stream(stream)]
     except StreamNotFound:
         return []
+
+
+async def _log_is_whole(bench: Bench, store: EventStore, attempts: Sequence[Attempt]) -> None:
+    """Raises `Broken` if it has not what the streams have; a store without one is let be."""
+    with suppress(UnsupportedByStore):
+        logged = await _read_log(bench, store, attempts)
+        try:
+            judge(attempts, logged, *GONE_WRONG)
+        except Broken as broken:
+            read = Step("a reader", "read the log, not the streams", listed(logged), bench.at_ms())
+            raise Broken(f"in the log, {broken.why}", [*broken.evidence, read]) from None
+
+
+async def _read_log(
+    bench: Bench, store: EventStore, attempts: Sequence[Attempt]
+) -> list[RecordedEvent]:
+    """What it holds of their streams, once that is everything acknowledged, or time is up."""
+    streams = {each.stream for each in attempts}
+    wanted = {event.id for each in attempts if each.won for event in each.batch}
+    until = time.monotonic() + bench.profile.within_s
+    while True:
+        logged = [event async for event in store.read_all() if event.stream in streams]
+        if wanted <= {event.id for event in logged} or time.monotonic() > until:
+            return logged
+        await asyncio.sleep(SETTLED_S)

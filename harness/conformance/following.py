@@ -47,17 +47,19 @@ class Following:
         self._goes_on.set()
 
     async def until(self, count: int, *, patience: float = 1.0) -> Sequence[RecordedEvent]:
-        """The events, once there are so many. Raises `Broken` if they don't come.
+        """The events, once there are so many. Raises `Broken` if no more come.
 
-        `patience` multiplies how long the profile waits.
+        `patience` multiplies how long the profile waits, each time, for one more.
         """
         within_s = patience * self._bench.profile.within_s
-        deadline = time.monotonic() + within_s
+        had, since_s = len(self.events), time.monotonic()
         while len(self.events) < count:
             self._raise_ended()
-            if time.monotonic() > deadline:
+            if len(self.events) > had:
+                had, since_s = len(self.events), time.monotonic()
+            if time.monotonic() > since_s + within_s:
                 why = f"{count - len(self.events)} of {count} events never reached a subscriber"
-                raise Broken(why, [self.seen(f"waited {within_s:g} s")])
+                raise Broken(why, [self.seen(f"waited {within_s:g} s, having")])
             self._more.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), _LOOK_S)
@@ -84,7 +86,8 @@ class Following:
         if self.task is not None and self.task.done():
             error = self.task.exception()
             told = f"{type(error).__name__}: {error}" if error else "without an error"
-            raise Broken("a subscription ended by itself", [Step(self.who, "ended", told)])
+            ended = Step(self.who, "ended", told, self._bench.at_ms())
+            raise Broken("a subscription ended by itself", [self.seen(), ended])
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from harness.conformance.check import Broken, Company, Step, Unsupported, check
 from harness.conformance.declared import DURABLE_IDS, RECENT_IDS
 from harness.conformance.following import listed
 from harness.conformance.racing import strictest
+from harness.conformance.restarting import restarted
 from harness.errors import NotWritten, StoreError
 from harness.store import AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
 
@@ -54,7 +55,7 @@ async def a_retry_after_later_appends_is_recognised(bench: Bench) -> None:
 
 @check(
     26,
-    provokes="sends an append again after the server was stopped and started",
+    provokes="sends an append again after the server was stopped and started, as another process",
     leaves="both answers and what is in the stream",
     declaration=DURABLE_IDS,
     company=Company.LAST,
@@ -64,7 +65,7 @@ async def a_retry_after_a_restart_is_recognised(bench: Bench) -> None:
     server = bench.hurtable()
     stream, batch = bench.stream(), bench.events(2)
     first = await bench.append(stream, batch, expected=strictest(bench))
-    await server.restart()
+    await restarted(bench, server)
     again = await bench.another()
     try:
         result = await bench.append(stream, batch, expected=strictest(bench), through=again)

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from harness.conformance.bench import Bench
@@ -18,11 +18,14 @@ from harness.store import (
     CheckpointStore,
     EventStore,
     NewEvent,
+    Position,
     RecordedEvent,
     StreamState,
 )
 
 BATCH = 40
+SETTLE_S = 0.2
+"""Behind the last expected event: long enough for one too many to show up."""
 _RECONNECT_S = 0.1
 
 
@@ -82,15 +85,26 @@ async def append_all(
     return sent
 
 
-def once_each(follower: Following, sent: Sequence[Sent]) -> None:
-    """Everything once, whatever the order. Raises `Broken`."""
+async def until_all(
+    follower: Following, sent: Sequence[Sent], *, told: Sequence[Step] = (), patience: float = 1.0
+) -> None:
+    """As many as were sent. Raises `Broken` with which are missing, behind what is `told`."""
+    try:
+        await follower.until(len(sent), patience=patience)
+    except Broken as broken:
+        once_each(follower, sent, told=told)
+        raise Broken(broken.why, [*told, *broken.evidence]) from None
+
+
+def once_each(follower: Following, sent: Sequence[Sent], *, told: Sequence[Step] = ()) -> None:
+    """Everything once, whatever the order. Raises `Broken`, with what is `told` first."""
     handed, wanted = Counter(follower.ids()), {each.event.id for each in sent}
     missing = [each for each in sent if each.event.id not in handed]
     twice = [each for each in sent if handed[each.event.id] > 1]
     foreign = [each for each in follower.events if each.id not in wanted]
     if missing or twice or foreign:
         why = f"{len(missing)} events missing, {len(twice)} handed twice, {len(foreign)} of others"
-        steps = [each.step() for each in missing[:SHOWN]]
+        steps = [*told, *(each.step() for each in missing[:SHOWN])]
         for each in twice[:SHOWN]:
             steps += [each.step(), *follower.times(each.event.id)[:2]]
         for event in foreign[:SHOWN]:
@@ -116,27 +130,42 @@ def _told(event: RecordedEvent) -> str:
     return f"{event.id} as version {event.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What one life of a subscriber handled, since when, and behind which checkpoint."""
+
+    who: str
+    after: Position | None
+    began_ms: float
+    handled: list[RecordedEvent] = field(default_factory=list)
+
+    def step(self) -> Step:
+        """As a line of evidence."""
+        since = "from the beginning" if self.after is None else f"behind {self.after}"
+        return Step(self.who, f"handled {since}", listed(self.handled), self.began_ms)
+
+
 async def handle(
-    bench: Bench, stream: str, *, who: str, dies_after: int, saves_last: bool
-) -> list[RecordedEvent]:
+    bench: Bench, sent: Sequence[Sent], *, who: str, dies_after: int, saves_last: bool
+) -> Life:
     """A subscriber's life: handles, saves its checkpoint behind each, and dies at the last one.
 
-    Each life has a connection of its own.
+    Each life has a connection of its own. `sent` is all of one stream, whose name is the
+    subscriber's.
     """
-    store = await checkpoints(bench)
-    handled: list[RecordedEvent] = []
-    after = await store.load_checkpoint(stream)
+    store, stream = await checkpoints(bench), sent[0].stream
+    life = Life(who, await store.load_checkpoint(stream), bench.at_ms())
 
     async def live() -> None:
-        async with aclosing(store.subscribe(after=after)) as subscription:  # type: ignore[type-var]
+        async with aclosing(store.subscribe(after=life.after)) as subscription:  # type: ignore[type-var]
             async for event in subscription:
                 if event.stream != stream:
                     continue
-                handled.append(event)
-                if len(handled) == dies_after and not saves_last:
+                life.handled.append(event)
+                if len(life.handled) == dies_after and not saves_last:
                     raise Crash
                 await store.save_checkpoint(stream, event.position)
-                if len(handled) == dies_after:
+                if len(life.handled) == dies_after:
                     return
 
     try:
@@ -144,10 +173,9 @@ async def handle(
     except Crash:
         pass
     except TimeoutError:
-        raise Broken(
-            f"{who} was handed too little", [Step(who, "handled", listed(handled))]
-        ) from None
-    return handled
+        written = [each.step() for each in sent[-SHOWN:]]
+        raise Broken(f"{who} was handed too little", [*written, life.step()]) from None
+    return life
 
 
 class Subscriber(CheckpointStore, EventStore, Protocol):

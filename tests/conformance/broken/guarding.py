@@ -1,14 +1,17 @@
-"""A store that is sound as long as one process writes: its guard is a lock in the process."""
+"""Stores that are sound as long as one process writes: a lock or a bell is in the process."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 from harness.errors import StreamNotFound, WrongExpectedVersion
-from harness.store import StreamState
+from harness.store import Position, StreamState
+from harness.stores.in_process import Bell, category_of
 from harness.stores.sqlite import SqliteStore
 
 _guard = asyncio.Lock()
+_bells = defaultdict(Bell)
 
 
 class GuardsInItsProcess(SqliteStore):
@@ -29,3 +32,33 @@ class GuardsInItsProcess(SqliteStore):
                 return event.version
         except StreamNotFound:
             return None
+
+
+class WakesByABellOfItsProcess(SqliteStore):
+    """A subscriber looks again when an append of its own process rings, and only then."""
+
+    place = ""
+
+    @classmethod
+    async def connect(cls, endpoint, options):
+        store = await super().connect(endpoint, options)
+        store.place = f"{endpoint.address} {endpoint.namespace}"
+        return store
+
+    async def append(self, stream, events, *, expected):
+        result = await super().append(stream, events, expected=expected)
+        _bells[self.place].ring()
+        return result
+
+    async def subscribe(self, *, after=None, category=None):
+        if after == Position.NOW:
+            after = None
+            async for event in self.read_all():
+                after = event.position
+        while True:
+            bell = _bells[self.place].listen()
+            async for event in self.read_all(after=after):
+                after = event.position
+                if category is None or category_of(event.stream) == category:
+                    yield event
+            await bell.wait()

@@ -184,3 +184,21 @@ class AcknowledgesBeforeItIsDurable(Served):
             last = len(self._log.streams[stream]) - 1
             if not (self.machine.killed and event.version == last):
                 yield event
+
+
+class LosesTheEndOfItsLogAtAKill(Served):
+    """The log's index lacks what was new; the streams are whole."""
+
+    async def read_all(self, **how):
+        async for event in super().read_all(**how):
+            if not (self.machine.killed and event.position[0] > len(self._log) - 100):
+                yield event
+
+
+class ForgetsItsLogAtARestart(Served):
+    """The log's index is kept in memory; the streams are whole."""
+
+    async def read_all(self, **how):
+        async for event in super().read_all(**how):
+            if not self.machine.restarts:
+                yield event

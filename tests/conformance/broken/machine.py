@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 from harness.errors import OutcomeUnknown, ReadFailed
 from harness.store import Endpoint
@@ -20,7 +21,7 @@ class Machine:
     controllable = True
 
     def __init__(self, namespace: str) -> None:
-        self.endpoint = Endpoint(namespace=namespace)
+        self.endpoint = Endpoint(namespace=namespace, pid=0)
         self.up = asyncio.Event()
         self.up.set()
         self.restarts = 0
@@ -33,6 +34,7 @@ class Machine:
 
     async def restart(self, *, cold=False):
         self.restarts += 1
+        self.endpoint = replace(self.endpoint, pid=self.restarts)
         self.up.set()
         for log in self.logs():
             log.appended.ring()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from harness.store import Position
-from harness.stores.in_process import category_of
+from harness.stores.in_process import category_of, give_way
 from harness.stores.memory import MemoryStore
 
 from .machine import Served
@@ -60,6 +60,8 @@ class WakesLate(MemoryStore):
     """A slow poll, sold as push."""
 
     async def subscribe(self, *, after=None, category=None):
+        if after == Position.NOW:
+            after = Position((len(self._log) - 1,))
         while True:
             async for event in self.read_all(after=after):
                 after = event.position
@@ -235,3 +237,81 @@ class KeepsCheckpointsInItsConnection(MemoryStore):
 
     async def save_checkpoint(self, subscriber, position):
         self.checkpoints[subscriber] = position
+
+
+class GapOfOneTurn(MemoryStore):
+    """Reads until nothing comes, and then listens from now on: one turn of the loop between."""
+
+    async def subscribe(self, *, after=None, category=None):
+        last, more = after, True
+        while more:
+            more = False
+            async for event in self.read_all(after=last):
+                last, more = event.position, True
+                if category is None or category_of(event.stream) == category:
+                    yield event
+        await give_way()
+        async for event in super().subscribe(after=Position.NOW, category=category):
+            yield event
+
+
+class NowIsTheBeginning(MemoryStore):
+    def subscribe(self, *, after=None, category=None):
+        begins = None if after == Position.NOW else after
+        return super().subscribe(after=begins, category=category)
+
+
+class BlocksBehindTheSlowest(MemoryStore):
+    """Fan-out through one buffer of five hundred: everybody waits for the slowest."""
+
+    places: ClassVar = defaultdict(dict)
+
+    async def subscribe(self, *, after=None, category=None):
+        mine, key = self.places[self._namespace], object()
+        mine[key] = self._log.index_behind(after) - 1
+        try:
+            async for event in super().subscribe(after=after):
+                while min(mine.values()) < event.position[0] - 500:  # noqa: ASYNC110 - many wait
+                    await asyncio.sleep(0.005)
+                mine[key] = event.position[0]
+                if category is None or category_of(event.stream) == category:
+                    yield event
+        finally:
+            mine.pop(key, None)
+
+
+class HoardsOnceItHasBegun(MemoryStore):
+    """Begins late to hand anything over, and hoards from then on."""
+
+    async def subscribe(self, *, after=None, category=None):
+        await asyncio.sleep(1.5)
+        async for event in HoardsForSlowConsumers.subscribe(self, after=after, category=category):
+            yield event
+
+
+class SharesOneCheckpoint(MemoryStore):
+    """Whoever saves last."""
+
+    async def load_checkpoint(self, subscriber):
+        return await super().load_checkpoint("the subscriber")
+
+    async def save_checkpoint(self, subscriber, position):
+        await super().save_checkpoint("the subscriber", position)
+
+
+class CutsCheckpointNames(MemoryStore):
+    """What stands behind a separator is not part of the name."""
+
+    async def load_checkpoint(self, subscriber):
+        return await super().load_checkpoint(subscriber.rpartition("-")[0] or subscriber)
+
+    async def save_checkpoint(self, subscriber, position):
+        await super().save_checkpoint(subscriber.rpartition("-")[0] or subscriber, position)
+
+
+class FoldsCheckpointNames(MemoryStore):
+    async def load_checkpoint(self, subscriber):
+        return await super().load_checkpoint(subscriber.casefold())
+
+    async def save_checkpoint(self, subscriber, position):
+        await super().save_checkpoint(subscriber.casefold(), position)
