@@ -133,7 +133,7 @@ def came(bench: Bench, found: Sequence[RecordedEvent], written: Written, did: st
     for event, wanted in zip(found, written.events, strict=True):
         if event.data != wanted.data:
             read = Step("a reader", did, compared(event.data, wanted.data), bench.at_ms())
-            raise Broken("a large event came back changed", [written.steps[event.id], read])
+            raise Broken("an event came back changed", [written.steps[event.id], read])
 
 
 def _ids(events: Sequence[RecordedEvent]) -> list[UUID]:

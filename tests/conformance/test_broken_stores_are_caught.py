@@ -16,8 +16,11 @@ from harness.store import Endpoint
 from harness.stores.memory import MemoryStore
 from harness.stores.sqlite import SqliteOptions
 
+from .broken import batching as b
 from .broken import changing as c
 from .broken import keeping as k
+from .broken import log_only as lo
+from .broken import naming as n
 from .broken import ordering as o
 from .broken import retrying as r
 from .broken import subscribing as s
@@ -33,8 +36,11 @@ OUT_OF_REACH = {9, 11, 12, 13, 26, 37, 48}
 FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     c.CanBeOverwritten: (1, set()),
     c.CanBeOverwrittenInSilence: (1, set()),
+    lo.OverwritesInTheLogOnly: (1, set()),
     c.CanBeDeletedFrom: (2, set()),
+    lo.DeletesFromTheLogOnly: (2, set()),
     c.RewritesOldEvents: (3, set()),
+    lo.RewritesItsLog: (3, set()),
     c.LeavesPartOfABatch: (4, {28}),
     c.ReportsConflictsAfterWriting: (4, {16, 17, 18, 19, 20}),
     c.ReversesTheCallersList: (5, set()),
@@ -52,7 +58,10 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     o.LosesWhatIsWrittenBesideATransaction: (12, {11}),
     o.StallsBehindARollback: (13, set()),
     o.TakesLimitsFromTheOtherEnd: (14, set()),
+    lo.TakesALimitOfNoneForNoLimit: (14, set()),
     o.StopsAtAMegabyte: (15, set()),
+    o.StopsAtAThousandEvents: (15, set()),
+    o.DropsTheFirstOfLongStreams: (15, set()),
     o.EndsItsLogAtAMegabyte: (15, {10}),
     v.LosesUpdates: (16, {17}),
     v.HasTwoWinnersInTwoHundred: (16, {17}),
@@ -66,12 +75,20 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     v.OverwritesWhatCommitsBeside: (22, {7, 8, 9, 10, 21, 31}),
     v.FoldsStreamNames: (23, {39, 40}),
     v.CutsStreamNames: (23, set()),
+    n.NormalizesNames: (23, set()),
     r.WritesRetriesAgain: (24, {25, 27, 28, 29, 30, 49}),
+    r.ConflictsAtExactVersions: (24, set()),
+    r.WritesTwinsTwice: (24, set()),
+    r.RefusesTwins: (24, set()),
     r.ForgetsOldIds: (25, set()),
+    r.ForgetsIdsBeyondAHundred: (25, set()),
     r.ForgetsIdsAtARestart: (26, set()),
     r.ForgetsIdsUnderAny: (27, {4, 28, 29, 30}),
     r.WritesTheRestOfAPartlyKnownBatch: (28, {4}),
+    r.ExtendsAKnownBatch: (28, set()),
     r.ReplacesKnownEvents: (29, set()),
+    r.ComparesDataAlone: (29, set()),
+    r.TakesRetriesInAnyOrder: (29, set()),
     r.AcknowledgesIdsOfOtherStreams: (30, set()),
     r.TellsRetriesTheHead: (25, {27}),
     r.KnowsIdsOfItsOwnConnection: (25, {27, 49}),
@@ -94,6 +111,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     s.TurnsRoundWhatCameMeanwhile: (31, {36}),
     s.KeepsCheckpointsInItsConnection: (34, {33}),
     k.ExecutesStreamNames: (40, set()),
+    n.ReadsByPattern: (40, set()),
     k.RenamesStreamsInItsLog: (40, set()),
     k.LosesTypes: (40, set()),
     k.CutsTypes: (40, set()),
@@ -103,13 +121,18 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     k.ReencodesJsonInItsLog: (42, set()),
     k.ReencodesJsonForSubscribers: (42, set()),
     k.KeepsLocalTime: (43, {3}),
+    lo.LocalTimeInItsLog: (43, {3}),
     k.DropsMetadata: (44, {41}),
     k.DropsMetadataInItsLog: (44, {41}),
     k.RefusesLargeEventsByAnyError: (45, set()),
     k.FillsLargeEventsUp: (45, {15}),
     k.CutsBatches: (46, set()),
+    b.SharesDataInBatches: (46, {15}),
+    b.SharesTypesInBatches: (46, set()),
+    b.SharesMetadataInBatches: (46, set()),
     k.KeepsAnySnapshot: (47, set()),
     k.KeepsSnapshotsInItsConnection: (47, set()),
+    k.SharesOneSnapshot: (47, set()),
     k.FindsEveryStream: (50, {6}),
     k.AcknowledgesBeforeItIsDurable: (48, {49}),
 }
