@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, NotReached, Step, Unsupported, check
@@ -43,14 +43,17 @@ async def an_update_of_an_event_is_refused(bench: Bench) -> None:
     allowed = await tamper.overwrite(stream, 0, b'{"n": 999}')
     after = await _both_ways(bench, stream)
     if allowed or any(_payloads(after[where]) != _payloads(before[where]) for where in before):
-        read = [_data_of(where, stream, before[where], after[where]) for where in before]
+        read = [
+            Step("a reader", f"read {stream!r} in {where}", _data(before[where], after[where]))
+            for where in before
+        ]
         update = Step("a stranger", f"update {stream!r} version 0", _let(allowed), at_ms)
         raise Broken("a recorded event was changed", [*bench.steps, update, *read])
 
 
-def _data_of(where: str, stream: str, before: Events, after: Events) -> Step:
+def _data(before: Events, after: Events) -> str:
     was, now = _payloads(before[:1]), _payloads(after[:1])
-    return Step("a reader", f"read {stream!r} in {where}", f"data {was} before, {now} after")
+    return f"data {was} before, {now} after"
 
 
 def _payloads(events: Events) -> list[bytes]:
@@ -131,13 +134,23 @@ def _replayed(where: str, written: Written, first: Events, second: Events) -> No
     for was, now in zip(first, second, strict=False):
         if was != now:
             wrote = [written.steps[was.id]] if was.id in written.steps else []
-            two = [Step("a reader", replay, str(was)), Step("another, later", replay, str(now))]
+            old, new = _differing(was, now)
+            two = [Step("a reader", replay, old), Step("another, later", replay, new)]
             raise Broken("a replay differs from the first one", [*wrote, *two])
     if not len(first) == len(second) == REPLAYED:
         shorter = min(first, second, key=len)
         wrote = written.step([event.id for event in shorter], written.ids)
         found = f"{len(first)} events, then {len(second)}, of {REPLAYED}"
         raise Broken("events are missing", [*wrote, Step("a reader", f"{replay} twice", found)])
+
+
+def _differing(was: RecordedEvent, now: RecordedEvent) -> tuple[str, str]:
+    """Where each stands, and the fields in which they differ."""
+    names = [
+        each.name for each in fields(was) if getattr(was, each.name) != getattr(now, each.name)
+    ]
+    old, new = (", ".join(f"{name} {getattr(one, name)}" for name in names) for one in (was, now))
+    return f"at {was.version}: {old}", f"at {was.version}: {new}"
 
 
 @check(

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from harness.conformance.bench import Bench
+from harness.conformance.bench import Bench, named
 from harness.conformance.check import Broken, Step
 from harness.errors import StoreError, UnsupportedByStore
 from harness.store import NewEvent, Position, RecordedEvent
@@ -138,9 +138,7 @@ async def _in_streams(bench: Bench, items: Sequence[Item], appended: Mapping[UUI
         events = await bench.read(item.stream) if await bench.exists(item.stream) else []
         ids = [event.id for event in events]
         if ids != [item.event.id]:
-            what = ", ".join(str(each) for each in ids[:SHOWN]) or "nothing"
-            more = f" … ({len(ids)} in all)" if len(ids) > SHOWN else ""
-            read = Step("a reader", f"read {item.stream!r}", what + more, bench.at_ms())
+            read = Step("a reader", f"read {item.stream!r}", named(events), bench.at_ms())
             others = [appended[each] for each in ids if each in appended and each != item.event.id]
             raise Broken(
                 f"{item.label}: the stream does not hold its event alone",

@@ -239,7 +239,7 @@ def _each_its_own(
         for part in ("type", "data", "metadata"):
             was, now = getattr(wanted, part), getattr(event, part)
             if not (was == now or same(was, now)):
-                read = Step("a reader", did, f"{part} {now!r}, not {was!r}, in {n}", bench.at_ms())
+                read = Step("a reader", did, f"at {n}: {part} {now!r}, not {was!r}", bench.at_ms())
                 raise Broken(f"event {n} of {len(batch)} came back changed", [*bench.steps, read])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from harness.conformance.bench import Bench, said, told
+from harness.conformance.bench import Bench, named, said, told
 from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.declared import KEEPS, OCC
 from harness.conformance.judged import judge
@@ -284,10 +284,10 @@ async def streams_that_differ_only_in_case_or_length_are_different(bench: Bench)
         elif not isinstance(ended, AppendRefused):
             raise Broken(f"a stream's name was refused by {told(ended)}", bench.steps[-1:])
     for name, event_id in kept.items():
-        found = [event.id for event in await bench.read(name)]
+        events = await bench.read(name)
+        found = [event.id for event in events]
         if found != [event_id]:
-            what = f"{len(found)} events: {', '.join(map(str, found[:3]))}"
-            read = Step("a reader", f"read {name!r}", what, bench.at_ms())
-            both = dict.fromkeys([*found[:3], event_id])
+            read = Step("a reader", f"read {name!r}", named(events), bench.at_ms())
+            both = dict.fromkeys([*found[:SHOWN], event_id])
             wrote = [appended[each] for each in both if each in appended]
             raise Broken("two streams are one", [*wrote, read])
