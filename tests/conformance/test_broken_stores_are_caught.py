@@ -126,7 +126,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     k.DropsMetadataInItsLog: (44, {41, 46}),
     k.RefusesLargeEventsByAnyError: (45, set()),
     k.FillsLargeEventsUp: (45, {15}),
-    k.CutsBatches: (46, set()),
+    k.CutsBatches: (46, {15}),
     b.SharesDataInBatches: (46, {15}),
     b.SharesTypesInBatches: (46, set()),
     b.SharesMetadataInBatches: (46, set()),
