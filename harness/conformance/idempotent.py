@@ -151,7 +151,7 @@ async def a_known_id_with_another_payload_is_defined(bench: Bench) -> None:
     for what, altered in _altered(bench, batch):
         for expected in (ANY, len(batch) - 1):
             by = f"the writer, with {what}"
-            ended = await _attempt(bench, stream, altered, expected, by=by)
+            ended = await _attempt(bench, stream, tuple(altered), expected, by=by)
             after = [*map(_content, await bench.read(stream))]
             steps = [bench.steps[0], bench.steps[-1]]
             if after != before:
