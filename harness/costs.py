@@ -35,6 +35,9 @@ WRITE_UNITS_BY_RULE = "write_units_by_rule"
 BILLED = (READ_UNITS, WRITE_UNITS, WRITE_UNITS_BY_RULE)
 """What somebody sends an invoice for."""
 
+_SIZES = frozenset({DISK_BYTES, DATA_BYTES})
+"""May shrink. What else is less than before was counted anew, by a server that was restarted."""
+
 Counts = Mapping[str, float]
 """Numbers so far by the words above; a store may add words of its own."""
 
@@ -99,13 +102,13 @@ class Bill:
     after: Counts = field(default_factory=lambda: MappingProxyType({}))
 
     def used(self, name: str) -> float | None:
-        """The difference; `None` where it was not counted at both ends."""
+        """The difference; `None` where it was not counted at both ends, or counted anew."""
         if name not in self.before or name not in self.after:
             return None
-        return self.after[name] - self.before[name]
+        used = self.after[name] - self.before[name]
+        return used if used >= 0 or name in _SIZES else None
 
     def all_used(self) -> dict[str, float]:
         """Every difference there is."""
-        return {
-            name: self.after[name] - self.before[name] for name in self.after if name in self.before
-        }
+        found = {name: self.used(name) for name in self.after}
+        return {name: used for name, used in found.items() if used is not None}

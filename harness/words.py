@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 _NS_A_US = 1_000
 _NS_A_MS = 1_000_000
 _NS_A_S = 1_000_000_000
+_TIMES_FROM, _TIMES_MAX = 10, 1_000
 _TWO_DECIMALS_FROM = 0.01
 _WHOLE_FROM = 10
 _MILLION = 1_000_000
@@ -78,9 +80,11 @@ def percent(share: float | None) -> str:
 
 
 def change(ratio: float | None) -> str:
-    """A ratio as what it adds: `+12.3 %`, `−0.4 %`, `+81 %`."""
+    """A ratio as what it adds: `+12.3 %`, `−0.4 %`, `+81 %`; from ten times on as itself."""
     if ratio is None or math.isnan(ratio):
         return MISSING
+    if ratio >= _TIMES_FROM:
+        return f"{ratio:,.0f} ×" if ratio <= _TIMES_MAX else f"> {_TIMES_MAX:,} ×"
     share = (ratio - 1) * 100
     text = f"{share:+,.0f}" if abs(share) >= _WHOLE_FROM * 2 else f"{share:+.1f}"
     return text.replace("-", "−") + " %"
@@ -89,6 +93,11 @@ def change(ratio: float | None) -> str:
 def span(least: int, most: int) -> str:
     """`1,234` or `1,234–5,678`: counts that need not differ."""
     return f"{least:,}" if least == most else f"{least:,}–{most:,}"
+
+
+def point(values: Mapping[str, object]) -> str:
+    """`workers=8, data=256`: the last words of the varied names and their values."""
+    return ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in values.items())
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -59,7 +60,7 @@ class Job:
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
             cwd=self.checkout,
             env=os.environ
-            | {"PATH": self.path}
+            | {"PATH": self._path(files["GITHUB_PATH"])}
             | self.environment
             | {k: str(v) for k, v in files.items()}
             | given,
@@ -74,6 +75,11 @@ class Job:
                 name, _, value = line.partition("=")
                 self.values[f"steps.{step['id']}.outputs.{name}"] = value
         return done.returncode
+
+    def _path(self, added: Path) -> str:
+        """With what earlier steps put before it."""
+        folders = added.read_text().splitlines() if added.exists() else []
+        return os.pathsep.join([*reversed(folders), self.path])
 
     def _filled(self, text: str) -> str:
         return EXPRESSION.sub(lambda found: self.values[found[1]], text)
@@ -104,12 +110,15 @@ def seeing_installed(folder: Path) -> Path:
     return folder
 
 
-NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull}
-"""For pip: what is not here cannot be had."""
+NO_INDEX = {
+    "PIP_NO_INDEX": "1", "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull,
+    "PIP_NO_BUILD_ISOLATION": "0",
+}  # fmt: skip
+"""For pip: what is not here cannot be had, build tools included (0 is how it is told not to)."""
 
 
-def gitlab_job(page: Path) -> dict[str, list[str]]:
-    """The job of a page's GitLab section: its `script` and `after_script`, a line each."""
+def gitlab_job(page: Path) -> dict[str, Any]:
+    """The job of a page's GitLab section: `variables`, `script` and `after_script`, a line each."""
     (block,) = re.findall(r"^## GitLab\n\n```yaml\n(.*?)^```", page.read_text(), re.S | re.M)
     (job,) = YAML(typ="safe").load(block).values()
-    return {name: job[name] for name in ("script", "after_script")}
+    return {name: job[name] for name in ("variables", "script", "after_script")}

@@ -97,8 +97,8 @@ def identity(number: int = 1, key: str = "memory", run: str = "made") -> dict[st
         "trial_id": f"{number:03d}-{technology}" + (f"-{variant}" if variant else ""),
         "store": technology, "variant": variant, "options": rest.rstrip("}"), "key": key,
         "workload": "append", "load": "closed", "load_label": "closed, 8 workers", "point": "{}",
-        "point_label": "", "repetition": 1, "seed": "1/1", "status": "aborted", "verified": "off",
-        "valid": False, "flags": "[]",
+        "point_label": "", "repetition": number, "seed": "1/1", "status": "aborted",
+        "verified": "off", "valid": False, "flags": "[]",
     }  # fmt: skip
 
 

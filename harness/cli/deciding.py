@@ -25,7 +25,7 @@ def ab(
         raise BadInput("expected --base STORE and --candidate STORE, or --base-ref REF")
     if until_decided is not None:
         stores = wanted.stores if refs else base
-        wanted = _with_pairs(wanted, wanted.loaded(stores, "--base"), until_decided)
+        wanted = with_pairs(wanted, wanted.loaded(stores, "--base"), until_decided)
     if refs is None:
         pairs.ab(wanted, base=base, candidate=candidate)
         return
@@ -43,9 +43,10 @@ def refs_of(base_ref: str, candidate_ref: str, project: Path) -> Refs | None:
     return None
 
 
-def _with_pairs(wanted: Wanted, scenario: Scenario, most: int) -> Wanted:
+def with_pairs(wanted: Wanted, scenario: Scenario, most: int) -> Wanted:
     """With the number of pairs that the noise floor asks for, fixed before the first of them.
 
+    Holm will go over each timed metric at each point of each store.
     Looking at the verdict after each pair and stopping when it is there would find one always.
     """
     if most < wanted.pairs:
@@ -55,7 +56,8 @@ def _with_pairs(wanted: Wanted, scenario: Scenario, most: int) -> Wanted:
         raise BadInput("--until-decided needs this machine's noise floor; run `eslab aa` first")
     timed = [each for each in parse_margins(wanted.margins) if each.kind == "timed"]
     points = len({str(trial.point) for trial in scenario.trials})
-    asked = len(timed) * points
+    stores = len({trial.store.key for trial in scenario.trials})
+    asked = len(timed) * points * stores
     needed = [each.pairs_for(metric, asked) for each in known for metric in timed if metric.gated]
     pairs = max(most if each is None else each for each in needed)
     return replace(wanted, pairs=min(most, max(wanted.pairs, pairs)))

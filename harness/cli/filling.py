@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console, Group, RenderableType
@@ -32,6 +33,8 @@ LEGEND = (
     "✓ holds · ✓ + holds, not promised · ✗ fails, not promised · ✗ ! declared and fails"
     " · ○ declared unsupported · ? not reached"
 )
+_MARKS = "✗?○✓"
+"""Those of a requirement whose checks differ, each with how many."""
 _SUFFIX = {Word.HOLDS_NOT_PROMISED: " +", Word.DEFECT: " !", Word.DEFECT_NOT_REACHED: " !"}
 
 
@@ -149,7 +152,11 @@ def _of_all(row: Mapping[int, Judgement], checks: list[Check]) -> Text:
     if len(judged) < len(checks):
         return Text("…" if judged else "", style="dim")
     word = summary(judged)
-    return Text(MARKS[word] + _SUFFIX.get(word, ""), style=STYLES[word])
+    counts = Counter(each.mark for each in judged)
+    if len(counts) == 1:
+        return Text(MARKS[word] + _SUFFIX.get(word, ""), style=STYLES[word])
+    told = " ".join(f"{mark}{counts[mark]}" for mark in _MARKS if mark in counts)
+    return Text(told + _SUFFIX.get(word, ""), style=STYLES[word])
 
 
 def _cell(judged: Judgement | None) -> Text:

@@ -20,7 +20,7 @@ from harness.scenario.types import Scenario
 
 PAIRS, PAIRS_STORED = 10, 2
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
-"""Undecided: nothing regressed as far as can be told, and in some rows it cannot."""
+"""Undecided: nothing regressed as far as can be told, and somewhere it cannot."""
 _STYLES = {PASSED: "green", FAILED: "red", UNDECIDED: "yellow"}
 
 
@@ -46,7 +46,7 @@ def gate(wanted: Wanted, *, baseline: str, refs: Refs | None, force: bool) -> in
         return 0
     refuse_missing(wanted, found)
     told = unmeasured(wanted, scenario, found)
-    return _conclude(wanted, replace(found, warnings=(*found.warnings, *told)))
+    return conclude(wanted, replace(found, warnings=(*found.warnings, *told)))
 
 
 def gated_metrics(wanted: Wanted, *, stored: bool) -> tuple[Metric, ...]:
@@ -105,25 +105,42 @@ def _below(known: Known, metric: Metric, floor: float, pairs: int) -> str:
 def _against_stored(
     wanted: Wanted, scenario: Scenario, baseline: str, metrics: Sequence[Metric]
 ) -> Held | None:
-    stored = results.load(baseline)
-    offered = stored.manifest.get("scenario", {}).get("hash")
-    if offered != scenario.hash:
-        told = f"{baseline}: its scenario is not {wanted.scenario} as it is offered now"
-        raise Refused(f"{told}: {str(offered)[:12]} against {scenario.hash[:12]}")
-    had = [key for key in dict.fromkeys(t.store.key for t in scenario.trials)
-           if key in set(stored.trials["key"])]  # fmt: skip
-    if not had:
-        raise BadInput(f"{baseline}: has none of the scenario's stores; see --stores")
+    had, lacking = _stores_of(wanted, scenario, baseline)
     scenario = wanted.loaded(",".join(had))
     if wanted.dry_run:
         show_plan(scenario, json=wanted.json)
         return None
     folder = run_pairs_of_one(wanted, scenario, baseline)
-    compared, left_out = subjects(baseline, str(folder))
+    compared, left_out = subjects(baseline, str(folder), only=had)
     if left_out:
         raise Refused(f"{folder}: {left_out[0]}")
     found, said = held(compared, metrics, mixed=wanted.mixed, whole=True)
-    return Held(folder, found, tuple(said))
+    return Held(folder, found, (*said, *lacking), lacking)
+
+
+def _stores_of(
+    wanted: Wanted, scenario: Scenario, baseline: str
+) -> tuple[list[str], tuple[str, ...]]:
+    """Those that the baseline has, and a line for each that it lacks.
+
+    Raises `Refused` for another scenario and for a store that was asked for by its name.
+    """
+    stored = results.load(baseline)
+    offered = stored.manifest.get("scenario", {}).get("hash")
+    if offered != scenario.hash:
+        told = f"{baseline}: its scenario is not {wanted.scenario} as it is offered now"
+        raise Refused(f"{told}: {str(offered)[:12]} against {scenario.hash[:12]}")
+    known = set(stored.trials["key"])
+    asked = list(dict.fromkeys(trial.store.key for trial in scenario.trials))
+    had, lacking = (
+        [key for key in asked if key in known],
+        [key for key in asked if key not in known],
+    )
+    if lacking and wanted.stores:
+        raise Refused(f"{baseline}: lacks {', '.join(lacking)}, so nothing could be gated there")
+    if not had:
+        raise BadInput(f"{baseline}: has none of the scenario's stores; see --stores")
+    return had, tuple(f"{key}: the baseline lacks it" for key in lacking)
 
 
 def _against_ref(wanted: Wanted, refs: Refs, metrics: Sequence[Metric]) -> Held | None:
@@ -134,14 +151,17 @@ def _against_ref(wanted: Wanted, refs: Refs, metrics: Sequence[Metric]) -> Held 
     return Held(folder, found, tuple(said))
 
 
-def _conclude(wanted: Wanted, found: Held) -> int:
+def conclude(wanted: Wanted, found: Held) -> int:
+    """Print the answer; the exit code."""
     regressed = found.comparison.having(Verdict.REGRESSED, gated=True)
     undecided = found.comparison.having(Verdict.INCONCLUSIVE, gated=True)
-    answer = FAILED if regressed else UNDECIDED if undecided else PASSED
-    tell(wanted, found, verdict=answer, undecided=[_short(row) for row in undecided])
+    nothing = [f"{name}: nothing was counted" for name in found.comparison.untold()]
+    can_t_tell = [*map(_short, undecided), *nothing, *found.left_open]
+    answer = FAILED if regressed else UNDECIDED if can_t_tell else PASSED
+    tell(wanted, found, verdict=answer, undecided=can_t_tell)
     if not wanted.json:
-        rows = regressed or undecided
-        text = ": ".join(filter(None, ("gate", answer, "; ".join(map(_short, rows)))))
+        reasons = list(map(_short, regressed)) or can_t_tell
+        text = ": ".join(filter(None, ("gate", answer, "; ".join(reasons))))
         wanted.console.print(Text(text, style=_STYLES[answer]), soft_wrap=True)
     return 1 if regressed else 0
 

@@ -70,6 +70,8 @@ class Held:
     folder: Path
     comparison: Comparison
     warnings: tuple[str, ...]
+    left_open: tuple[str, ...] = ()
+    """What was asked and not measured: a gate does not pass with any of it."""
 
 
 def ab(wanted: Wanted, *, base: str, candidate: str) -> None:

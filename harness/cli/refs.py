@@ -19,6 +19,7 @@ from harness.cli.running import command_line
 from harness.runner.checkouts import Checkout, as_it_stands, checkout, commit_of
 from harness.runner.elsewhere import Order, run_there
 from harness.runner.gathering import Gathering
+from harness.runner.provided import same_on_both
 from harness.scenario.types import Scenario
 
 
@@ -35,11 +36,12 @@ def run_refs(wanted: Wanted, refs: Refs) -> Path | None:
     """Run the pairs; the folder that has them all, or none for a dry run. Raises `LabError`."""
     scenario = wanted.loaded(wanted.stores)
     _check(refs)
-    if wanted.dry_run:
-        _show_plan(wanted, refs, scenario)
-        return None
     with tempfile.TemporaryDirectory(prefix="eslab-") as scratch:
         sides = _checked_out(refs, Path(scratch))
+        _tell_same(wanted, sides, scenario)
+        if wanted.dry_run:
+            _show_plan(wanted, refs, scenario)
+            return None
         found = Gathering(wanted.out, scenario.name, command=command_line(), sides=sides)
         status = "aborted"
         try:
@@ -62,6 +64,14 @@ def _checked_out(refs: Refs, scratch: Path) -> dict[str, Checkout]:
     place = scratch / "candidate"
     candidate = checkout(refs.project, refs.candidate, place, flag="--candidate-ref")
     return {"base": base, "candidate": candidate}
+
+
+def _tell_same(wanted: Wanted, sides: Mapping[str, Checkout], scenario: Scenario) -> None:
+    """Raises `Refused` where all would be."""
+    stores = list(dict.fromkeys(trial.store.technology for trial in scenario.trials))
+    for store in same_on_both(sides, stores):
+        told = f"! {store}: not of this project, so the same code on both sides"
+        wanted.console.print(Text(told, style="yellow"), soft_wrap=True)
 
 
 def _run_pairs(

@@ -38,14 +38,13 @@ def show(folder: Path, *, json: bool) -> None:
 def report(folder: Path, *, notebooks: bool, json: bool) -> None:
     """Write the run's page, execute its notebooks if asked to, and say where they are."""
     require_notebooks()
-    from harness.report import write_notebooks, write_report
+    from harness.report import write_report, write_with_notebooks
 
     console = Console(stderr=True)
-    with console.status("writing the page"):
-        made = {"report": str(write_report(folder))}
-    if notebooks:
-        with console.status("executing the notebooks"):
-            made["notebooks"] = str(write_notebooks(folder))
+    doing = "making the page and executing the notebooks" if notebooks else "making the page"
+    with console.status(doing):
+        paths = write_with_notebooks(folder) if notebooks else [write_report(folder)]
+    made = dict(zip(("report", "notebooks"), map(str, paths), strict=False))
     print(json_.dumps(made) if json else "\n".join(made.values()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,14 @@ class _Named:
         return Side(which or f"{self.run.path}:{key}", self.run.manifest, trials)
 
 
-def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
+def subjects(
+    base: str, candidate: str, *, only: Collection[str] = ()
+) -> tuple[list[Subject], list[str]]:
     """The comparisons that two texts ask for, and what is left out. Raises `BadInput`.
 
     Stores that are named are held against each other; without names, each store that both runs
-    have against itself. One run that `ab`, `gate` or `aa` made has its sides inside.
+    have against itself, or `only` these of them. One run that `ab`, `gate` or `aa` made has its
+    sides inside.
     """
     if not candidate:
         return of_pairs(base), []
@@ -61,17 +65,18 @@ def subjects(base: str, candidate: str) -> tuple[list[Subject], list[str]]:
         keys = one.stores() if one.store else [other.store]
         others = other.stores() if other.store else [one.store]
         _one_and_one(one, other)
-        if one.run.path.resolve() == other.run.path.resolve() and keys[0] == others[0]:
+        if _same_run(one, other) and keys[0] == others[0]:
             raise BadInput(f"{base} and {candidate} are the same trials; expected two stores")
         return [_subject(one, keys[0], other, others[0])], []
-    if one.run.path.resolve() == other.run.path.resolve():
+    if _same_run(one, other):
         raise BadInput(f"{base} and {candidate} are the same run; name two stores, RUN:store")
     common = [key for key in one.stores() if key in other.stores()]
     if not common:
         raise BadInput(f"{base} and {candidate} have no store in common; name them, RUN:store")
-    missing = sorted({*one.stores(), *other.stores()} - set(common))
+    asked = set(only) or {*one.stores(), *other.stores()}
+    missing = sorted(asked - set(common))
     told = [f"{key}: only one of the runs has it" for key in missing]
-    return [_subject(one, key, other, key) for key in common], told
+    return [_subject(one, key, other, key) for key in common if key in asked], told
 
 
 def of_pairs(text: str | Path) -> list[Subject]:
@@ -93,6 +98,14 @@ def of_pairs(text: str | Path) -> list[Subject]:
         Subject(_name(one, other), named.side(one, "base"), named.side(other, "candidate"))
         for one, other in pairs
     ]
+
+
+def _same_run(one: _Named, other: _Named) -> bool:
+    """By its own name, too: a copy in another folder is equal to it, which says nothing."""
+    here, there = one.run, other.run
+    return (
+        here.path.resolve() == there.path.resolve() or here.manifest["run"] == there.manifest["run"]
+    )
 
 
 def _keys(trials: pd.DataFrame) -> list[str]:

@@ -79,8 +79,7 @@ def _print_series(series: pd.DataFrame, console: Console) -> None:
             *(_value(name, row[name]) for name in _SHOWN),
         )
     console.print()
-    about = f"{first['key']}, {first['scenario']}, {first['load_label']}"
-    console.print(Text(f"{about}, machine {first['environment']}", style="bold"), soft_wrap=True)
+    console.print(Text(trends_.called(first), style="bold"), soft_wrap=True)
     console.print(table)
 
 
@@ -91,8 +90,7 @@ def _value(name: str, value: float) -> str:
 def _told(change: Change) -> str:
     metric = named(change.metric)
     label = metric.label if metric else change.metric
-    about = f"{change.key}, {change.scenario}, {change.load_label}"
     before, after = (_value(change.metric, value) for value in (change.before, change.after))
     size = words.change(change.ratio)
     when = f"{change.time[:16].replace('T', ' ')} {change.commit[:_COMMIT]}"
-    return f"{when} {about}: {label} {size}: {before} to {after}"
+    return f"{when} {trends_.called(asdict(change))}: {label} {size}: {before} to {after}"

@@ -49,7 +49,7 @@ def _table(rows: Sequence[Row]) -> Table:
     table.add_column("", no_wrap=True)
     for name in ("base", "candidate", "change", "between", "pairs"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True, min_width=1 + max(map(len, Verdict)))
     for row in rows:
         finding = row.finding
         table.add_row(
@@ -68,7 +68,7 @@ def _between(row: Row) -> str:
     low, high = words.change(row.finding.low), words.change(row.finding.high)
     if words.MISSING in (low, high):
         return words.MISSING
-    return f"{low.removesuffix(' %')} … {high}"
+    return f"{low.removesuffix(' %') if high.endswith('%') else low} … {high}"
 
 
 def _value(row: Row, value: float) -> str:

@@ -33,18 +33,30 @@ class Row:
         """The finding's."""
         return self.finding.verdict
 
+    @property
+    def nothing(self) -> bool:
+        """Whether neither side had any of it: two zeros are alike, and show nothing."""
+        return self.base == 0 and self.candidate == 0 and self.verdict == Verdict.EQUIVALENT
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """All rows of a comparison."""
 
     rows: tuple[Row, ...]
+    subjects: tuple[str, ...] = ()
+    """All that were compared, with rows or without."""
 
     def having(self, verdict: Verdict, *, gated: bool = False) -> tuple[Row, ...]:
         """The rows with this verdict; `gated` keeps to those that a gate decides on."""
         return tuple(
             row for row in self.rows if row.verdict == verdict and (row.metric.gated or not gated)
         )
+
+    def untold(self) -> tuple[str, ...]:
+        """The subjects of which no row that a gate decides on shows anything."""
+        told = {row.subject for row in self.rows if row.metric.gated and not row.nothing}
+        return tuple(name for name in self.subjects if name not in told)
 
     @property
     def pairs(self) -> int:
@@ -92,7 +104,8 @@ def compare(
                 else verdicts.counted(each.metric, each.ratios),
             )
             for each in found
-        )
+        ),
+        tuple(subject for subject, _, _ in subjects),
     )
 
 

@@ -80,7 +80,7 @@ def _as_for_t(pairs: NDArray[np.int64], level: float) -> NDArray[np.int64]:
 
     Simulated: one fewer, and two fewer where all pairs have to be on one side.
     """
-    return pairs - 1 - (pairs == pairs_for(level))
+    return np.where(pairs == pairs_for(level), pairs - 2, pairs - 1)
 
 
 def _first(pairs: NDArray[np.int64], enough: NDArray[np.bool_]) -> int | None:

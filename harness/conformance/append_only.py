@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, NotReached, Step, Unsupported, check
 from harness.conformance.declared import ALWAYS, ATOMIC, ENFORCED, KEEPS
+from harness.conformance.leftovers import leaving_nothing, refused
 from harness.conformance.paging import Written, write
-from harness.errors import EmptyAppend, NotWritten, StoreError
+from harness.conformance.racing import CONNECTIONS, attempt, race
+from harness.errors import EmptyAppend, StoreError
 from harness.store import (
     EventStore,
     ExpectedVersion,
@@ -22,6 +25,8 @@ from harness.store import (
 REPLAYED = 50
 SPOILING_BYTES_MAX = 20_000_000
 """A limit above it is not worth the memory that an event over it takes."""
+LOST_RACES = 3
+"""Streams for which batches race: all but one of them are refused."""
 
 Batch = Sequence[NewEvent]
 Events = Sequence[RecordedEvent]
@@ -155,17 +160,26 @@ def _differing(was: RecordedEvent, now: RecordedEvent) -> tuple[str, str]:
 
 @check(
     4,
-    provokes="appends batches whose last event alone must be refused, and stale batches",
-    leaves="the refused append and what of it can be read",
+    provokes="appends batches whose last event alone must be refused, stale batches, and batches"
+    " that race for a new stream; and reads the stream, the log and subscriptions",
+    leaves="the refused append and what of it was read, and where",
     declaration=ATOMIC,
 )
 async def a_failed_batch_leaves_nothing(bench: Bench) -> None:
     """An append that fails leaves none of its events."""
-    stream = bench.stream()
-    first = bench.events(2)
+    stream, raced = bench.stream(), [bench.stream() for _ in range(LOST_RACES)]
+    first, stores = bench.events(2), await bench.writers(CONNECTIONS)
     await bench.append(stream, first)
-    ended = [await _left_nothing(bench, stream, *how) for how in _spoiled(bench, first)]
-    if not any(ended):
+    async with leaving_nothing(bench, [stream, *raced], but=first) as attempts:
+        for batch, expected in _spoiled(bench, first):
+            with suppress(Unsupported):
+                ended = await attempt("the writer", bench.store, stream, batch, expected)
+                attempts.append(ended)
+        for each in raced:
+            with suppress(Unsupported):
+                racing = race(bench, stores, each, StreamState.NO_STREAM, size=3)
+                attempts.extend(await racing)
+    if not refused(attempts):
         raise NotReached("nothing that was tried is refused by this store")
 
 
@@ -180,25 +194,6 @@ def _spoiled(bench: Bench, written: Sequence[NewEvent]) -> Iterator[tuple[Batch,
     yield [*bench.events(2), replace(bench.events()[0], type="not \ud800 UTF-8")], StreamState.ANY
     if limit is not None and limit < SPOILING_BYTES_MAX:
         yield [*bench.events(2), *bench.events(data=b"x" * (limit + 1))], StreamState.ANY
-
-
-async def _left_nothing(bench: Bench, stream: str, batch: Batch, expected: ExpectedVersion) -> bool:
-    """Whether it was refused. Raises `Broken` if some of it is there nevertheless."""
-    before = [event.id for event in await bench.read(stream)]
-    try:
-        await bench.append(stream, batch, expected=expected)
-    except NotWritten:
-        pass
-    except Unsupported:
-        return False
-    else:
-        return False
-    left = [event for event in await bench.read(stream) if event.id not in before]
-    if left:
-        what = f"{len(left)} of the refused append's {len(batch)} events"
-        read = Step("a reader", f"read {stream!r}", what)
-        raise Broken("a refused append left events behind", [bench.steps[-1], read])
-    return True
 
 
 @check(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import pickle
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any
 
 from harness.conformance.check import NotReached
@@ -21,8 +23,12 @@ Meet = Callable[[], Awaitable[None]]
 
 MEET_WITHIN_S = 30.0
 
+_LOOK_S = 0.005
+
 _barrier: threading.Barrier | None = None
 """In a child: where it meets the others."""
+_met: Event | None = None
+"""In a child: set when it has met them."""
 
 
 class Crew:
@@ -33,6 +39,7 @@ class Crew:
         self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
         self._barrier: threading.Barrier | None = None
+        self._met: Event | None = None
 
     async def work(
         self, work: Callable[..., Awaitable[Any]], reach: Reach, *args: Any, **kwargs: Any
@@ -43,6 +50,8 @@ class Crew:
             reach = _picklable(reach)
             if self._barrier is not None and self._barrier.broken:
                 self._barrier.reset()
+            if self._met is not None:
+                self._met.clear()
             try:
                 running = [
                     asyncio.wrap_future(pool.submit(_alone, work, reach, number, args, kwargs))
@@ -53,6 +62,16 @@ class Crew:
                 self._pool = None
                 raise NotReached("a process of the lab's own died in the race") from None
 
+    async def met(self, work: asyncio.Task[Any]) -> None:
+        """Returns when the processes have met for the first time in this work, or it has ended.
+
+        `work` is a task of `work`, just begun, with nobody else's before it.
+        """
+        while not work.done():
+            await asyncio.sleep(_LOOK_S)
+            if self._met is not None and self._met.is_set():
+                return
+
     async def aclose(self) -> None:
         """End the processes."""
         if self._pool is not None:
@@ -60,9 +79,9 @@ class Crew:
 
     def _started(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        self._barrier = context.Barrier(self.size)
+        self._barrier, self._met = context.Barrier(self.size), context.Event()
         return ProcessPoolExecutor(
-            self.size, mp_context=context, initializer=_enter, initargs=(self._barrier,)
+            self.size, mp_context=context, initializer=_enter, initargs=(self._barrier, self._met)
         )
 
 
@@ -81,14 +100,22 @@ def _all_of(ended: list[Any]) -> list[Any]:
 
 
 def _picklable(reach: Reach) -> Reach:
-    """Read-only views of dictionaries do not pickle."""
+    """Read-only views of dictionaries do not pickle. Raises `NotReached` where more does not."""
     credentials = dict(reach.endpoint.credentials)
-    return replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
+    reach = replace(reach, endpoint=replace(reach.endpoint, credentials=credentials))
+    try:
+        pickle.dumps(reach)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise NotReached(
+            f"other processes cannot be given this store: {error}: adapter and options have to be"
+            " classes of a module"
+        ) from None
+    return reach
 
 
-def _enter(barrier: threading.Barrier) -> None:
-    global _barrier  # noqa: PLW0603 - a process of the pool is made once
-    _barrier = barrier
+def _enter(barrier: threading.Barrier, met: Event) -> None:
+    global _barrier, _met
+    _barrier, _met = barrier, met
 
 
 def _alone(
@@ -122,3 +149,5 @@ async def _opened(
 async def _meet() -> None:
     assert _barrier is not None
     await asyncio.to_thread(_barrier.wait, MEET_WITHIN_S)
+    if _met is not None and not _met.is_set():
+        _met.set()

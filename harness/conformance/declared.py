@@ -5,13 +5,14 @@ from __future__ import annotations
 from harness.conformance.check import Declaration
 from harness.store import Durability
 
-ALWAYS = Declaration("every store", lambda _: True)
+ALWAYS = Declaration("every store", lambda g: g.readable)
+"""That keeps anything to read back: the null store only answers."""
 ATOMIC = Declaration("atomic_append", lambda g: g.atomic_append)
 ENFORCED = Declaration("append_only", lambda g: g.append_only == "enforced")
 KEEPS = Declaration("append_only", lambda g: g.append_only != "none")
 """Nothing is lost or overwritten unless somebody tampers."""
-EXACT = Declaration("payload", lambda g: g.payload == "exact")
-METADATA = Declaration("keeps_metadata", lambda g: g.keeps_metadata)
+EXACT = Declaration("payload", lambda g: g.readable and g.payload == "exact")
+METADATA = Declaration("keeps_metadata", lambda g: g.readable and g.keeps_metadata)
 GAP_FREE = Declaration("gap_free_read", lambda g: g.gap_free_read)
 IN_ORDER = Declaration("global_order", lambda g: g.global_order != "none")
 """Total or by partition: a stream's events stand in their order in the log either way."""

@@ -19,8 +19,12 @@ WHY = {
     Kind.LOST: "an acknowledged event is gone",
     Kind.DUPLICATED: "an event is there twice",
     Kind.FOREIGN: "an event is there that nobody sent",
+    Kind.WRITTEN_THOUGH_REFUSED: "an event is there though its append was refused",
+    Kind.TORN: "a part of an append without an answer is there",
     Kind.NOT_CONTIGUOUS: "versions are not contiguous",
+    Kind.BATCH_BROKEN: "the events of one append do not stand together in their order",
     Kind.MISPLACED: "an event is not where it was acknowledged",
+    Kind.EXPECTED_VERSION_IGNORED: "an append was written where its expectation did not hold",
     Kind.INVERTED: "the log inverts a stream",
 }
 """The kinds that checks ask for, in a reader's words."""
@@ -41,10 +45,10 @@ def judge(attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent], *kinds
         return
     first, count = wrong[0], sum(found.counts.get(kind, 0) for kind in kinds)
     why = WHY[first.kind] if count == 1 else f"{WHY[first.kind]} ({count} such)"
-    standing = [e for e in recorded if (e.stream, e.version) == (first.stream, first.version)]
+    standing = _in_question(first, recorded, race)
     in_question = [each.event_id.int for each in wrong[:SHOWN] if each.event_id is not None]
     senders = race.senders([*in_question, *race.numbers(standing)])
-    raise Broken(why, [*senders, *_read(first, standing)])
+    raise Broken(why, [*senders, *_read(first, standing, race)])
 
 
 class _Race:
@@ -91,6 +95,15 @@ class _Race:
         """Of those among these events that somebody in the race sent."""
         return [self._numbers[event.id] for event in recorded if event.id in self._numbers]
 
+    def named(self, event: RecordedEvent) -> str:
+        """The event's id, and which one of its append's it is."""
+        number = self._numbers.get(event.id)
+        if number is None:
+            return f"event {event.id}, which nobody sent"
+        batch = self._attempts[self._senders[number]].batch
+        nth = number - self._numbers[batch[0].id] + 1
+        return f"event {event.id}, {nth} of {len(batch)} in its append"
+
     def senders(self, events: Sequence[int]) -> list[Step]:
         """Who sent the events of these numbers, each once."""
         senders = dict.fromkeys(self._senders[event] for event in events)
@@ -104,11 +117,32 @@ def _code(expected: ExpectedVersion) -> int:
     return _STATES[expected] if isinstance(expected, StreamState) else expected
 
 
-def _read(wrong: Violation, standing: Sequence[RecordedEvent]) -> list[Step]:
-    """What stands at the place in question, and what the history says of it."""
-    stands = ", ".join(f"event {each.id} at {each.position}" for each in standing[:2]) or "nothing"
-    version = wrong.version if wrong.version >= 0 else "unknown"
-    return [
-        Step("a reader", f"read {wrong.stream!r} version {version}", stands),
-        Step("the history", "says", f"{wrong.kind}: {wrong.detail}"),
+def _in_question(
+    wrong: Violation, recorded: Sequence[RecordedEvent], race: _Race
+) -> list[RecordedEvent]:
+    """What stands at the place, behind the event that should not have been read before it."""
+    place = wrong.stream, wrong.version
+    standing = [each for each in recorded if (each.stream, each.version) == place]
+    if wrong.kind is Kind.INVERTED and standing:
+        before = recorded[: recorded.index(standing[0])]
+        later = [e for e in before if e.stream == wrong.stream and e.version > wrong.version]
+        return [*later[-1:], *standing]
+    if wrong.kind is Kind.BATCH_BROKEN and wrong.event_id is not None:
+        before_it = wrong.event_id.int - 1
+        return [*[e for e in recorded if race.numbers([e]) == [before_it]], *standing]
+    return standing
+
+
+def _read(wrong: Violation, standing: Sequence[RecordedEvent], race: _Race) -> list[Step]:
+    """The events in question, in the order in which they were read, and what is said of them."""
+    read = [
+        Step(
+            "a reader",
+            f"read {each.stream!r} version {each.version}",
+            f"{race.named(each)}, at position {each.position}",
+        )
+        for each in standing[:SHOWN]
     ]
+    version = wrong.version if wrong.version >= 0 else "unknown"
+    nothing = Step("a reader", f"read {wrong.stream!r} version {version}", "nothing")
+    return [*(read or [nothing]), Step("the history", "says", f"{wrong.kind}: {wrong.detail}")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
+from itertools import chain
 
 from harness.conformance.bench import Bench
-from harness.conformance.check import Broken
+from harness.conformance.check import Broken, NotReached
+from harness.conformance.holding import held, while_open
 from harness.conformance.judged import judge
 from harness.conformance.racing import (
     A_STREAM,
@@ -20,6 +24,8 @@ from harness.history import Kind
 from harness.store import StreamState
 
 ANY = StreamState.ANY
+PROCESSES_S = 5.0
+"""How long an open transaction outlasts the beginning of the processes' appends, at most."""
 
 
 async def read_while_many_write(bench: Bench) -> list[Attempt]:
@@ -46,6 +52,31 @@ async def read_while_processes_write(bench: Bench) -> None:
         by_process = await bench.in_processes(append_alone, stream)
         await complete(tail, [each for attempts in by_process for each in attempts])
     enough_between(by_process)
+
+
+async def processes_beside_a_stranger(bench: Bench) -> None:
+    """The same while somebody else's transaction is open, and after it has ended."""
+    start, stream = await bench.append(bench.stream(), bench.events()), bench.stream()
+    async with (
+        tailing(bench, [stream], after=start.position) as tail,
+        held(bench, early=True) as tx,
+    ):
+        beside = while_open(bench.in_processes(append_alone, stream))
+        await bench.crew.met(beside)
+        await asyncio.wait([beside], timeout=PROCESSES_S)
+        ended_s = time.monotonic()
+        await tx.commit(by="the stranger")
+        by_process = await beside
+        await complete(tail, list(chain.from_iterable(by_process)))
+    began_before(ended_s, by_process)
+    enough_between(by_process)
+
+
+def began_before(ended_s: float, by_process: Sequence[Sequence[Attempt]]) -> None:
+    """Raises `NotReached` unless each process had begun to append by then."""
+    late = sum(attempts[0].began_s >= ended_s for attempts in by_process)
+    if late:
+        raise NotReached(f"{late} processes had not begun before the stranger's commit")
 
 
 async def complete(tail: Tail, attempts: Sequence[Attempt]) -> None:

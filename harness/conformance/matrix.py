@@ -12,8 +12,10 @@ from harness.conformance.profiles import Profile
 from harness.store import Guarantees
 
 FORMAT_VERSION = 1
-_WORST_FIRST = (Word.DEFECT, Word.DEFECT_NOT_REACHED, Word.FACT, Word.HOLDS)
-_ELSE = (Word.HOLDS_NOT_PROMISED, Word.NOT_REACHED, Word.UNSUPPORTED)
+_WORST_FIRST = (
+    Word.DEFECT, Word.DEFECT_NOT_REACHED, Word.FACT, Word.UNSUPPORTED, Word.NOT_REACHED,
+    Word.HOLDS, Word.HOLDS_NOT_PROMISED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ def requirements(checks: Iterable[Check]) -> list[Requirement]:
 
 
 def summary(judgements: Iterable[Judgement]) -> Word:
-    """One word for several checks: the worst of what was measured."""
+    """One word for several checks, the worst: it holds only where all of them do."""
     words = {each.word for each in judgements}
-    return next((word for word in (*_WORST_FIRST, *_ELSE) if word in words), Word.NOT_REACHED)
+    return next((word for word in _WORST_FIRST if word in words), Word.NOT_REACHED)
 
 
 def described(check: Check) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import chain
 from uuid import UUID
 
+from harness.conformance.batches import in_batch_order
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Company, Step, check
 from harness.conformance.declared import ALWAYS, GAP_FREE, IN_ORDER, KEEPS
@@ -15,7 +16,7 @@ from harness.conformance.following import listed
 from harness.conformance.holding import held, while_open
 from harness.conformance.judged import judge
 from harness.conformance.log_order import (
-    complete,
+    processes_beside_a_stranger,
     read_while_many_write,
     read_while_processes_write,
 )
@@ -53,8 +54,6 @@ ANY = StreamState.ANY
 HELD_ROUNDS = 3
 TRIES = 4
 """Races again, where events are missing from a log that may be inverted as well."""
-PROCESSES_S = 5.0
-"""How long processes may take beside an open transaction before it ends."""
 
 
 @check(
@@ -71,6 +70,7 @@ async def versions_are_contiguous_from_zero(bench: Bench) -> None:
         attempts += await race(bench, stores, stream, ANY, size=size)
     recorded = await bench.read(stream)
     judge(attempts, recorded, Kind.NOT_CONTIGUOUS, Kind.LOST, Kind.MISPLACED)
+    judge(attempts, recorded, Kind.WRITTEN_THOUGH_REFUSED)
     _positioned(attempts, recorded)
     enough(met([attempts]))
 
@@ -90,29 +90,17 @@ def _positioned(attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent]) 
 @check(
     8,
     provokes="batches of 20 events by several connections at once to one stream",
-    leaves="the batch, and the order in which it was read",
+    leaves="the batch, and the events of it that were read in another order, or apart",
     declaration=KEEPS,
 )
 async def the_order_of_a_batch_is_kept(bench: Bench) -> None:
-    """The events of one append stand in their stream, and in the log, in the order given."""
+    """The events of an append stand in the order given, in stream and log; together, if atomic."""
     stream, stores = bench.stream(), await bench.writers(CONNECTIONS)
     attempts = await race(bench, stores, stream, ANY, size=20)
-    _in_batch_order(attempts, await bench.read(stream), "the stream")
+    in_batch_order(bench, attempts, await bench.read(stream), "the stream")
     if bench.guarantees.global_order != "none":
-        _in_batch_order(attempts, await bench.log([stream]), "the log")
+        in_batch_order(bench, attempts, await bench.log([stream]), "the log")
     enough(met([attempts]))
-
-
-def _in_batch_order(
-    attempts: Sequence[Attempt], recorded: Sequence[RecordedEvent], where: str
-) -> None:
-    for each in attempts:
-        given = [event.id for event in each.batch]
-        mine = set(given)
-        found = [event for event in recorded if event.id in mine]
-        if each.won and [event.id for event in found] != given:
-            read = Step("a reader", f"read {where}", listed(found))
-            raise Broken(f"a batch stands in another order in {where}", [each.step(attempts), read])
 
 
 @check(
@@ -171,11 +159,12 @@ async def _read_all_of(tail: Tail, ids: Sequence[UUID], bench: Bench) -> None:
     10,
     provokes=f"{RACERS} writers at once on the same streams, over several connections and from"
     " several processes, then a read of the whole log",
-    leaves="the two events of one stream that stand the wrong way round",
+    leaves="the two events of one stream that stand the wrong way round, who appended them and"
+    " where they were read; or the event that has another version in the log",
     declaration=IN_ORDER,
 )
 async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
-    """In the log of all streams, the events of each stream stand in the order of their versions."""
+    """In the log, each stream's events stand in order, at the versions that appends were told."""
     await require_log(bench)
     for last in [False] * TRIES + [True]:
         if await _in_order(bench, last=last):
@@ -198,6 +187,7 @@ async def _in_order(bench: Bench, *, last: bool) -> bool:
     log = await bench.log(streams, after=start)
     everything = [*attempts, *chain.from_iterable(by_process)]
     judge(everything, log, Kind.INVERTED)
+    judge(everything, log, Kind.MISPLACED)
     try:
         judge(everything, log, Kind.LOST)
     except Broken:
@@ -280,32 +270,18 @@ async def a_foreign_open_transaction_delays_and_never_loses(bench: Bench) -> Non
         await bench.append(streams[1], batches[1], by="the writer")
         await tail.must_see([event.id for batch in batches for event in batch], bench.steps[-5:])
     if bench.many_processes:
-        await _processes_beside_a_stranger(bench)
-
-
-async def _processes_beside_a_stranger(bench: Bench) -> None:
-    start, stream = await bench.append(bench.stream(), bench.events()), bench.stream()
-    async with (
-        tailing(bench, [stream], after=start.position) as tail,
-        held(bench, early=True) as tx,
-    ):
-        beside = while_open(bench.in_processes(append_alone, stream))
-        await asyncio.wait([beside], timeout=PROCESSES_S)
-        await tx.commit(by="the stranger")
-        by_process = await beside
-        await complete(tail, list(chain.from_iterable(by_process)))
-    enough_between(by_process)
+        await processes_beside_a_stranger(bench)
 
 
 @check(
     13,
     provokes="rolls back an append that already had its place, between two that were kept",
-    leaves="what was appended after the rollback, and what the reader read",
+    leaves="what was appended after the rollback, and what was read of the log or the stream",
     declaration=GAP_FREE,
     company=Company.NOBODY,
 )
 async def a_rolled_back_append_leaves_no_stall(bench: Bench) -> None:
-    """The log goes on behind an append that was rolled back; nothing of it is ever read."""
+    """The log goes on behind an append that was rolled back; nothing of that is ever read."""
     await require_log(bench)
     start = await bench.append(bench.stream(), bench.events())
     stream, kept, undone = bench.stream(), [bench.events(2), bench.events(2)], bench.events(2)
@@ -317,9 +293,10 @@ async def a_rolled_back_append_leaves_no_stall(bench: Bench) -> None:
         await beside
         await bench.append(stream, kept[1], by="the writer")
         await tail.must_see([event.id for batch in kept for event in batch], bench.steps[-4:])
-        ghosts = {event.id for event in undone} & {event.id for event in tail.events}
+        read = Step("a reader", f"read {stream!r}", listed(found := await bench.read(stream)))
+        ghosts = {event.id for event in undone} & {event.id for event in (*tail.events, *found)}
         if ghosts:
-            raise Broken("what was rolled back was read", [*bench.steps[-4:], tail.step()])
+            raise Broken("what was rolled back was read", [*bench.steps[-4:], tail.step(), read])
 
 
 @check(

@@ -55,7 +55,8 @@ class Attempt:
 
     def step(self, race: Sequence[Attempt]) -> Step:
         """A line of evidence; its time counts from the first append of the race."""
-        did = f"append {self.batch[0].id} to {self.stream!r}, expected {said(self.expected)}"
+        more = f" and {len(self.batch) - 1} more" if len(self.batch) > 1 else ""
+        did = f"append {self.batch[0].id}{more} to {self.stream!r}, expected {said(self.expected)}"
         result = f"{told(self.ended)}, after {(self.ended_s - self.began_s) * 1000:.1f} ms"
         at_ms = (self.began_s - min(each.began_s for each in race)) * 1000
         return Step(self.racer, did, result, at_ms)
@@ -178,20 +179,6 @@ async def append_alone(store: Adapter, meet: Meet, number: int, stream: str) -> 
         await meet()
         batch = process_events(f"{stream}/{number}/{each}", 1)
         attempts.append(await attempt(f"process {number}", store, stream, batch, ANY))
-    return attempts
-
-
-async def race_alone(
-    store: Adapter, meet: Meet, number: int, streams: Sequence[str]
-) -> list[Attempt]:
-    """One process's part: it races the others for the first event of each stream."""
-    attempts = []
-    for stream in streams:
-        batch = process_events(f"{stream}/{number}", 1)
-        await meet()
-        attempts.append(
-            await attempt(f"process {number}", store, stream, batch, StreamState.NO_STREAM)
-        )
     return attempts
 
 

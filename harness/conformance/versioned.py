@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from harness.conformance.bench import Bench, named, said, told
 from harness.conformance.check import Broken, Step, Unsupported, check
+from harness.conformance.contests import (
+    SIZES,
+    contest_between_processes,
+    contests,
+    decided,
+    head_after,
+    losers_left_nothing,
+    there,
+)
 from harness.conformance.declared import KEEPS, OCC
 from harness.conformance.judged import judge
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
-    PROCESS_ROUNDS,
     RACERS,
     Attempt,
-    answered,
     append_alone,
     attempt,
     collided,
     enough,
     enough_between,
     race,
-    race_alone,
 )
 from harness.errors import AppendRefused, StoreError, WrongExpectedVersion
 from harness.history import Kind
-from harness.store import AppendResult, ExpectedVersion, StreamState
+from harness.store import Adapter, AppendResult, ExpectedVersion, StreamState
 
-SHOWN = 2
-"""Racers in the evidence: two winners are one too many."""
 ANY, NO_STREAM, EXISTS = StreamState.ANY, StreamState.NO_STREAM, StreamState.EXISTS
 ACCENTED = ("\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}")
 """The same to the eye, and after normalizing."""
@@ -37,56 +42,29 @@ ACCENTED = ("\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}"
 
 @check(
     16,
-    provokes=f"{RACERS} racers with one expected version, over {CONNECTIONS} connections and then"
-    " from several processes, at NO_STREAM and at versions that exist",
-    leaves="two racers that were both acknowledged",
+    provokes=f"{RACERS} racers with one expected version and batches of one to three events, over"
+    f" {CONNECTIONS} connections and then from several processes, at NO_STREAM and at versions"
+    " that exist, and reads each stream back",
+    leaves="two racers that were both acknowledged, or the loser whose event is there",
     declaration=OCC,
 )
 async def of_racers_with_one_expected_version_exactly_one_wins(bench: Bench) -> None:
     """Of any number of appends that expect the same version, exactly one is written."""
-    stores = await bench.writers(CONNECTIONS)
-    collisions, stream = 0, ""
-    expected: ExpectedVersion = NO_STREAM
-    for number in bench.rounds():
-        if number % A_STREAM == 0:
-            stream, expected = bench.stream(), NO_STREAM
-        attempts = await race(bench, stores, stream, expected)
-        winner = _only_winner(attempts)
-        if winner is None:
-            stream, expected = bench.stream(), NO_STREAM
-            continue
-        expected = winner
+    collisions = 0
+    async for attempts in contests(bench):
+        decided(attempts)
+        await losers_left_nothing(bench, attempts)
         collisions += collided(attempts)
     enough(collisions)
     if bench.many_processes:
-        await _from_processes(bench)
-
-
-def _only_winner(attempts: Sequence[Attempt]) -> int | None:
-    """The version that the one winner wrote; `None` where it may be one without an answer."""
-    won = [each for each in attempts if each.won]
-    if not won and not answered(attempts):
-        return None
-    if len(won) != 1:
-        shown = (won or attempts)[:SHOWN]
-        raise Broken(
-            f"{len(won)} of {len(attempts)} racers won", [each.step(attempts) for each in shown]
-        )
-    assert isinstance(won[0].ended, AppendResult)
-    return won[0].ended.version
-
-
-async def _from_processes(bench: Bench) -> None:
-    streams = [bench.stream() for _ in range(PROCESS_ROUNDS)]
-    by_process = await bench.in_processes(race_alone, streams)
-    for attempts in zip(*by_process, strict=True):
-        _only_winner(attempts)
-    enough_between(by_process)
+        await contest_between_processes(bench)
 
 
 @check(
     17,
-    provokes="stale appends of every kind, alone and by racers that come too late",
+    provokes="appends that expect a version before or beyond the head, NO_STREAM where there is"
+    " one, a version or EXISTS where there is none; and racers that come too late, at NO_STREAM"
+    " and at versions that exist",
     leaves="the losing append, the error it got and the version that the stream really had",
     declaration=OCC,
 )
@@ -97,18 +75,28 @@ async def a_conflict_is_typed_and_carries_the_actual_version(bench: Bench) -> No
     for expected in (0, 1, 3, NO_STREAM):
         await _conflicts(bench, stream, expected, actual=2)
     await _conflicts(bench, bench.stream(), 0, actual=None)
-    stores = await bench.writers(CONNECTIONS)
+    with suppress(Unsupported):  # 19 tells so
+        await _conflicts(bench, bench.stream(), EXISTS, actual=None)
     collisions = 0
-    for _ in bench.rounds():
-        attempts = await race(bench, stores, bench.stream(), NO_STREAM)
+    async for attempts in contests(bench):
+        _losers_were_told(attempts)
         collisions += collided(attempts)
-        for each in attempts:
-            if each.answered and not each.won and not _is_conflict(each.ended, 0):
-                raise Broken(
-                    f"a losing racer got {type(each.ended).__name__}",
-                    [*(one.step(attempts) for one in attempts if one.won), each.step(attempts)],
-                )
     enough(collisions)
+
+
+def _losers_were_told(attempts: Sequence[Attempt]) -> None:
+    """Each loser got a conflict that carries the version to which the winner has brought it."""
+    actual = head_after(attempts[0])
+    for each in attempts:
+        if each.answered and not each.won and not _is_conflict(each.ended, actual):
+            raise Broken(
+                f"a losing racer got {told(each.ended)}",
+                [
+                    *(one.step(attempts) for one in attempts if one.won),
+                    each.step(attempts),
+                    Step("the stream", "really had", f"version {actual}"),
+                ],
+            )
 
 
 async def _conflicts(
@@ -192,11 +180,11 @@ async def _refused(bench: Bench, stream: str, expected: ExpectedVersion) -> None
     21,
     provokes=f"{RACERS} appends at once without an expectation, over several connections and from"
     " several processes, to one stream",
-    leaves="the append that did not succeed, or the versions that are not contiguous",
+    leaves="the append that did not succeed, or the events that are not where they belong",
     declaration=OCC,
 )
 async def concurrent_appends_under_any_all_succeed(bench: Bench) -> None:
-    """Appends that expect nothing never conflict, and their versions are contiguous."""
+    """Appends that expect nothing never conflict; each gets versions of its own in a row."""
     stores = await bench.writers(CONNECTIONS)
     collisions, stream, sent = 0, bench.stream(), list[Attempt]()
     for number in bench.rounds():
@@ -228,37 +216,57 @@ async def _contiguous(bench: Bench, attempts: Sequence[Attempt]) -> None:
     if attempts:
         recorded = await bench.read(attempts[0].stream)
         judge(attempts, recorded, Kind.NOT_CONTIGUOUS, Kind.LOST, Kind.DUPLICATED)
+        judge(attempts, recorded, Kind.BATCH_BROKEN, Kind.MISPLACED)
+
+
+RACED = ((ANY, 0), (NO_STREAM, 0), (0, 0), (0, 1))
+"""What racers expect, and of how many events: right, right for one, beyond the head, and right."""
 
 
 @check(
     22,
-    provokes="appends with expectations that are right, stale and beyond the head, racing and"
-    " alone, and reads back each event that was acknowledged",
-    leaves="the acknowledged append whose event is not there, and what stands in its place",
+    provokes="appends with expectations that are right, stale and beyond the head, racing in"
+    " batches of one to three events and alone, and reads back each event that was acknowledged",
+    leaves="the acknowledged append whose event is not there, and what stands in its place; or"
+    " the refused one whose event is there",
     declaration=KEEPS,
 )
 async def nothing_is_ever_overwritten(bench: Bench) -> None:
-    """An acknowledged event stays where it was acknowledged, whatever is appended after it."""
+    """An acknowledged event stays where it was acknowledged; a refused one takes no place."""
     stores = await bench.writers(CONNECTIONS)
-    stream, acknowledged = bench.stream(), list[Attempt]()
-    for expected in (ANY, 0, 0, NO_STREAM, 1, EXISTS, ANY):
-        try:
-            ended = await attempt("the writer", stores[0], stream, bench.events(), expected)
-        except Unsupported:
-            continue
-        acknowledged.append(ended)
-    judge(acknowledged, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
+    await _kept(bench, await _one_by_one(bench, stores[0]))
     collisions = 0
     for number in bench.rounds():
-        expected = (ANY, NO_STREAM, 0)[number % 3]
-        try:
-            attempts = await race(bench, stores, stream := bench.stream(), expected)
-        except Unsupported:
-            attempts = await race(bench, stores, stream := bench.stream(), ANY)
+        attempts = await _over_each_other(bench, stores, number)
         collisions += collided(attempts)
-        if any(each.won for each in attempts):
-            judge(attempts, await bench.read(stream), Kind.LOST, Kind.MISPLACED)
+        await _kept(bench, attempts)
     enough(collisions)
+
+
+async def _one_by_one(bench: Bench, store: Adapter) -> list[Attempt]:
+    stream, attempts = bench.stream(), list[Attempt]()
+    for expected in (ANY, 0, 0, NO_STREAM, 1, EXISTS, ANY):
+        with suppress(Unsupported):
+            attempts.append(await attempt("the writer", store, stream, bench.events(), expected))
+    return attempts
+
+
+async def _over_each_other(bench: Bench, stores: Sequence[Adapter], number: int) -> list[Attempt]:
+    """A race on a new stream; under ANY where the store takes no expectations."""
+    expected, before = RACED[number % len(RACED)]
+    size = SIZES[number % len(SIZES)]
+    stream = bench.stream()
+    if before:
+        await bench.append(stream, bench.events(before))
+    try:
+        return await race(bench, stores, stream, expected, size=size)
+    except Unsupported:
+        return await race(bench, stores, bench.stream(), ANY, size=size)
+
+
+async def _kept(bench: Bench, attempts: Sequence[Attempt]) -> None:
+    recorded = await there(bench, attempts[0].stream)
+    judge(attempts, recorded, Kind.LOST, Kind.MISPLACED, Kind.WRITTEN_THOUGH_REFUSED)
 
 
 @check(
@@ -288,6 +296,6 @@ async def streams_that_differ_only_in_case_or_length_are_different(bench: Bench)
         found = [event.id for event in events]
         if found != [event_id]:
             read = Step("a reader", f"read {name!r}", named(events), bench.at_ms())
-            both = dict.fromkeys([*found[:SHOWN], event_id])
+            both = dict.fromkeys([*found[:2], event_id])
             wrote = [appended[each] for each in both if each in appended]
             raise Broken("two streams are one", [*wrote, read])

@@ -97,10 +97,12 @@ def _of_all(results: pd.DataFrame, places: _Places) -> str | Link:
         )
         return Link(told, places[failed["number"].iloc[0], failed["key"].iloc[0]])
     counts = results["mark"].value_counts()
-    rest = {UNSUPPORTED: "unsupported", UNREACHED: "not reached"}
-    others = [f"{mark} {counts[mark]} {word}" for mark, word in rest.items() if mark in counts]
-    held = f"{HOLDS} {counts.get(HOLDS, 0)} of {total} hold"
-    return ", ".join([held, *others])
+    words = {HOLDS: "hold", UNSUPPORTED: "unsupported", UNREACHED: "not reached"}
+    first, *others = [(mark, word) for mark, word in words.items() if mark in counts]
+    return ", ".join([
+        f"{first[0]} {counts[first[0]]} of {total} {first[1]}",
+        *(f"{mark} {counts[mark]} {word}" for mark, word in others),
+    ])  # fmt: skip
 
 
 def _checks(requirement: str, group: pd.DataFrame, places: _Places) -> Table:

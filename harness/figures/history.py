@@ -8,19 +8,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from harness import words
+from harness import trends, words
 from harness.compare import Metric, named
 from harness.figures.drawing import Drawing
 from harness.figures.lines import AXIS_IN, LEFT_IN
 from harness.figures.sheet import HEAD_IN, MARGIN_IN, Sheet, Words
 from harness.figures.style import BLUE, MUTED, ORANGE, SMALL_PT, styled
-from harness.trends import Change
+from harness.trends import SERIES, Change
 
 SHOWN = ("throughput", "p50", "wal", "cpu")
 """Metrics of a history that are drawn, those of them that the series has."""
 _UNITS = {"1/s": "operations a second", "ns": "time of an operation", "count": ""}
 """As the head of a panel says them; others as they are."""
-_ALIKE = ["scenario", "scenario_hash", "key", "point", "durability"]
+_ALIKE = [name for name in SERIES if name != "environment"]
 _PANEL_IN = 1.2
 _TICKS = 6
 _ROOM = 1.12
@@ -34,9 +34,9 @@ def histories(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def history(series: pd.DataFrame, changes: Sequence[Change] = ()) -> Drawing:
     """A panel a metric over the runs in their order. Each starts at zero."""
-    first = series.iloc[0]
     metrics = [metric for metric in map(named, SHOWN) if metric and _has(series, metric)]
-    mine = [each for each in changes if each.key == first["key"] and each.run in set(series["run"])]
+    rows = set(series[[*SERIES, "run"]].itertuples(index=False, name=None))
+    mine = [each for each in changes if each.row in rows]
     with styled():
         sheet = Sheet(_words(series, mine), len(metrics) * (_PANEL_IN + AXIS_IN + HEAD_IN))
         for metric in metrics:
@@ -59,11 +59,13 @@ def _head(metric: Metric) -> str:
 def _words(series: pd.DataFrame, changes: Sequence[Change]) -> Words:
     first = series.iloc[0]
     machines = series["environment"].nunique()
+    asked = " · ".join(filter(None, (trends.asked(first), first["load_label"])))
+    runs = f"{len(series)} runs on {machines} machine{'s' if machines != 1 else ''}"
+    told = (asked, trends.point(first), f"{first['durability']} · {runs}")
     return Words(
         title=f"History · {first['key']}",
         subtitle="a dot a run · ▼ change point · dashed: another machine",
-        caption=f"{first['scenario']} · {first['load_label']} · {first['durability']}\n"
-        f"{len(series)} runs on {machines} machine{'s' if machines != 1 else ''}",
+        caption="\n".join(filter(None, told)),
         alternative=_alternative(series, changes),
     )
 
@@ -99,16 +101,25 @@ def _mark(axes: Axes, series: pd.DataFrame, changes: Sequence[Change]) -> None:
     places = {run: place for place, run in enumerate(series["run"])}
     for change in changes:
         axes.plot(places[change.run], axes.get_ylim()[1], marker="v", color=ORANGE, clip_on=False)
-    moved = series["environment"].ne(series["environment"].shift())
-    for place in series.index[moved][1:]:
+    for place in _moves(series):
         axes.axvline(place - 0.5, color=MUTED, linestyle="--", linewidth=0.9)
 
 
+def _moves(series: pd.DataFrame) -> list[int]:
+    """The places of the runs that were on another machine than the run before them."""
+    machine = series["environment"]
+    return list(series.index[machine.ne(machine.shift())][1:])
+
+
 def _alternative(series: pd.DataFrame, changes: Sequence[Change]) -> str:
+    first = series.iloc[0]
     rate = series["throughput"].astype("float64")
+    about = ", ".join(filter(None, (first["key"], trends.point(first))))
     told = (
-        f"{series['key'].iloc[0]} over {len(series)} runs: throughput from"
+        f"{about} over {len(series)} runs: throughput from"
         f" {words.rate(rate.iloc[0])} to {words.rate(rate.iloc[-1])}"
     )
+    moved = [str(series["run"][place]) for place in _moves(series)]
+    machines = f"another machine from {', '.join(moved)} on" if moved else "all on one machine"
     points = [f"{each.metric} in {each.run}" for each in changes]
-    return f"{told}; change points: {', '.join(points) or 'none looked for or found'}."
+    return f"{told}; {machines}; change points: {', '.join(points) or 'none looked for or found'}."

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from harness.report.writing import write_notebooks, write_report
+from harness.report.writing import write_report, write_with_notebooks
 
-__all__ = ["write_notebooks", "write_report"]
+__all__ = ["write_report", "write_with_notebooks"]

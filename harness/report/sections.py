@@ -15,6 +15,11 @@ from harness.results import Run
 _OPEN_POINTS = 3
 """Figures of so many points stand open; those of more are folded away, a line a point."""
 
+_BY_RULE = (
+    " “By rule” is what the service's published rule says of these sizes, beside what the server"
+    " said that it consumed."
+)
+
 
 def sections(run: Run) -> list[Section]:
     """The answer first. A section without anything to show is left out."""
@@ -123,13 +128,15 @@ class _Page:
 
     def _costs(self) -> Section:
         conflicts = summary.has_contention(self.trials)
+        billed = self.trials["write_units_by_rule_per_event"].notna().any()
         parts: list[Part] = [
             *self.pieces.part(figures.costs(self.trials)),
             *self.pieces.part([figures.conflicts(self.trials)] if conflicts else []),
         ]
         return Section(
             "costs", "Costs an event", parts,
-            says="Counted, so they scatter far less than times do; only the µs of CPU are timed.",
+            says="Counted, so they scatter far less than times do; only the µs of CPU are timed."
+            + (_BY_RULE if billed else ""),
         )  # fmt: skip
 
     def _caveats(self) -> Section:

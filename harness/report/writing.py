@@ -39,18 +39,23 @@ def write_report(folder: Path) -> Path:
     return folder / PAGE
 
 
-def write_notebooks(folder: Path) -> Path:
-    """Execute the notebooks on a run and keep them in `<run>/notebooks/`; that folder.
+def write_with_notebooks(folder: Path) -> tuple[Path, Path]:
+    """The same, and the notebooks executed into `<run>/notebooks/`; the paths of both.
 
-    Raises as `write_report` does, and `LabError` for a notebook that fails.
+    Both are made before either is written, so that they are of one time and of one run. Raises as
+    `write_report` does, `LabError` for a notebook that fails, and `BadInput` for its history.
     """
-    _reportable(folder)
+    run = _reportable(folder)
     _require((*_FOR_PAGES, *_FOR_NOTEBOOKS))
-    from harness.report.executing import executed  # noqa: PLC0415 — jupyter is an extra
+    from harness.report.executing import executed, require_history  # noqa: PLC0415 — an extra
+    from harness.report.page import page  # noqa: PLC0415 — likewise
 
+    require_history(folder.resolve())
+    text = page(run)
     notebooks = executed([notebook_path(name) for name in NOTEBOOKS], folder.resolve())
+    write_atomically(folder / PAGE, text.encode())
     _keep(notebooks, folder / "notebooks")
-    return folder / "notebooks"
+    return folder / PAGE, folder / "notebooks"
 
 
 def notebook_path(name: str) -> Path:

@@ -17,7 +17,7 @@ from harness.catalogue import Catalogue
 from harness.conformance import Check, Finding, Judgement, Profile, Subject, judge, measure
 from harness.conformance.bench import Reach
 from harness.conformance.matrix import Column, Matrix
-from harness.errors import NoServer, StoreError
+from harness.errors import LabError, NoServer, StoreError
 from harness.results import RunFolder
 from harness.runner.opening import Opening, opening
 from harness.scenario.naming import StoreRef
@@ -48,11 +48,14 @@ class Result:
     folder: Path
     matrix: Matrix
     left_out: Mapping[str, str]
+    """Why, by technology for want of a server, by the store's key where its setup failed."""
+    broken: bool = False
+    """Whether a setup failed."""
 
     @property
     def exit_code(self) -> int:
-        """1 if anything declared is not so."""
-        return self.matrix.exit_code
+        """1 if anything declared is not so, or could not be checked for a store's own fault."""
+        return 1 if self.broken else self.matrix.exit_code
 
 
 class Observer(Protocol):
@@ -88,9 +91,13 @@ async def conform(request: Request, observer: Observer) -> Result:
             raise
         finally:
             path = run.write(folder, status)
+            if status != "done":
+                observer.note(f"kept, as far as it came: {path}")
+        if run.broken and not run.columns:
+            raise LabError("nothing was checked: " + "; ".join(run.missing.values()))
         if not run.columns:
-            raise NoServer("no server could be had: " + "; ".join(run.left_out.values()))
-        return Result(path, run.matrix, run.left_out)
+            raise NoServer("no server could be had: " + "; ".join(run.missing.values()))
+        return Result(path, run.matrix, run.missing, bool(run.broken))
 
 
 async def conform_beside(
@@ -140,6 +147,8 @@ class _Run:
         self._ways: Mapping[str, str] = {}
         self.servers: dict[str, Server] = {}
         self.left_out: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
+        """Stores whose own setup failed, and how."""
         self.columns: list[Column] = []
         self._began = _now()
         if scratch is None:
@@ -149,6 +158,11 @@ class _Run:
     def matrix(self) -> Matrix:
         request = self._request
         return Matrix(request.checks, tuple(self.columns), request.profile, request.seed)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """What has no column, and why."""
+        return {**self.left_out, **self.broken}
 
     def choose_ways(self) -> None:
         """Raises `NoServer` where there is a server for none of the stores."""
@@ -189,6 +203,8 @@ class _Run:
     async def _column(self, ref: StoreRef, endpoint: Endpoint, server: Server | None) -> None:
         """Measure it and keep it, as far as it came."""
         how = opening(ref, self._request.catalogue, endpoint)
+        if not await self._set_up(ref, how):
+            return
         judgements: dict[int, Judgement] = {}
 
         def observe(check: Check, finding: Finding) -> None:
@@ -204,13 +220,25 @@ class _Run:
             about = (endpoint.provider, endpoint.version)
             self.columns.append(Column(ref.key, how.guarantees, ordered, *about))
 
+    async def _set_up(self, ref: StoreRef, how: Opening) -> bool:
+        """Whatever an adapter lets through here costs its own column, and no other."""
+        try:
+            async with how.opened() as store:
+                await store.setup()
+        except LabError:
+            raise
+        except Exception as error:
+            (line, *_) = str(error).splitlines() or [""]
+            self.broken[ref.key] = f"{ref.key}: setup failed: {type(error).__name__}: {line}"
+            self._observer.note(self.broken[ref.key])
+            return False
+        return True
+
     async def _measured(
         self, ref: StoreRef, how: Opening, server: Server | None, observe: Any
     ) -> None:
         subject = Subject(ref.key, Reach(how.adapter, how.endpoint, how.options), server)
         request = self._request
-        async with how.opened() as store:
-            await store.setup()
         try:
             await measure(
                 subject, request.checks, request.profile, seed=request.seed, observer=observe
@@ -247,7 +275,7 @@ class _Run:
             "seed": request.seed,
             "profile": request.profile.name,
             "stores": [ref.key for ref in request.stores],
-            "left_out": self.left_out,
+            "left_out": dict(self.missing),
             "commit": environment.commit(Path(__file__).parent),
             "environment": environment.describe(request.out),
             "servers": {

@@ -33,37 +33,62 @@ class Order:
 def run_there(code: Checkout, order: Order, out: Path) -> Path:
     """Run it with that code; the folder of the run. Raises what the other process said."""
     out.mkdir(parents=True)
+    done = _python(code, _run(order, out), out)
+    try:
+        return Path(json.loads(done.stdout)[0]["folder"])
+    except (ValueError, LookupError, TypeError):
+        raise _said(code, done) from None
+
+
+def files_there(code: Checkout) -> dict[str, str]:
+    """Where that code's process imports each store from. Raises what it said.
+
+    What else it prints while it imports stands before its answer.
+    """
+    done = _python(code, ["-m", "harness.runner.whence"], code.folder)
+    try:
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    except (ValueError, LookupError, TypeError):
+        raise _said(code, done) from None
+
+
+def _python(
+    code: Checkout, arguments: Sequence[str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Without -P the folder that it runs in would come before everything."""
     done = subprocess.run(
-        _command(order, out),
+        [sys.executable, "-P", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        cwd=out,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(_import_path(code))},
         stdin=subprocess.DEVNULL,
     )
     if done.returncode == _INTERRUPTED:
         raise KeyboardInterrupt
-    try:
-        return Path(json.loads(done.stdout)[0]["folder"])
-    except (ValueError, LookupError, TypeError):
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        error = _ERRORS.get(done.returncode, LabError)
-        raise error(f"{code.name}: {said.removeprefix('eslab: ')}") from None
+    return done
 
 
-def _command(order: Order, out: Path) -> Sequence[str]:
-    """Without -P the folder that it runs in would come before everything."""
+def _said(code: Checkout, done: subprocess.CompletedProcess[str]) -> LabError:
+    """Its last line, as this process would say it."""
+    said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    error = _ERRORS.get(done.returncode, LabError)
+    return error(f"{code.name}: {said.removeprefix('eslab: ')}")
+
+
+def _run(order: Order, out: Path) -> Sequence[str]:
     settings = [word for setting in order.settings for word in ("--set", setting)]
     stores = ["--stores", order.stores] if order.stores else []
     known = ["--capacities", str(order.capacities.resolve())] if order.capacities else []
     return [
-        sys.executable, "-P", "-m", "harness", "run", str(order.scenario.resolve()), *stores,
+        "-m", "harness", "run", str(order.scenario.resolve()), *stores,
         *settings, "--repeat", "1", "--servers", order.way, "--no-samples", "--json",
         "--out", str(out.resolve()), *known,
     ]  # fmt: skip
 
 
 def _import_path(code: Checkout) -> list[str]:
+    """Before what is installed, which may be a package's other commit."""
     rest = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     return [*code.import_path, *([] if code.is_lab else [str(_LAB)]), *rest]

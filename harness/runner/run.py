@@ -119,6 +119,7 @@ class _Run:
             folder.write_manifest(self._manifest)
             for trial in scenario.trials:
                 await self._one(trial, folder, prober)
+            await self._measure_drift(scenario.trials[0])
             await self._conform(folder)
             status = "done"
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -154,6 +155,13 @@ class _Run:
     async def _measure_ceiling(self, trial: Trial) -> None:
         ceiling_per_s = await ceiling.ceiling_per_s(trial, self._request.catalogue, self.scratch)
         self._manifest["generator_ceiling_per_s"] = round(ceiling_per_s)
+
+    async def _measure_drift(self, trial: Trial) -> None:
+        """The same at the end: what changed is the machine, not a store."""
+        before = self._manifest["generator_ceiling_per_s"]
+        after = await ceiling.ceiling_per_s(trial, self._request.catalogue, self.scratch)
+        self._manifest["generator_ceiling_end_per_s"] = round(after)
+        self._manifest["flags"] += verdicts.drift_flags(before, after)
 
     async def _one(self, trial: Trial, folder: RunFolder, prober: Prober) -> None:
         if trial.store.technology in self._missing:

@@ -19,6 +19,8 @@ PRESSURE_MAX = 10.0
 """Percent of the last ten seconds in which something waited for a CPU."""
 STEAL_MAX = 0.01
 """Of all CPU time during the run."""
+DRIFT_MAX = 0.05
+"""Of the generator's own rate, from the beginning of a run to its end."""
 _ERRORS = ("refused", "timeout", "unknown", "dropped", "unfinished")
 
 
@@ -71,6 +73,13 @@ def neighbour_flags(neighbours: Row) -> list[str]:
     """What is known only at the end of a run. Pressure then is mostly the run's own."""
     stolen = neighbours.get("steal_share", 0.0)
     return ["the hypervisor took CPU time away"] if stolen > STEAL_MAX else []
+
+
+def drift_flags(before_per_s: float, after_per_s: float) -> list[str]:
+    """Where the generator, on nothing, is not as fast at the end of a run as at its beginning."""
+    drift = after_per_s / before_per_s - 1 if before_per_s else 0.0
+    told = f"the machine became {abs(drift):.0%} {'faster' if drift > 0 else 'slower'}"
+    return [f"{told} during the run"] if abs(drift) > DRIFT_MAX else []
 
 
 def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:

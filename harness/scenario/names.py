@@ -15,6 +15,8 @@ from harness.scenario.problems import said
 from harness.scenario.wording import did_you_mean, shown
 from harness.store import StoreKind
 
+_ELSEWHERE = "; one of your own is found where its package is installed beside the lab"
+
 
 def store_named(text: str, catalogue: Catalogue) -> StoreRef:
     """`name[:variant][{key=value,…}]` as a store with valid options. Raises `BadInput`."""
@@ -74,7 +76,7 @@ def _kind(technology: str, variant: str, catalogue: Catalogue) -> StoreKind:
         names = sorted(catalogue.stores)
         raise BadInput(
             f"unknown store {shown(technology)}; allowed: {', '.join(names)}"
-            f"{did_you_mean(technology, names)}"
+            f"{did_you_mean(technology, names) or _ELSEWHERE}"
         )
     if variant not in kind.variants:
         names = [name for name in kind.variants if name]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from harness import words
 from harness.scenario.naming import StoreRef
 from harness.workload import WorkloadParameters
 
@@ -192,7 +193,7 @@ class Scenario:
 
 def point_label(point: Mapping[str, Scalar]) -> str:
     """`workers=8, data=256`: the last words of the varied names and their values."""
-    return ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in point.items())
+    return words.point(point)
 
 
 def point_key(point: Mapping[str, Scalar]) -> str:

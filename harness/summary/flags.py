@@ -35,6 +35,9 @@ EXPLANATIONS: Mapping[str, str] = {
     "behind docker-proxy": "a process of the engine carries every byte to these servers: some "
     "0.1 ms a round trip that other paths do not have",
     "hypervisor took": "other virtual machines had the CPU at times; expect wider scatter",
+    "during the run": "the generator alone, without a store, did not go on at the rate at which it "
+    "began: trials early and late in the run are not quite comparable",
+    "consumed an event": "what a service that bills by use would count; no fault",
     "left out": "the numbers beside it come from the other repetitions",
 }
 """What a flag means for the reader, found by words in it."""

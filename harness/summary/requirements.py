@@ -12,23 +12,8 @@ import pandas as pd
 from harness.summary.answers import FAIL, PASS, UNKNOWN, Answer
 from harness.summary.matrix import matrix
 from harness.summary.rates import at_rate
+from harness.summary.required import CLASSES, LEVELS, require_known
 
-_LEVELS: Mapping[str, tuple[object, ...]] = MappingProxyType(
-    {
-        "occ": ("none", "emulated", "native"),
-        "global_order": ("none", "per-partition", "total"),
-        "idempotency": ("none", "window", "durable"),
-        "append_only": ("none", "by-convention", "enforced"),
-        "stream_read": ("scan", "indexed"),
-        "subscription": ("none", "poll", "push"),
-        "payload": ("json", "exact"),
-        "writers": ("one", "one-per-partition", "many"),
-        "atomic_append": (False, True),
-        "gap_free_read": (False, True),
-    }
-)
-"""What may be declared, from the least to the most."""
-_CLASSES = ("memory", "bounded-loss", "process-crash", "power-loss")
 _CLASS_OF = MappingProxyType(
     {
         "memory": "memory",
@@ -59,7 +44,10 @@ def requirements(
 
     `status` is pass, fail or unknown. Nothing required gives no rows. `checked` is what
     `summary.matrix` has of the run: what was declared and did not hold there fails.
+
+    Raises `BadInput` for a requirement that is no value of its kind.
     """
+    require_known(require)
     rows = [
         {"key": key, "requirement": name, "status": answer.status, "reason": answer.reason}
         for key, mine in trials.groupby("key", sort=False)
@@ -76,7 +64,7 @@ def _of_store(checked: pd.DataFrame | None, key: str) -> pd.DataFrame:
 def strongest_first(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials by durability class, what survives most on top; inside a class as they were."""
     place = trials["durability"].map(
-        lambda text: -_CLASSES.index(_CLASS_OF[text]) if text in _CLASS_OF else 1
+        lambda text: -CLASSES.index(_CLASS_OF[text]) if text in _CLASS_OF else 1
     )
     return trials.loc[place.sort_values(kind="stable").index]
 
@@ -97,7 +85,7 @@ def _answers(
         checks = checked.loc[[name in text.split(", ") for text in checked["declared_by"]]]
         if name == "durability":
             yield f"durability: {wanted}", _held(_durability(trials, str(wanted)), checks)
-        elif name in _LEVELS:
+        elif name in LEVELS:
             label = name.replace("_", " ")
             told = label if wanted is True else f"{label}: {wanted}"
             yield told, _held(_promise(trials, name, wanted), checks)
@@ -125,8 +113,8 @@ def _durability(trials: pd.DataFrame, wanted: str) -> Answer:
     found = [_CLASS_OF[text] for text in trials["durability"] if text in _CLASS_OF]
     if not found:
         return Answer(UNKNOWN, "no trial of it read its settings back")
-    least = min(found, key=_CLASSES.index)
-    enough = _CLASSES.index(least) >= _CLASSES.index(wanted)
+    least = min(found, key=CLASSES.index)
+    enough = CLASSES.index(least) >= CLASSES.index(wanted)
     return Answer(PASS if enough else FAIL, f"{least}, as read back from what ran")
 
 
@@ -134,7 +122,7 @@ def _promise(trials: pd.DataFrame, name: str, wanted: object) -> Answer:
     declared = _declared(trials, name)
     if declared is None:
         return Answer(UNKNOWN, "no trial of it ended, so nothing was declared")
-    levels = _LEVELS[name]
+    levels = LEVELS[name]
     if levels.index(declared) < levels.index(wanted):
         return Answer(FAIL, f"declares {_word(declared)}")
     broken = _broken(trials, name)
@@ -149,7 +137,7 @@ def _declared(trials: pd.DataFrame, name: str) -> object:
     """As its trials recorded it; None for a store of which none came so far."""
     for text in trials["guarantees"]:
         declared = json.loads(text or "{}")
-        if declared.get(name) in _LEVELS[name]:
+        if declared.get(name) in LEVELS[name]:
             found: object = declared[name]
             return found
     return None

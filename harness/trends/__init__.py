@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from harness.trends.changes import Change, changes
 from harness.trends.file import append, read
-from harness.trends.rows import COLUMNS, SERIES, rows
+from harness.trends.rows import COLUMNS, rows
+from harness.trends.series import SERIES, asked, called, point
 
-__all__ = ["COLUMNS", "SERIES", "Change", "append", "changes", "read", "rows"]
+__all__ = [
+    "COLUMNS",
+    "SERIES",
+    "Change",
+    "append",
+    "asked",
+    "called",
+    "changes",
+    "point",
+    "read",
+    "rows",
+]

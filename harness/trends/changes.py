@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.compare import METRICS
 from harness.errors import LabError, MissingExtra
-from harness.trends.rows import SERIES
+from harness.trends.series import SERIES
 
 VARIABLE = "ESLAB_OTAVA"
 HOW = (
@@ -29,11 +29,17 @@ POINTS_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From this run on a metric is another. An alert to look at, never a failed build."""
+    """From this run on a metric is another. An alert to look at, never a failed build.
+
+    It has all of `SERIES`, as the rows have that it is about.
+    """
 
     key: str
     scenario: str
+    scenario_hash: str
     load_label: str
+    point: str
+    durability: str
     environment: str
     metric: str
     time: str
@@ -49,6 +55,11 @@ class Change:
     def ratio(self) -> float:
         """After ÷ before."""
         return self.after / self.before if self.before else float("nan")
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Where it is: the cells of `SERIES`, then the run."""
+        return (*(getattr(self, name) for name in SERIES), self.run)
 
 
 def changes(history: pd.DataFrame, *, least: float) -> list[Change]:
@@ -71,7 +82,7 @@ def _otava() -> str:
 def _changes(otava: str, series: pd.DataFrame, least: float) -> Iterator[Change]:
     """Rows are numbered as seconds: what counts is their order, not how old they are."""
     first = series.iloc[0]
-    about = {name: str(first[name]) for name in ("key", "scenario", "load_label", "environment")}
+    about = {name: str(first[name]) for name in (*SERIES, "scenario", "load_label")}
     for metric in METRICS:
         values = series[["run", "time", "commit", metric.name]].dropna().reset_index(drop=True)
         if len(values) < POINTS_MIN or values[metric.name].nunique() == 1:

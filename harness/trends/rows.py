@@ -11,9 +11,8 @@ import pandas as pd
 from harness import summary
 from harness.compare import METRICS, fingerprint
 from harness.errors import BadInput
+from harness.trends.series import SERIES
 
-SERIES = ("scenario_hash", "key", "point", "durability", "environment")
-"""Rows that agree in these are one series: the same was asked of the same, on the same machine."""
 _ABOUT = (
     "time", "run", "commit", "dirty", "scenario", *SERIES, "load_label", "server_version",
     "repetitions",

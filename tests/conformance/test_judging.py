@@ -49,7 +49,10 @@ def test_a_requirement_is_as_good_as_its_worst_check():
     fact = judge(RACE, Finding(Verdict.FAILS), SILENT)
     bad = judge(RACE, Finding(Verdict.FAILS), DECLARED)
     missed = judge(RACE, Finding(Verdict.NOT_REACHED), SILENT)
-    assert summary([good, missed]) is Word.HOLDS
+    lacking = judge(RACE, Finding(Verdict.UNSUPPORTED), SILENT)
+    assert summary([good, good]) is Word.HOLDS
+    assert summary([good, missed]) is Word.NOT_REACHED
+    assert summary([good, missed, lacking]) is Word.UNSUPPORTED
     assert summary([good, fact, missed]) is Word.FACT
     assert summary([good, fact, bad]) is Word.DEFECT
     assert summary([missed]) is Word.NOT_REACHED

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.conformance.batches import other_order
 from harness.conformance.check import Broken, NotReached
 from harness.conformance.judged import WHY, judge
+from harness.conformance.log_order import began_before
 from harness.conformance.racing import COLLISIONS_MIN, Attempt, enough_between, met
 from harness.errors import OutcomeUnknown, WrongExpectedVersion
 from harness.history import Kind
@@ -85,7 +87,7 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("kind", WHY)
+@pytest.mark.parametrize("kind", SPOILT)
 def test_a_race_that_was_spoilt_is_told_with_its_append_and_what_was_read(kind):
     batches = [[NewEvent(UUID(int=n, version=4), "E", b"{}")] for n in range(4)]
     attempts = [
@@ -101,6 +103,69 @@ def test_a_race_that_was_spoilt_is_told_with_its_append_and_what_was_read(kind):
     assert any("read" in step for step in steps)
     if kind is not Kind.FOREIGN:
         assert any("racer" in step for step in steps)
+
+
+def answered(ended, *, expected=StreamState.ANY):
+    """An append of two events that was answered so, and their ids."""
+    batch = [NewEvent(UUID(int=n, version=4), "E", b"{}") for n in (7, 8)]
+    return Attempt("racer", "a", batch, expected, 0.0, 1.0, ended), [each.id for each in batch]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ended", "expected", "there"),
+    [
+        (Kind.WRITTEN_THOUGH_REFUSED, WrongExpectedVersion("a", 5, None), 5, [0, 1]),
+        (Kind.TORN, OutcomeUnknown("no answer"), StreamState.ANY, [0]),
+        (Kind.BATCH_BROKEN, AppendResult(0, None), StreamState.ANY, [1, 0]),
+        (Kind.EXPECTED_VERSION_IGNORED, AppendResult(1, None), 5, [0, 1]),
+    ],
+)
+def test_an_append_that_was_kept_otherwise_than_answered_is_told(kind, ended, expected, there):
+    mine, ids = answered(ended, expected=expected)
+    log = [
+        recorded(event_id, "a", version, version)
+        for event_id, version in zip(ids, there, strict=False)
+    ]
+    with pytest.raises(Broken) as told:
+        judge([mine], log, kind)
+    assert WHY[kind] in str(told.value)
+    steps = [step.who for step in told.value.evidence]
+    assert {"racer", "a reader"} <= set(steps)
+
+
+def test_every_kind_that_a_check_may_ask_for_is_tried_here():
+    refused = {Kind.WRITTEN_THOUGH_REFUSED, Kind.EXPECTED_VERSION_IGNORED}
+    assert set(WHY) == {*SPOILT, *refused, Kind.TORN, Kind.BATCH_BROKEN}
+
+
+def test_of_an_inversion_both_events_are_shown_as_they_were_read_and_who_appended_them():
+    attempts = [
+        Attempt(f"racer {n}", "a", [NewEvent(UUID(int=n, version=4), "E", b"{}")], StreamState.ANY,
+                n / 10, n / 10 + 0.2, AppendResult(n, None))
+        for n in range(3)
+    ]  # fmt: skip
+    log = [recorded(attempts[n].batch[0].id, "a", n, place) for place, n in enumerate((0, 2, 1))]
+    with pytest.raises(Broken) as told:
+        judge(attempts, log, Kind.INVERTED)
+    *senders, first, second, _ = told.value.evidence
+    assert [(step.who, step.at_ms) for step in senders] == [
+        ("racer 1", pytest.approx(100)),
+        ("racer 2", pytest.approx(200)),
+    ]
+    assert (first.did, second.did) == ("read 'a' version 2", "read 'a' version 1")
+    assert str(attempts[2].batch[0].id) in first.result
+    assert "position 1" in first.result
+    assert str(attempts[1].batch[0].id) in second.result
+    assert "position 2" in second.result
+
+
+def test_of_a_batch_in_another_order_the_first_two_events_are_shown():
+    ids = answered(AppendResult(1, None))[1]
+    log = [recorded(ids[1], "a", 0, 0), recorded(ids[0], "a", 1, 1)]
+    first, second = other_order(ids, log, "the stream")
+    assert first.result == f"0: {ids[0]}, then 1: {ids[1]}"
+    assert second.result == f"{ids[1]} at version 0, then {ids[0]} at version 1"
+    assert other_order(ids, log[1:], "the log")[1].result == "no more of it"
 
 
 def test_a_kind_that_was_not_asked_for_is_another_checks_business():
@@ -134,6 +199,13 @@ def test_processes_whose_appends_overlap_have_raced():
 
 def test_a_process_does_not_race_itself():
     assert met([between(0.0, 5.0)]) == 0
+
+
+def test_processes_that_began_when_the_transaction_had_ended_prove_nothing():
+    by_process = [between(0.0, 0.4), between(2.0, 0.4, by="process 1")]
+    began_before(2.5, by_process)
+    with pytest.raises(NotReached, match="1 processes had not begun"):
+        began_before(1.5, by_process)
 
 
 def test_a_line_of_evidence_says_when_and_for_how_long_since_the_race_began():

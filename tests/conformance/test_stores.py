@@ -82,7 +82,7 @@ NEEDS_TRANSACTIONS = {11, 12, 13}
 UNREACHED: dict[str, set[int]] = {
     "memory": NEEDS_NO_SERVER | NEEDS_TRANSACTIONS,
     "sqlite": NEEDS_NO_SERVER,
-    "kafka": NEEDS_TRANSACTIONS | {1, 2},
+    "kafka": {1, 2},
     "dynamodb": NEEDS_TRANSACTIONS,
     "dynamodb:template": NEEDS_TRANSACTIONS,
 }

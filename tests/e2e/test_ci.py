@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.adapter_repository import adapter_repository, git
 from tests.ci_steps import NO_INDEX, Job, gitlab_job, seeing_installed
 from tests.made_run import STORES, Made, made_run
 
@@ -19,15 +20,10 @@ from .command import ROOT
 
 ACTION = ROOT / "action.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "bench.yml"
-INSTALL = "Install the lab"
+INSTALL, COMMENT = "Install the lab", "Comment on the pull request"
 SETTINGS = (
     "--candidate-ref {} --force --set operations=1500 --set warm_up_s=0.1 --set streams.count=100"
 )
-
-
-def git(folder, *arguments):
-    names = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *names, *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +62,7 @@ def job(checkout, tmp_path):
 
 def carried_out(job, candidate):
     job.inputs["settings"] = SETTINGS.format(candidate)
-    return job.run(ACTION, leaving_out={INSTALL})
+    return job.run(ACTION, leaving_out={INSTALL, COMMENT})
 
 
 def test_no_change_passes_and_everything_is_written(job, tmp_path):
@@ -96,7 +92,7 @@ def test_a_ref_that_does_not_exist_is_refused_in_the_summary(job):
     assert "no such commit" in job.summary()
 
 
-FORK = "no comment: a fork's pull request may not write one\n"
+FORK = "no comment: that takes pull-requests: write, which a fork's pull request cannot have\n"
 
 
 @pytest.mark.parametrize(
@@ -105,28 +101,33 @@ FORK = "no comment: a fork's pull request may not write one\n"
 def test_the_comment_is_the_summary_on_a_double_of_gh(job, tmp_path, summary, code, told):
     """GitHub cannot be had here: `gh` notes its arguments and the text that it was given."""
     gh, noted = tmp_path / "bin" / "gh", tmp_path / "noted"
-    gh.write_text(f'#!/bin/sh\necho "$@" > "{noted}"\ncat "$7" >> "{noted}"\nexit {code}\n')
+    gh.write_text(
+        f'#!/bin/sh\n(echo "$GH_REPO"; echo "$@") > "{noted}"\ncat "$7" >> "{noted}"\nexit {code}\n'
+    )
     gh.chmod(0o755)
     if summary:
-        (tmp_path / "eslab-results").mkdir()
-        (tmp_path / "eslab-results" / "summary.md").write_text(summary)
+        (tmp_path / "found").mkdir()
+        (tmp_path / "found" / "summary.md").write_text(summary)
     job.checkout = tmp_path
     job.values |= {"github.token": "t", "github.event.pull_request.number": "7"}
-    assert job.step(comment_step()) == 0
+    job.values |= {"github.repository": "somebody/orders", "inputs.out": "found"}
+    assert job.step(action_step(COMMENT)) == 0
     assert job.told[0].stdout == told
-    options = "--edit-last --create-if-none --body-file eslab-results/summary.md"
+    options = "--edit-last --create-if-none --body-file found/summary.md"
     assert noted.exists() == bool(summary)
-    assert not summary or noted.read_text() == f"pr comment 7 {options}\n{summary}"
+    assert not summary or noted.read_text() == f"somebody/orders\npr comment 7 {options}\n{summary}"
 
 
-def test_the_comment_stands_where_the_action_writes_it():
-    (uses,) = [step for step in workflow_steps() if step.get("uses") == "./"]
-    default = action()["inputs"]["out"]["default"]
-    assert f"{uses['with'].get('out', default)}/summary.md" in comment_step()["run"]
+def test_the_comment_is_asked_for_by_a_job_that_may_write_it():
+    job = YAML(typ="safe").load(WORKFLOW.read_text())["jobs"]["gate"]
+    (uses,) = [step for step in job["steps"] if step.get("uses") == "./"]
+    assert uses["with"]["comment"] == "true"
+    assert "inputs.comment == 'true'" in action_step(COMMENT)["if"]
+    assert job["permissions"]["pull-requests"] == "write"
 
 
-def comment_step():
-    (found,) = [step for step in workflow_steps() if step.get("name", "").startswith("Comment")]
+def action_step(name):
+    (found,) = [step for step in action()["runs"]["steps"] if step.get("name") == name]
     return found
 
 
@@ -178,26 +179,38 @@ def test_a_pin_that_cannot_be_had_fails_the_install_step(released, tmp_path):
     pins.write_text(pins.read_text() + "nowhere-to-be-had==1.0 --hash=sha256:" + "0" * 64 + "\n")
     path = f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin"
     job = Job(tmp_path, tmp_path, inputs={}, path=path, environment=NO_INDEX)
-    (install,) = [step for step in action()["runs"]["steps"] if step.get("name", "") == INSTALL]
     job.values |= {"github.action_path": str(lab), "runner.temp": str(tmp_path)}
-    assert job.step(install) != 0
+    job.values |= {"inputs.install": ""}
+    assert job.step(action_step(INSTALL)) != 0
     assert "nowhere-to-be-had" in job.told[-1].stderr
     assert not (tmp_path / "path").exists()
 
 
-def test_the_gitlab_script_installs_gates_and_reports(released, checkout, tmp_path):
+def test_the_action_gates_the_adapter_of_another_repository(released, tmp_path):
+    """Nothing but the action, as that repository's workflow would use it; an install in place."""
+    project = adapter_repository(tmp_path / "project")
+    path = f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin"
+    inputs = {
+        "scenario": "bench/orders.yaml", "base-ref": "main", "pairs": "2", "install": "-e .",
+        "out": str(tmp_path / "out"),
+    }  # fmt: skip
+    job = Job(project, tmp_path, inputs, path, environment=NO_INDEX | {"PYTHONPATH": ""})
+    code = job.run(released / "action.yml", leaving_out={COMMENT})
+    assert code == 1, "\n".join(step.stdout + step.stderr for step in job.told)
+    assert job.values["steps.gate.outputs.verdict"] == "failed"
+    assert "mine, closed, 8 workers: round trips/event +100 %" in job.summary()
+
+
+def test_the_gitlab_script_installs_gates_and_reports(released, tmp_path):
     """Line by line as the page has it, in one shell; the gate is planned and not measured.
 
     What it would have measured is made up, and `after_script` reports that.
     """
-    lab, project = tmp_path / "opt", tmp_path / "project"
-    shutil.copytree(checkout, project)
-    (project / "bench").mkdir()
-    shutil.copy(ROOT / "scenarios" / "quick.yaml", project / "bench" / "orders.yaml")
+    lab, project = tmp_path / "opt", adapter_repository(tmp_path / "project")
     job = gitlab_job(ROOT / "docs" / "ci.md")
     planned = [line + " --dry-run" * line.startswith("eslab gate") for line in job["script"]]
     assert planned != job["script"]
-    environment = without_lab() | NO_INDEX | {
+    environment = without_lab() | NO_INDEX | job["variables"] | {
         "PATH": f"{seeing_installed(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin",
         "ESLAB_REPOSITORY": released.as_uri(),
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": "main",

@@ -179,6 +179,44 @@ def test_a_stored_baseline_gates_counts_alone(tmp_path):
     assert "--base-ref" in one_line(eslab(*gated, *SHORT, "--margin", "p50=5%"), 2)
 
 
+def stored(tmp_path, stores):
+    """A run of these stores, in a scenario that asks for `sqlite` and `memory`."""
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nstores: [sqlite, memory]\nworkload: append\nwarm_up_s: 0\noperations: 1500\n"
+    )
+    made = eslab(
+        "run", tmp_path / "two.yaml", "--stores", stores, "--repeat", 2,
+        "--out", tmp_path / "baseline",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    return [
+        "gate", tmp_path / "two.yaml", "--baseline", the_run(tmp_path / "baseline"),
+        "--out", tmp_path / "out",
+    ]  # fmt: skip
+
+
+def test_a_gate_holds_the_stores_that_were_asked_for_against_a_baseline_of_more(tmp_path):
+    told = eslab(*stored(tmp_path, "sqlite,memory"), "--stores", "sqlite", "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert {row["subject"] for row in json.loads(told.stdout)["rows"]} == {"sqlite"}
+    assert "memory" not in told.stdout
+
+
+def test_a_store_named_that_the_baseline_lacks_is_refused_before_it_runs(tmp_path):
+    told = eslab(*stored(tmp_path, "sqlite"), "--stores", "sqlite,memory")
+    assert "lacks memory, so nothing could be gated there" in one_line(told, 3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_of_the_scenario_that_the_baseline_lacks_leaves_a_gate_undecided(tmp_path):
+    told = eslab(*stored(tmp_path, "sqlite"), "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = json.loads(told.stdout)
+    assert found["verdict"] == "undecided"
+    for where in ("undecided", "warnings"):
+        assert "memory: the baseline lacks it" in found[where]
+
+
 def test_identical_code_gives_the_noise_floor_and_a_gate_keeps_above_it(tmp_path):
     told = eslab(
         "aa", QUICK, "--stores", "memory", "--pairs", 4, *SMALL, "--out", tmp_path, "--json"

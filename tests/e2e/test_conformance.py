@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -58,9 +59,41 @@ def test_what_was_found_before_an_interruption_is_kept(tmp_path):
     assert process.returncode == 130, said
     assert "Traceback" not in said
     run = the_run(tmp_path)
+    assert f"kept, as far as it came: {run}" in said
     assert json.loads((run / "manifest.json").read_text())["status"] == "aborted"
     (memory,) = json.loads((run / "conformance.json").read_text())["stores"]
     assert 0 < len(memory["results"]) < 50
+
+
+HALFWAY = """
+from dataclasses import replace
+from harness.stores.memory import STORE as MEMORY, MemoryStore
+
+class Halfway(MemoryStore):
+    async def setup(self):
+        raise KeyError("no such table")
+
+STORE = replace(MEMORY, name="halfway", variants={"": Halfway})
+"""
+
+
+def test_a_store_whose_setup_fails_costs_its_own_column_alone(tmp_path):
+    (tmp_path / "halfway_store.py").write_text(HALFWAY)
+    about = tmp_path / "halfway-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: halfway\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[eslab.stores]\nhalfway = halfway_store:STORE\n")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    out = tmp_path / "runs"
+    done = eslab("conformance", "--stores", "halfway,memory", *FEW, "--out", out, env=env)
+    assert done.returncode == 1, done.stderr
+    assert "halfway: setup failed: KeyError: 'no such table'" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    (memory,) = json.loads((the_run(out) / "conformance.json").read_text())["stores"]
+    assert (memory["store"], len(memory["results"])) == ("memory", 3)
+    alone = eslab("conformance", "--stores", "halfway", *FEW, "--out", tmp_path / "n", env=env)
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("eslab: nothing was checked: halfway: setup failed")
 
 
 def test_a_check_that_could_not_be_provoked_says_why(tmp_path):

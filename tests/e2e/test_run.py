@@ -66,6 +66,7 @@ def test_the_durability_settings_are_those_of_the_running_server(finished):
 def test_the_manifest_tells_scenario_environment_and_servers(finished):
     manifest = finished[1].manifest
     assert manifest["status"] == "done"
+    assert manifest["generator_ceiling_end_per_s"] > 0
     assert manifest["scenario"]["name"] == "quick"
     assert manifest["environment"]["cpu"]["cores"] == os.cpu_count()
     assert manifest["servers"]["postgres"]["provider"] == "native"

@@ -90,7 +90,7 @@ async def test_wal_bytes_an_event_are_the_same_twice_and_an_index_raises_them(
 ):
     bytes_each = sorted([(await postgres(postgres_server))["log_bytes"] for _ in range(3)])
     # What the server writes for itself, such as a vacuum's, adds to one of them and takes nothing.
-    assert bytes_each[1] == pytest.approx(bytes_each[0], rel=0.01)
+    assert bytes_each[1] == pytest.approx(bytes_each[0], rel=0.02)
     indexed = await postgres(postgres_server, Indexed)
     assert indexed["log_bytes"] > bytes_each[0] * 1.05
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import socket
@@ -54,6 +55,19 @@ def test_it_answers_the_scenario_as_it_is_now(run):
     """So that `eslab gate --baseline results/baseline` is not refused; else: make baseline."""
     (quick,) = [path for path in SHIPPED if path.stem == "quick"]
     assert run.manifest["scenario"]["hash"] == load(quick, CATALOGUE).hash
+
+
+def test_its_page_says_what_the_lab_says_of_it_now(run):
+    """Else: make baseline, or eslab report results/baseline --notebooks."""
+    trials, page = summary.shown(run.trials), (BASELINE / "report.html").read_text()
+    asked = summary.Asked(
+        run.manifest["scenario"]["require"],
+        summary.matrix(run.conformance),
+        summary.not_run(trials, run.manifest),
+    )
+    said = [*summary.answer(trials, asked), *summary.changes(trials, asked)]
+    assert said
+    assert [each for each in said if each not in html.unescape(page)] == []
 
 
 def test_it_is_small():

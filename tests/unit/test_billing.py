@@ -30,6 +30,16 @@ def test_what_was_counted_at_one_end_only_is_empty_and_never_zero():
     assert row["commits_per_event"] == 0
 
 
+def test_what_a_restarted_server_counted_anew_is_empty_and_data_may_shrink():
+    before = {"commits": 90, "server_cpu_s": 5.0, "data_bytes": 500}
+    after = {"commits": 3, "server_cpu_s": 1.0, "data_bytes": 400}
+    row = billing.row(Bill(before, after), events=10)
+    assert "commits_per_event" not in row
+    assert "server_cpu_per_event_us" not in row
+    assert row["data_bytes_per_event"] == -10
+    assert row["costs"] == '{"data_bytes": -100}'
+
+
 def test_without_events_nothing_is_divided():
     row = billing.row(Bill({"commits": 3}, {"commits": 9}), events=0)
     assert "commits_per_event" not in row

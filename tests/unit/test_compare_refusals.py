@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pyarrow as pa
@@ -227,6 +228,15 @@ def test_sides_that_name_nothing_are_one_line(run, base, candidate, told):
     error = refusal(base.format(run=run), candidate.format(run=run))
     assert error.exit_code == 2
     assert told in str(error)
+
+
+def test_a_copy_of_a_run_in_another_folder_is_that_run(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    assert "are the same run; name two stores" in str(refusal(run, copy))
+    assert "are the same trials" in str(refusal(f"{run}:sqlite", f"{copy}:sqlite"))
+    ((found,), _) = subjects(f"{run}:sqlite", f"{copy}:postgres")
+    assert found.interleaved
 
 
 def test_a_run_of_pairs_has_both_sides_inside(run, tmp_path):

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from harness.cli.comparing import held
-from harness.cli.gating import gated_metrics, refuse_missing
+from harness.cli.gating import conclude, gated_metrics, refuse_missing
 from harness.cli.pairs import Held, Wanted
 from harness.cli.sides import Subject, of_pairs
 from harness.cli.verdict_table import _undecided
-from harness.compare import METRICS, TIMED, Comparison, Side, compare, unpaired
+from harness.compare import METRICS, TIMED, Comparison, Side, compare, named, unpaired
 from harness.errors import BadInput, Refused
 from tests.made_pairs import trials
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
@@ -70,6 +70,48 @@ def test_a_margin_for_what_no_store_tells_is_refused():
         refuse_missing(wanted, found)
     told = trials("base", log_bytes_per_event=700.0), trials("candidate", log_bytes_per_event=700.0)
     refuse_missing(wanted, Held(Path("run"), compare([("postgres", *told)]), ()))
+
+
+DISK = (named("disk"),)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"data_bytes_per_event": 0.0}, "undecided: postgres: nothing was counted"),
+        ({}, "undecided: postgres: nothing was counted"),
+        ({"data_bytes_per_event": [0.0, 500.0] * 5}, "passed"),
+        ({"data_bytes_per_event": 500.0}, "passed"),
+    ],
+)
+def test_a_store_of_which_nothing_was_counted_passes_no_gate(capsys, columns, told):
+    counted = compare([("postgres", trials("base", **columns), trials("c", **columns))], DISK)
+    assert concluded(counted, capsys) == (0, f"gate: {told}")
+
+
+def test_zeros_that_became_something_fail(capsys):
+    none, some = ({"data_bytes_per_event": each, "events": 1e6} for each in (0.0, 500.0))
+    grown = compare([("postgres", trials("base", **none), trials("c", **some))], DISK)
+    code, told = concluded(grown, capsys)
+    assert code == 1
+    assert told.startswith("gate: failed: postgres")
+
+
+def test_one_store_of_which_something_was_counted_does_not_speak_for_another(capsys):
+    alike = [
+        (key, trials("base", data_bytes_per_event=value), trials("c", data_bytes_per_event=value))
+        for key, value in (("postgres", 500.0), ("sqlite", 0.0))
+    ]
+    assert concluded(compare(alike, DISK), capsys) == (
+        0, "gate: undecided: sqlite: nothing was counted"
+    )  # fmt: skip
+
+
+def concluded(found: Comparison, capsys):
+    """The exit code of a gate that found this, and its last line."""
+    wanted = Wanted(scenario=Path("s.yaml"), pairs=2)
+    code = conclude(wanted, Held(Path("run"), found, ()))
+    return code, capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("margins", ["wal=1%,throughput=5%", "wal=1% throughput=5%"])

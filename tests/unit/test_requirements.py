@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from harness import stores, summary
+from harness.errors import BadInput
 
 from .scenarios import SMALL, loaded
 
@@ -47,6 +48,29 @@ def status(require, *trials):
 )  # fmt: skip
 def test_more_than_was_asked_for_is_enough(declared, wanted, found):
     assert status({"occ": wanted}, declaring(occ=declared)) == found
+
+
+@pytest.mark.parametrize(
+    ("require", "told"),
+    [
+        ({"occ": "sometimes"}, "occ: expected none or emulated or native, got 'sometimes'"),
+        ({"occ": ["native"]}, "occ: expected none or emulated or native, got ['native']"),
+        ({"atomic_append": "yes"}, "atomic_append: expected False or True, got 'yes'"),
+        ({"durability": 5}, "durability: expected memory or bounded-loss or"),
+        ({"at_rate_per_s": "fast"}, "at_rate_per_s: expected a number from 0, got 'fast'"),
+        ({"at_rate_per_s": 5, "p99_ms": None}, "p99_ms: expected a number from 0, got None"),
+        ({"at_rate_per_s": 5, "errors": -1}, "errors: expected a number from 0, got -1"),
+    ],
+)
+def test_a_requirement_that_is_none_is_one_line(require, told):
+    with pytest.raises(BadInput) as error:
+        judged(require, declaring(occ="native"))
+    assert f"manifest.json: scenario.require.{told}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_requirement_of_a_newer_lab_is_left_alone():
+    assert judged({"colour": "blue"}, declaring(occ="native")) == {}
 
 
 def test_a_promise_that_verification_saw_broken_fails_with_the_violation():

@@ -126,6 +126,15 @@ DAMAGES: dict[str, tuple[Hurt, str]] = {
     "point cut": (column("point", "{x"), "column point: not a JSON object"),
     "load": (column("load", "weird"), "column load: expected closed or open"),
     "twice": (trials(lambda table: pa.concat_tables([table, table])), "001-memory is there twice"),
+    "a repetition twice": (
+        column("repetition", 1),
+        "trial 003-memory has the key, workload, point, repetition, side of 001-memory",
+    ),
+    "time below zero": (
+        column("service_p50_ns", -5.0),
+        "trial 001-memory: service_p50_ns is -5.0, below zero",
+    ),
+    "log below zero": (column("log_bytes_per_event", -1.0), "log_bytes_per_event is -1.0, below"),
     "another run": (column("run", "other"), "trials and manifest are not of one run"),
     "another hash": (column("scenario_hash", "1"), "trials and manifest are not of one run"),
     "faster": (column("throughput_per_s", lambda old: 2 * old), "throughput is not ok ÷ measured"),
@@ -161,6 +170,12 @@ def test_a_damaged_run_is_one_line_when_it_is_loaded(run: Path, hurt: Hurt, told
     assert told in str(error.value)
     assert str(run) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["delivery_p50_ns", "queue_delay_p99_ns", "data_bytes_per_event"])
+def test_what_may_be_below_zero_is_loaded(run: Path, name: str):
+    column(name, -5.0)(run)
+    assert (results.load(run).trials[name] == -5).all()
 
 
 @pytest.mark.parametrize(

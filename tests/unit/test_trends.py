@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pytest
 
 from harness import figures, results
 from harness.errors import BadInput, LabError, MissingExtra
-from harness.trends import COLUMNS, append, changes, read, rows
+from harness.trends import COLUMNS, SERIES, append, called, changes, read, rows
 from harness.trends.changes import VARIABLE
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
 
@@ -86,45 +86,6 @@ def test_a_run_without_a_valid_trial_is_not_remembered(tmp_path):
         rows_of(made_run(tmp_path, replace(SMALL, stores=(wrong,))))
 
 
-@pytest.mark.parametrize(
-    ("hurt", "told"),
-    [
-        (lambda text: text.replace("throughput", "speed", 1), "not a history of this lab: column"),
-        (lambda text: text[:-10], "cut off"),
-        (lambda text: text + "a,b,c,d\n" + "x," * 40 + "\n", "not a history, or cut off"),
-        (lambda text: "", "not a history"),
-    ],
-)
-def test_a_file_that_is_no_history_is_one_line_and_is_left_alone(added, tmp_path, hurt, told):
-    added.write_text(hurt(added.read_text()))
-    before = added.read_bytes()
-    with pytest.raises(BadInput) as error:
-        append(added, rows_of(made_run(tmp_path, SMALL)))
-    assert told in str(error.value)
-    assert "\n" not in str(error.value)
-    assert added.read_bytes() == before
-
-
-@pytest.mark.parametrize("cell", ["abc", "inf", "nan", "1_000"])
-@pytest.mark.parametrize("name", ["throughput", "p99", "repetitions"])
-def test_a_number_that_is_none_is_named_with_its_line_and_column(added, name, cell):
-    frame = pd.read_csv(added, dtype=str, keep_default_na=False)
-    frame.loc[1, name] = cell
-    frame.to_csv(added, index=False)
-    added.write_text(added.read_text().replace("\n", "\n\n", 1))
-    with pytest.raises(BadInput) as error:
-        read(added)
-    assert str(error.value) == f"{added}:4: column {name}: {cell!r} is not a number"
-
-
-def test_numbers_are_read_as_numbers_and_empty_lines_as_nothing(added):
-    before = read(added)
-    added.write_text(added.read_text() + "\n")
-    pd.testing.assert_frame_equal(read(added), before)
-    assert before["repetitions"].tolist() == [3, 3]
-    assert before["throughput"].dtype == before["wal"].dtype == float
-
-
 def test_no_history_says_how_one_begins(tmp_path):
     with pytest.raises(BadInput, match="eslab history add RUN"):
         read(tmp_path / "history.csv")
@@ -177,3 +138,12 @@ def test_a_change_smaller_than_the_least_is_not_reported():
 def test_another_machine_is_another_series_and_no_change():
     both = [series([5000.0] * 14), series([2500.0] * 14, environment="other")]
     assert changes(pd.concat(both, ignore_index=True), least=0.05) == []
+
+
+@needs_otava
+def test_a_change_at_one_point_says_which():
+    steady = series([5000.0] * 28, point='{"events.size_bytes": 100}')
+    dropped = series([5000.0] * 14 + [4000.0] * 14, point='{"events.size_bytes": 1000}')
+    (found,) = changes(pd.concat([steady, dropped], ignore_index=True), least=0.05)
+    assert found.row == tuple(dropped.loc[14, [*SERIES, "run"]])
+    assert "size_bytes=1000" in called(asdict(found))

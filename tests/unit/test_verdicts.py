@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.runner import verdicts
+from harness.summary.flags import explanation
 
 from .scenarios import SMALL, loaded
 
@@ -78,3 +79,14 @@ def test_a_warm_up_that_was_not_over_is_named(trial):
 def test_stolen_time_is_named_at_the_end_of_a_run():
     assert verdicts.neighbour_flags({"steal_share": 0.05}) == ["the hypervisor took CPU time away"]
     assert verdicts.neighbour_flags({}) == verdicts.neighbour_flags({"steal_share": 0.001}) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [(100, []), (104, []), (96, []), (80, ["the machine became 20% slower during the run"]),
+     (130, ["the machine became 30% faster during the run"])],
+)  # fmt: skip
+def test_a_drift_of_the_generators_own_rate_is_named(after, said):
+    assert verdicts.drift_flags(100, after) == said
+    assert verdicts.drift_flags(0, after) == []
+    assert all(explanation(each) for each in said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.words import ratio_between
+from harness.words import change, ratio_between
 
 NONE = float("nan")
 
@@ -20,3 +20,11 @@ NONE = float("nan")
 )
 def test_an_interval_that_bounds_nothing_is_not_told(ratio, told):
     assert ratio_between(*ratio) == told
+
+
+@pytest.mark.parametrize(
+    ("ratio", "told"),
+    [(1.004, "+0.4 %"), (0.9, "−10.0 %"), (9.9, "+890 %"), (12.0, "12 ×"), (9e12, "> 1,000 ×")],
+)
+def test_a_change_of_many_times_keeps_short(ratio, told):
+    assert change(ratio) == told

@@ -14,10 +14,12 @@ from harness.store import (
     ExpectedVersion,
     Guarantees,
     NewEvent,
+    OpenTransaction,
     Position,
     RecordedEvent,
     StreamState,
 )
+from harness.stores.kafka.aio.held import HeldTransaction
 from harness.stores.kafka.clients import Producer
 from harness.stores.kafka.connection import Connection
 from harness.stores.kafka.durability import durability_of, topic_settings
@@ -148,6 +150,10 @@ class KeyedTopic(TopicStore):
         self._connection.deadlines.close()
         await self._close_producer()
         await super().aclose()
+
+    async def open_transaction(self, *, early: bool = False) -> OpenTransaction:  # noqa: ARG002
+        """Through aiokafka. A transaction has a number of its own, but none among the others."""
+        return await HeldTransaction.begin(self._connection.target)
 
     async def _opened(self) -> Producer:
         async with self._opening:

@@ -82,6 +82,12 @@ def _by_its_clock(event):
     return event.recorded_at + timedelta(milliseconds=skew)
 
 
+class CountsFromOneInItsLog(MemoryStore):
+    async def read_all(self, **how):
+        async for event in super().read_all(**how):
+            yield replace(event, version=event.version + 1)
+
+
 class SkipsLateCommits(Transactional):
     """Places are given out when events are written, not when they are committed."""
 
@@ -116,6 +122,17 @@ class StallsBehindARollback(Transactional):
         async def roll_back(self):
             if self.pending and not self.ended:
                 self.store.state.wall = len(self.store._log) * SCALE
+            await super().roll_back()
+
+
+class KeepsWhatWasRolledBack(Transactional):
+    """In its stream; the log does not have it."""
+
+    class Begun(Transaction):
+        async def roll_back(self):
+            if self.pending and not self.ended:
+                self.store.state.hidden |= {event.id for event in self.pending[1]}
+                self.store._log.append(*self.pending)
             await super().roll_back()
 
 

@@ -72,6 +72,18 @@ class RefusesConflictsByAnyError(MemoryStore):
             raise AppendRefused("duplicate key", reason="UniqueViolation") from conflict
 
 
+class RefusesExistsByAnyError(MemoryStore):
+    """Where the stream is missing."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion as conflict:
+            if expected is not EXISTS:
+                raise
+            raise AppendRefused("no such stream", reason="NotFound") from conflict
+
+
 class Expects(MemoryStore):
     """Base of stores that take one expectation for another."""
 
