@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, NotReached, Step, Unsupported, check
 from harness.conformance.declared import ALWAYS, ATOMIC, ENFORCED, KEEPS
 from harness.conformance.leftovers import leaving_nothing, refused
+from harness.conformance.paging import Written, write
 from harness.conformance.racing import CONNECTIONS, attempt, race
 from harness.errors import EmptyAppend, StoreError
-from harness.store import ExpectedVersion, NewEvent, StreamState, Tamper
+from harness.store import (
+    EventStore,
+    ExpectedVersion,
+    NewEvent,
+    RecordedEvent,
+    StreamState,
+    Tamper,
+)
 
 REPLAYED = 50
 SPOILING_BYTES_MAX = 20_000_000
@@ -21,12 +29,13 @@ LOST_RACES = 3
 """Streams for which batches race: all but one of them are refused."""
 
 Batch = Sequence[NewEvent]
+Events = Sequence[RecordedEvent]
 
 
 @check(
     1,
     provokes="tries the technology's own update past the adapter",
-    leaves="the update, and the event read back before and after it",
+    leaves="the update, and the event read back before and after it, from the stream and the log",
     declaration=ENFORCED,
 )
 async def an_update_of_an_event_is_refused(bench: Bench) -> None:
@@ -34,23 +43,33 @@ async def an_update_of_an_event_is_refused(bench: Bench) -> None:
     tamper = _tamper(bench)
     stream = bench.stream()
     await bench.append(stream, bench.events(2))
-    before = await bench.read(stream)
+    before = await _both_ways(bench, stream)
+    at_ms = bench.at_ms()
     allowed = await tamper.overwrite(stream, 0, b'{"n": 999}')
-    after = await bench.read(stream)
-    if allowed or after != before:
-        read = f"data {before[0].data!r} before, {after[0].data!r} after" if after else "nothing"
-        raise Broken(
-            "a recorded event was changed",
-            [*bench.steps, Step("a stranger", f"update {stream!r} version 0", "let happen"),
-             Step("a reader", f"read {stream!r}", read)],
-        )  # fmt: skip
+    after = await _both_ways(bench, stream)
+    if allowed or any(_payloads(after[where]) != _payloads(before[where]) for where in before):
+        read = [
+            Step("a reader", f"read {stream!r} in {where}", _data(before[where], after[where]))
+            for where in before
+        ]
+        update = Step("a stranger", f"update {stream!r} version 0", _let(allowed), at_ms)
+        raise Broken("a recorded event was changed", [*bench.steps, update, *read])
+
+
+def _data(before: Events, after: Events) -> str:
+    was, now = _payloads(before[:1]), _payloads(after[:1])
+    return f"data {was} before, {now} after"
+
+
+def _payloads(events: Events) -> list[bytes]:
+    return [event.data for event in events]
 
 
 @check(
     2,
     provokes="tries the technology's own delete, and its truncate where it has one, past the"
     " adapter",
-    leaves="the delete, and how many events were read before and after it",
+    leaves="the delete, and how many events were read after it, from the stream and the log",
     declaration=ENFORCED,
 )
 async def a_delete_of_an_event_is_refused(bench: Bench) -> None:
@@ -58,15 +77,18 @@ async def a_delete_of_an_event_is_refused(bench: Bench) -> None:
     tamper = _tamper(bench)
     stream = bench.stream()
     await bench.append(stream, bench.events(2))
+    before = await _both_ways(bench, stream)
+    at_ms = bench.at_ms()
     allowed = await tamper.delete(stream, 1)
-    left = len(await bench.read(stream)) if await bench.exists(stream) else 0
-    if allowed or left != 2:  # noqa: PLR2004 - the two above
-        raise Broken(
-            "a recorded event was deleted",
-            [*bench.steps,
-             Step("a stranger", f"delete {stream!r} version 1, or truncate", "let happen"),
-             Step("a reader", f"read {stream!r}", f"{left} of 2 events")],
-        )  # fmt: skip
+    after = await _both_ways(bench, stream)
+    if allowed or any(len(after[where]) != len(before[where]) for where in before):
+        did = f"delete {stream!r} version 1, or truncate"
+        delete = Step("a stranger", did, _let(allowed), at_ms)
+        read = [
+            Step("a reader", f"read {stream!r} in {where}", f"{len(after[where])} of 2 events")
+            for where in before
+        ]
+        raise Broken("a recorded event was deleted", [*bench.steps, delete, *read])
 
 
 def _tamper(bench: Bench) -> Tamper:
@@ -75,32 +97,65 @@ def _tamper(bench: Bench) -> Tamper:
     return bench.store
 
 
+def _let(allowed: bool) -> str:  # noqa: FBT001 - what a `Tamper` answered
+    return "let happen" if allowed else "said to be refused"
+
+
+async def _both_ways(
+    bench: Bench, stream: str, *, through: EventStore | None = None
+) -> dict[str, Events]:
+    """What the stream has, and what the log, where there is one, has of it."""
+    there = await bench.read(stream, through=through) if await bench.exists(stream) else []
+    found: dict[str, Events] = {"its stream": there}
+    if bench.guarantees.global_order != "none":
+        log = (through or bench.store).read_all()
+        found["the log"] = [event async for event in log if event.stream == stream]
+    return found
+
+
 @check(
     3,
-    provokes="reads a stream, appends to it and beside it, and reads the first part again",
-    leaves="the first event that differs between the two replays",
+    provokes="reads a stream, and the log's part of it, appends to it and beside it, and reads the"
+    " first part again, on another connection",
+    leaves="the append of the first event that differs, and that event in both replays",
     declaration=KEEPS,
 )
 async def a_replay_is_the_same_later(bench: Bench) -> None:
     """A replay later gives the same events, byte for byte."""
     stream, beside = bench.stream(), bench.stream()
-    for _ in range(REPLAYED // 5):
-        await bench.append(stream, bench.events(5))
-    first = await bench.read(stream)
+    written = await write(bench, stream, (bench.events(5) for _ in range(REPLAYED // 5)))
+    first = await _both_ways(bench, stream)
     for _ in range(10):
         await bench.append(stream, bench.events(3))
         await bench.append(beside, bench.events(3))
-    second = (await bench.read(stream, through=await bench.another()))[: len(first)]
+    second = await _both_ways(bench, stream, through=await bench.another())
+    for where in first:
+        _replayed(where, written, first[where], second[where][: len(first[where])])
+
+
+def _replayed(where: str, written: Written, first: Events, second: Events) -> None:
+    """Raises `Broken` unless both replays gave all that was written, and the same."""
+    replay = f"replay {written.stream!r} from {where}"
     for was, now in zip(first, second, strict=False):
         if was != now:
-            raise Broken("a replay differs from the first one", _two_replays(stream, was, now))
+            wrote = [written.steps[was.id]] if was.id in written.steps else []
+            old, new = _differing(was, now)
+            two = [Step("a reader", replay, old), Step("another, later", replay, new)]
+            raise Broken("a replay differs from the first one", [*wrote, *two])
     if not len(first) == len(second) == REPLAYED:
+        shorter = min(first, second, key=len)
+        wrote = written.step([event.id for event in shorter], written.ids)
         found = f"{len(first)} events, then {len(second)}, of {REPLAYED}"
-        raise Broken("events are missing", [Step("a reader", f"replay {stream!r} twice", found)])
+        raise Broken("events are missing", [*wrote, Step("a reader", f"{replay} twice", found)])
 
 
-def _two_replays(stream: str, was: object, now: object) -> list[Step]:
-    return [Step("a reader", f"replay {stream!r}", str(was)), Step("later", "again", str(now))]
+def _differing(was: RecordedEvent, now: RecordedEvent) -> tuple[str, str]:
+    """Where each stands, and the fields in which they differ."""
+    names = [
+        each.name for each in fields(was) if getattr(was, each.name) != getattr(now, each.name)
+    ]
+    old, new = (", ".join(f"{name} {getattr(one, name)}" for name in names) for one in (was, now))
+    return f"at {was.version}: {old}", f"at {was.version}: {new}"
 
 
 @check(

@@ -100,6 +100,8 @@ class Bench:
     """What `append` did, for the evidence."""
     _began: float = field(default_factory=time.monotonic)
     _streams: int = 0
+    _failed: tuple[StoreError, str, Step] | None = None
+    """The last read that failed, what it was about, and its line of evidence."""
 
     def stream(self, category: str = "order") -> str:
         """A stream that nobody has used, in `category(category)`."""
@@ -149,7 +151,7 @@ class Bench:
     ) -> AppendResult:
         """Append, and keep a line of evidence. Raises `Unsupported` where the store says so."""
         at_ms = self.at_ms()
-        did = f"append {len(events)} to {stream!r}, expected {said(expected)}"
+        did = f"append {named(events)} to {stream!r}, expected {said(expected)}"
         try:
             result = await (through or self.store).append(stream, events, expected=expected)
         except UnsupportedByStore as error:
@@ -173,7 +175,13 @@ class Bench:
         self, stream: str, *, through: EventStore | None = None, **how: Any
     ) -> list[RecordedEvent]:
         """The stream, or what is asked of it."""
-        return [event async for event in (through or self.store).read_stream(stream, **how)]
+        at_ms = self.at_ms()
+        try:
+            return [event async for event in (through or self.store).read_stream(stream, **how)]
+        except StoreError as error:
+            read = Step("a reader", f"read {stream!r}", told(error), at_ms)
+            self._failed = error, repr(stream), read
+            raise
 
     async def exists(self, stream: str) -> bool:
         """Whether the store knows the stream."""
@@ -199,6 +207,16 @@ class Bench:
             return [event async for event in read if event.stream in mine]
         except UnsupportedByStore as error:
             raise Unsupported(str(error)) from error
+
+    def story(self, error: Exception, count: int) -> list[Step]:
+        """The last lines of evidence before an error that nobody expected.
+
+        Where it is a failed read's, they are those of its stream, and the read.
+        """
+        if self._failed is None or self._failed[0] is not error:
+            return self.steps[-count:]
+        _, stream, read = self._failed
+        return [*[step for step in self.steps if stream in step.did][1 - count :], read]
 
     def rounds(self) -> Iterator[int]:
         """Numbers of rounds, until the profile's time is used up, in any case its fewest."""
@@ -251,6 +269,19 @@ def told(ended: AppendResult | StoreError) -> str:
     if isinstance(ended, AppendResult):
         return f"acknowledged as version {ended.version}"
     return f"{type(ended).__name__}: {str(ended).splitlines()[0] if str(ended) else ''}".strip(": ")
+
+
+SHORT = 8
+"""Letters of an id: enough to tell one check's events apart."""
+NAMED_MAX = 4
+
+
+def named(events: Sequence[NewEvent | RecordedEvent]) -> str:
+    """How many they are, and their ids: `2 (0b6c5a7e 17aa03d1)`; of many the first and the last."""
+    ids = [str(event.id)[:SHORT] for event in events]
+    if len(ids) > NAMED_MAX:
+        ids = [ids[0], "…", ids[-1]]
+    return f"{len(events)} ({' '.join(ids)})" if ids else "0"
 
 
 def said(expected: ExpectedVersion) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from harness.conformance.bench import Bench
+from harness.conformance.bench import Bench, named
 from harness.conformance.check import Broken, Step
 from harness.errors import StoreError, UnsupportedByStore
 from harness.store import NewEvent, Position, RecordedEvent
@@ -21,6 +21,7 @@ LINE = 60
 
 Same = Callable[[object, object], bool]
 Found = dict[UUID, RecordedEvent]
+Ways = Mapping[str, Callable[[], Awaitable[Found]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,6 @@ class Item:
     stream: str
     event: NewEvent
 
-    def step(self, part: str) -> Step:
-        """What was written, as a line of evidence."""
-        return Step("the writer", f"appended to {self.stream!r}", _shown(part, self.event, self))
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -43,6 +40,9 @@ class Reading:
     who: str
     item: Item
     found: RecordedEvent
+    appended: Step
+    at_ms: float
+    """When all was read that way."""
 
     def changed(self, parts: Sequence[str], same: Same) -> str | None:
         """The first of these parts that is not what was written."""
@@ -52,9 +52,14 @@ class Reading:
                 return part
         return None
 
-    def step(self, part: str) -> Step:
-        """What was read, as a line of evidence."""
-        return Step(self.who, "read", _shown(part, self.found, self.item))
+    def steps(self, part: str) -> list[Step]:
+        """What was written and what was read, as lines of evidence."""
+        wrote, read = (_shown(part, event, self.item) for event in (self.item.event, self.found))
+        did = f"appended to {self.item.stream!r}"
+        return [
+            Step(self.appended.who, did, wrote, self.appended.at_ms),
+            Step(self.who, "read", read, self.at_ms),
+        ]
 
 
 def _shown(part: str, event: NewEvent | RecordedEvent, item: Item) -> str:
@@ -71,7 +76,7 @@ async def comes_back(
     What comes back changed is told before what was refused. An event that the log or a
     subscription does not give at all is other checks' business.
     """
-    refused, readings = await _written_and_read(bench, items)
+    refused, readings = await written_and_read(bench, items)
     changed = [(each, part) for each in readings if (part := each.changed(parts, same))]
     if not changed and not refused:
         return
@@ -81,11 +86,11 @@ async def comes_back(
     evidence: list[Step] = []
     for label in list(labels)[:SHOWN]:
         reading, part = next(each for each in changed if each[0].item.label == label)
-        evidence += [reading.item.step(part), reading.step(part)]
+        evidence += reading.steps(part)
     raise Broken("; ".join(told), [*evidence, *list(refused.values())[:SHOWN]])
 
 
-async def _written_and_read(
+async def written_and_read(
     bench: Bench, items: Sequence[Item]
 ) -> tuple[dict[str, Step], list[Reading]]:
     """What was refused, by label, and each way's reading of the rest."""
@@ -93,34 +98,52 @@ async def _written_and_read(
     ids = {item.event.id for item in items}
     live = Found()
     listening = asyncio.create_task(_listen(bench, start, ids, live))
-    refused = dict[str, Step]()
+    refused, appended = dict[str, Step](), dict[UUID, Step]()
     for item in items:
         if isinstance(await bench.attempt(item.stream, [item.event]), StoreError):
             refused[item.label] = bench.steps[-1]
             ids.discard(item.event.id)
+        else:
+            appended[item.event.id] = bench.steps[-1]
     written = [item for item in items if item.label not in refused]
-    ways = {
-        "a reader of the stream": await _in_streams(bench, written),
-        "a reader of the log": await _in_the_log(bench, start, ids),
-        "a subscriber from the past": await _handed(bench, start, ids),
-        "a subscriber who was there": await _all_of(listening, live, len(written)),
+    ways: Ways = {
+        "a reader of the stream": lambda: _in_streams(bench, written, appended),
+        "a reader of the log": lambda: _in_the_log(bench, start, ids),
+        "a subscriber from the past": lambda: _handed(bench, start, ids),
+        "a subscriber who was there": lambda: _all_of(listening, live, len(written)),
     }
-    return refused, [
-        Reading(who, item, found[item.event.id])
-        for who, found in ways.items()
-        for item in written
-        if item.event.id in found
-    ]
+    try:
+        return refused, await _readings(bench, written, appended, ways)
+    finally:
+        listening.cancel()
 
 
-async def _in_streams(bench: Bench, items: Sequence[Item]) -> Found:
+async def _readings(
+    bench: Bench, items: Sequence[Item], appended: Mapping[UUID, Step], ways: Ways
+) -> list[Reading]:
+    readings = []
+    for who, reading in ways.items():
+        found, at_ms = await reading(), bench.at_ms()
+        readings += [
+            Reading(who, item, found[id_], appended[id_], at_ms)
+            for item in items
+            if (id_ := item.event.id) in found
+        ]
+    return readings
+
+
+async def _in_streams(bench: Bench, items: Sequence[Item], appended: Mapping[UUID, Step]) -> Found:
     found = Found()
     for item in items:
-        events = await bench.read(item.stream)
-        if [each.id for each in events] != [item.event.id]:
-            read = Step("a reader", f"read {item.stream!r}", f"{[each.id for each in events]}")
-            wrote = Step("the writer", f"append {item.event.id} to {item.stream!r}", "acknowledged")
-            raise Broken(f"{item.label}: the stream does not hold its event alone", [wrote, read])
+        events = await bench.read(item.stream) if await bench.exists(item.stream) else []
+        ids = [event.id for event in events]
+        if ids != [item.event.id]:
+            read = Step("a reader", f"read {item.stream!r}", named(events), bench.at_ms())
+            others = [appended[each] for each in ids if each in appended and each != item.event.id]
+            raise Broken(
+                f"{item.label}: the stream does not hold its event alone",
+                [*others[:SHOWN], appended[item.event.id], read],
+            )
         found[item.event.id] = events[0]
     return found
 

@@ -6,7 +6,7 @@ import json
 import operator
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,17 @@ from typing import Any
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.declared import ALWAYS, EXACT, KEEPS, METADATA, SNAPSHOTS
-from harness.conformance.everywhere import Item, comes_back
+from harness.conformance.everywhere import Item, comes_back, written_and_read
 from harness.conformance.paging import compared, letters
 from harness.errors import AppendRefused, BatchTooLarge, EventTooLarge, StreamNotFound
-from harness.store import Snapshot, SnapshotStore
+from harness.store import NewEvent, RecordedEvent, Snapshot, SnapshotStore
 
 NAMES = (
     "Zoë", "注文", "\N{PARTY POPPER}", "a b", " a ", "'", '"', "\\", "%", "_", "a/b", "a:b", "a#b",
     "$1", ":name", "'; DROP TABLE events; --", "line\nbreak", "tab\tstop", "{}", "straße", "NULL",
 )  # fmt: skip
+ALIKE = ("a_b", "a%b", "axb")
+"""Behind the same beginning: the first two are patterns that would match all three."""
 BINARY = {
     "every byte": bytes(range(256)) * 2,
     "NUL": b"\x00",
@@ -48,20 +50,22 @@ TESTED_BYTES_MAX = 2 * MEGABYTE
 
 @check(
     40,
-    provokes="appends to streams with such names, events of types with such names, and reads each"
-    " back from its stream, from the log and through subscriptions",
-    leaves="the name and what was read under it",
+    provokes="appends to streams with such names, and to one that a pattern would take for"
+    " another, events of types with such names, and reads each back from its stream, from the log"
+    " and through subscriptions",
+    leaves="the append to that name and what was read under it",
     declaration=ALWAYS,
 )
 async def any_name_is_a_stream_of_its_own(bench: Bench) -> None:
     """Unicode, separators, quotes and SQL in the name of a stream or a type are just its name."""
+    base = bench.stream()
     items = [
         Item(
             f"the name {name!r}",
-            f"{bench.stream()}{name}",
+            f"{bench.stream() if name in NAMES else base}{name}",
             replace(bench.events()[0], type=f"{LONG_TYPE}{name}"),
         )
-        for name in NAMES
+        for name in NAMES + ALIKE
     ]
     await comes_back(bench, items, "stream", "type")
 
@@ -103,23 +107,27 @@ async def _comes_back(
 
 @check(
     43,
-    provokes=f"appends and reads with TZ={FAR_AWAY} and compares with the lab's clock",
+    provokes=f"appends and reads with TZ={FAR_AWAY}, from the stream, from the log and through"
+    " subscriptions, and compares with the lab's clock",
     leaves="the time as read and the time of the append",
     declaration=ALWAYS,
 )
 async def timestamps_are_utc(bench: Bench) -> None:
     """Timestamps are UTC, whatever TZ says."""
-    stream = bench.stream()
+    item = Item("an event", bench.stream(), bench.events()[0])
     with _timezone(FAR_AWAY):
         before = datetime.now(UTC)
-        await bench.append(stream, bench.events(1))
-        (event,) = await bench.read(stream)
+        refused, readings = await written_and_read(bench, [item])
         after = datetime.now(UTC)
+    if refused:
+        raise Broken("an append was refused", list(refused.values()))
     slack = timedelta(seconds=CLOCKS_APART_S)
-    at = event.recorded_at
-    if at.utcoffset() != timedelta(0) or not before - slack <= at <= after + slack:
-        times = [Step("the writer", f"appended at {before}"), Step("a reader", "read", f"{at!r}")]
-        raise Broken("a recorded time is not the append's in UTC", times)
+    for reading in readings:
+        at = reading.found.recorded_at
+        if at.utcoffset() != timedelta(0) or not before - slack <= at <= after + slack:
+            appended = replace(reading.appended, result=f"acknowledged, not before {before}")
+            read = Step(reading.who, f"read {item.stream!r}", f"recorded at {at!r}", reading.at_ms)
+            raise Broken("a recorded time is not the append's in UTC", [appended, read])
 
 
 @contextmanager
@@ -188,13 +196,14 @@ async def a_megabyte_is_kept_or_refused(bench: Bench) -> None:
 
 @check(
     46,
-    provokes="appends 100 events at once",
-    leaves="the answer, and how many events were read back",
+    provokes="appends 100 events at once, each with a type, data and metadata of its own",
+    leaves="the answer, and the first event that was read back as another, from the stream or the"
+    " log",
     declaration=KEEPS,
 )
 async def a_hundred_events_in_one_append(bench: Bench) -> None:
     """100 events in one append are written in their order, or refused by a typed error."""
-    stream, batch = bench.stream(), bench.events(HUNDRED)
+    stream, batch = bench.stream(), _all_different(bench)
     try:
         await bench.append(stream, batch)
     except BatchTooLarge:
@@ -205,34 +214,71 @@ async def a_hundred_events_in_one_append(bench: Bench) -> None:
         batch = batch[:limit]
     except AppendRefused as error:
         raise Broken(f"100 events were refused by {type(error).__name__}", bench.steps) from None
-    found = await bench.read(stream)
+    _each_its_own(bench, batch, await bench.read(stream), f"read {stream!r}")
+    if bench.guarantees.global_order != "none":
+        _each_its_own(bench, batch, await bench.log([stream]), "read the log")
+
+
+def _all_different(bench: Bench) -> list[NewEvent]:
+    metadata = bench.guarantees.keeps_metadata
+    return [
+        replace(event, type=f"Order{n}", metadata=b'{"of": %d}' % n if metadata else b"")
+        for n, event in enumerate(bench.events(HUNDRED))
+    ]
+
+
+def _each_its_own(
+    bench: Bench, batch: Sequence[NewEvent], found: Sequence[RecordedEvent], did: str
+) -> None:
+    """Raises `Broken` unless each event is the one in its place, with all that it had."""
     if [each.id for each in found] != [each.id for each in batch]:
-        read = Step("a reader", f"read {stream!r}", f"{len(found)} events")
+        read = Step("a reader", did, f"{len(found)} events", bench.at_ms())
         raise Broken(f"{len(batch)} events came back as others", [*bench.steps, read])
+    same = _same_json if bench.guarantees.payload == "json" else operator.eq
+    for n, (event, wanted) in enumerate(zip(found, batch, strict=True)):
+        for part in ("type", "data", "metadata"):
+            was, now = getattr(wanted, part), getattr(event, part)
+            if not (was == now or same(was, now)):
+                read = Step("a reader", did, f"at {n}: {part} {now!r}, not {was!r}", bench.at_ms())
+                raise Broken(f"event {n} of {len(batch)} came back changed", [*bench.steps, read])
 
 
 @check(
     47,
-    provokes="saves snapshots of versions 3, 7 and 5, and loads on another connection after each",
+    provokes="saves snapshots of versions 3, 7 and 5 beside another stream's of version 9, and"
+    " loads both streams' on another connection after each",
     leaves="what was saved and what was loaded",
     declaration=SNAPSHOTS,
 )
 async def a_newer_snapshot_replaces_an_older_one(bench: Bench) -> None:
-    """A newer snapshot replaces an older one, never the other way."""
+    """A newer snapshot replaces an older one of its stream, never the other way."""
     if not isinstance(bench.store, SnapshotStore):
         raise Unsupported("keeps no snapshots")
-    stream, other = bench.stream(), await bench.another()
+    stream, beside, other = bench.stream(), bench.stream(), await bench.another()
     assert isinstance(other, SnapshotStore)
-    steps = []
+    steps = [await _save(bench, beside, 9)]
     for version, wanted in ((3, 3), (7, 7), (5, 7)):
-        await bench.store.save_snapshot(_snapshot(stream, version))
-        loaded = await other.load_snapshot(stream)
-        steps.append(Step("the writer", f"saved version {version}", at_ms=bench.at_ms()))
-        steps.append(Step("a reader, on another connection", "loaded", str(loaded)))
-        if loaded != _snapshot(stream, wanted) and not (
-            bench.guarantees.payload == "json" and loaded and loaded.version == wanted
-        ):
-            raise Broken("the newest snapshot is not the one that is loaded", steps)
+        steps.append(await _save(bench, stream, version))
+        for saved in (_snapshot(stream, wanted), _snapshot(beside, 9)):
+            loaded = await other.load_snapshot(saved.stream)
+            did = f"loaded that of {saved.stream!r}"
+            steps.append(Step("a reader, on another connection", did, str(loaded), bench.at_ms()))
+            if not _loaded(bench, loaded, saved):
+                raise Broken("the newest snapshot is not the one that is loaded", steps)
+
+
+async def _save(bench: Bench, stream: str, version: int) -> Step:
+    assert isinstance(bench.store, SnapshotStore)
+    at_ms = bench.at_ms()
+    await bench.store.save_snapshot(_snapshot(stream, version))
+    return Step("the writer", f"saved version {version} of {stream!r}", at_ms=at_ms)
+
+
+def _loaded(bench: Bench, loaded: Snapshot | None, saved: Snapshot) -> bool:
+    """Whether it is the one that was saved; where payloads are JSON, the bytes may differ."""
+    if loaded is None or bench.guarantees.payload != "json":
+        return loaded == saved
+    return (loaded.stream, loaded.version) == (saved.stream, saved.version)
 
 
 def _snapshot(stream: str, version: int) -> Snapshot:
@@ -242,7 +288,7 @@ def _snapshot(stream: str, version: int) -> Snapshot:
 @check(
     50,
     provokes="reads a stream past its head, and one that nobody made",
-    leaves="how both reads ended",
+    leaves="the append, and how the read ended",
     declaration=ALWAYS,
 )
 async def a_missing_stream_differs_from_an_empty_one(bench: Bench) -> None:
@@ -250,11 +296,13 @@ async def a_missing_stream_differs_from_an_empty_one(bench: Bench) -> None:
     stream, missing = bench.stream(), bench.stream()
     await bench.append(stream, bench.events(1))
     if found := await bench.read(stream, start=1):
-        read = Step("a reader", f"read {stream!r} from version 1", f"{len(found)} events")
-        raise Broken("a stream is longer than what was written", [read])
+        what = f"{len(found)} events"
+        read = Step("a reader", f"read {stream!r} from version 1", what, bench.at_ms())
+        raise Broken("a stream is longer than what was written", [*bench.steps, read])
     try:
         found = await bench.read(missing)
     except StreamNotFound:
         return
-    read = Step("a reader", f"read {missing!r}", f"{len(found)} events and no error")
-    raise Broken("a stream that nobody made reads like an empty one", [read])
+    what = f"{len(found)} events and no error"
+    read = Step("a reader", f"read {missing!r}", what, bench.at_ms())
+    raise Broken("a stream that nobody made reads like an empty one", [*bench.steps, read])

@@ -113,7 +113,7 @@ class _Bay:
             why = _one_line(error)
             if limit is not None and limit.expired():
                 why = f"not finished within {self.profile.limit_s:g} s"
-        steps = bench.steps[-STEPS_MAX:] if bench else []
+            steps = bench.story(error, STEPS_MAX) if bench else []
         return Finding(Verdict.FAILS, why, (*steps, Step("the check", "ended", why)))
 
     async def _bench(self, check: Check, stack: AsyncExitStack) -> Bench:

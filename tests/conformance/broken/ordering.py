@@ -159,6 +159,26 @@ class StopsAtAMegabyte(MemoryStore):
                 return
 
 
+class StopsAtAThousandEvents(MemoryStore):
+    """One page of the stream, and no word of a next one."""
+
+    async def read_stream(self, stream, *, start=0, limit=None, backwards=False):
+        page = 1000 if limit is None else min(limit, 1000)
+        async for event in super().read_stream(
+            stream, start=start, limit=page, backwards=backwards
+        ):
+            yield event
+
+
+class DropsTheFirstOfLongStreams(MemoryStore):
+    """Beyond 500 events, as a topic with a limit does."""
+
+    async def read_stream(self, stream, *, start=0, **how):
+        kept = 1 if len(self._log.streams.get(stream, ())) > 500 else 0
+        async for event in super().read_stream(stream, start=max(start, kept), **how):
+            yield event
+
+
 class EndsItsLogAtAMegabyte(MemoryStore):
     """A page of the log, and nobody asks for the next."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import takewhile
 from uuid import uuid4
 
-from harness.errors import EventIdReused, OutcomeUnknown
+from harness.errors import AppendRefused, EventIdReused, OutcomeUnknown
 from harness.store import AppendResult, StreamState
+from harness.stores.in_process import give_way
 from harness.stores.memory import MemoryStore
 
 from .machine import Served
@@ -33,6 +35,15 @@ class ForgetsOldIds(MemoryStore):
 
     async def append(self, stream, events, *, expected):
         for old in self._log.streams.get(stream, ())[:-10]:
+            self._log._by_id.pop(old.id.int, None)
+        return await super().append(stream, events, expected=expected)
+
+
+class ForgetsIdsBeyondAHundred(MemoryStore):
+    """The same window, wide enough to be taken for all."""
+
+    async def append(self, stream, events, *, expected):
+        for old in self._log.streams.get(stream, ())[:-100]:
             self._log._by_id.pop(old.id.int, None)
         return await super().append(stream, events, expected=expected)
 
@@ -80,6 +91,51 @@ class ForgetsIdsUnderAny(MemoryStore):
         return await super().append(stream, events, expected=expected)
 
 
+class ConflictsAtExactVersions(MemoryStore):
+    """An exact version is compared before ids are looked up."""
+
+    async def append(self, stream, events, *, expected):
+        if isinstance(expected, int):
+            self._log._check_version(stream, expected)
+        return await super().append(stream, events, expected=expected)
+
+
+class WritesTwinsTwice(MemoryStore):
+    """Ids are looked up, and written later: of a retry beside its original nothing is known."""
+
+    async def append(self, stream, events, *, expected):
+        known = any(event.id.int in self._log._by_id for event in events)
+        await give_way()
+        twin = events and all(event.id.int in self._log._by_id for event in events)
+        if twin and not known:
+            events = [replace(event, id=uuid4()) for event in events]
+            expected = ANY
+        return self._log.append(stream, events, expected)
+
+
+class RefusesTwins(MemoryStore):
+    """The same race, decided by a unique key: a retry beside its original is a conflict."""
+
+    async def append(self, stream, events, *, expected):
+        known = any(event.id.int in self._log._by_id for event in events)
+        await give_way()
+        if events and not known and events[0].id.int in self._log._by_id:
+            raise AppendRefused("duplicate key", reason="UniqueViolation")
+        return self._log.append(stream, events, expected)
+
+
+class ExtendsAKnownBatch(MemoryStore):
+    """A known beginning is skipped, the rest is appended."""
+
+    async def append(self, stream, events, *, expected):
+        old = self._log.streams.get(stream, ())
+        pairs = zip(old, events, strict=False)
+        known = len([*takewhile(lambda pair: pair[0].id == pair[1].id, pairs)])
+        if 0 < known < len(events):
+            return await super().append(stream, events[known:], expected=ANY)
+        return await super().append(stream, events, expected=expected)
+
+
 class WritesTheRestOfAPartlyKnownBatch(MemoryStore):
     """Insert, on conflict do nothing."""
 
@@ -102,6 +158,28 @@ class ReplacesKnownEvents(MemoryStore):
                 raise
             self._log.streams[stream][old.version] = replace(old, data=events[0].data)
             return AppendResult(old.version, old.position)
+
+
+class ComparesDataAlone(MemoryStore):
+    """Type and metadata of a known event may be others."""
+
+    async def append(self, stream, events, *, expected):
+        known = [self._log._by_id.get(event.id.int) for event in events]
+        as_known = [
+            replace(event, type=old.type, metadata=old.metadata) if old else event
+            for event, old in zip(events, known, strict=True)
+        ]
+        return await super().append(stream, as_known, expected=expected)
+
+
+class TakesRetriesInAnyOrder(MemoryStore):
+    """All of the ids are there, so it is called a retry."""
+
+    async def append(self, stream, events, *, expected):
+        known = [self._log._by_id.get(event.id.int) for event in events]
+        if all(old is not None and old.stream == stream for old in known):
+            events = sorted(events, key=lambda event: self._log._by_id[event.id.int].version)
+        return await super().append(stream, events, expected=expected)
 
 
 class AcknowledgesIdsOfOtherStreams(MemoryStore):
