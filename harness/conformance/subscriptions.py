@@ -54,6 +54,7 @@ CHANGES_MIN = 8
     " past events, and lets one after the other go on into what a writer appends in no rhythm",
     leaves="what a subscriber was handed, and what was written",
     declaration=FOLLOWS,
+    company=Company.NOBODY,
 )
 async def catch_up_passes_into_live(bench: Bench) -> None:
     """Catch-up passes into live without a gap or a duplicate."""

@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from harness.conformance.bench import Bench, named
 from harness.conformance.check import Broken, Step
-from harness.conformance.racing import CONNECTIONS, Attempt, answered, attempt, strictest, together
+from harness.conformance.racing import (
+    CONNECTIONS,
+    Attempt,
+    answered,
+    attempt,
+    enough,
+    met,
+    strictest,
+    together,
+)
 from harness.store import Adapter, ExpectedVersion, NewEvent, RecordedEvent, StreamState
 
 TWINS, ROUNDS = 8, 10
@@ -17,7 +26,7 @@ async def race_twins(bench: Bench) -> None:
 
     Where ids are known within a window only, it may be refused: the window may not be open yet.
     """
-    stores = await bench.writers(CONNECTIONS)
+    stores, together_in_all = await bench.writers(CONNECTIONS), 0
     for number in range(ROUNDS):
         expected = (strictest(bench), StreamState.ANY)[number % 2]
         stream, batch = bench.stream(), bench.events(2)
@@ -31,6 +40,8 @@ async def race_twins(bench: Bench) -> None:
         _once(attempts, found, read)
         if bench.guarantees.idempotency != "window":
             _none_refused(attempts)
+        together_in_all += met([attempts])
+    enough(together_in_all)
 
 
 def _twin(

@@ -42,7 +42,7 @@ KNOWN: dict[str, dict[int, str]] = {
         1: "a recorded event was changed",
         2: "a recorded event was deleted",
         9: "passed over an event that committed late",
-        16: "2 of 16 racers won",
+        16: "racers won",
         17: "a losing racer got AppendRefused",
         21: "did not succeed",
         24: "an exact retry was refused",
