@@ -12,7 +12,7 @@ from commands import ROOT, eslab, third_party
 from harness import words
 
 SCENARIO = str(ROOT / "scenarios" / "append-scaling.yaml")
-PAIRS = int(os.environ.get("SOAK_SCALING_PAIRS", "7"))
+PAIRS = int(os.environ.get("SOAK_SCALING_PAIRS", "10"))
 SHORT = ["--set", "duration_s=1", "--set", "warm_up_s=0.2"]
 _RATIOS = ("ratio", "ratio_low", "ratio_high")
 _COUNTED = {"equivalent"}
