@@ -52,7 +52,8 @@ def run(wanted: Wanted) -> int:
         result = loop.run(runner.conform(request, observer))
     if not console.is_terminal:
         console.width = LOG_WIDTH
-        console.print(table(request, {c.key: dict(c.judgements) for c in result.matrix.columns}))
+        cells = {column.key: dict(column.judgements) for column in result.matrix.columns}
+        console.print(table(request, cells, LOG_WIDTH))
     console.print(evidence(result.matrix), soft_wrap=True)
     console.print(Text(f"results: {result.folder}"), soft_wrap=True)
     if wanted.json:

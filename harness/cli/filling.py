@@ -29,6 +29,9 @@ STYLES = {
 }
 NAME_MIN = 24
 """Characters of a check's name, however many stores there are."""
+COUNTS_MIN = len("✗2 ?3 ✓4")
+"""Characters of a store's column, so that the counts of a requirement are whole."""
+_PADDING = 2
 LEGEND = (
     "✓ holds · ✓ + holds, not promised · ✗ fails, not promised · ✗ ! declared and fails"
     " · ○ declared unsupported · ? not reached"
@@ -92,15 +95,18 @@ class FillingMatrix:
         self._cells[key][judgement.check.number] = judgement
 
     def _render(self) -> RenderableType:
-        return table(self._request, self._cells)
+        return table(self._request, self._cells, self._console.width)
 
 
-def table(request: Request, cells: Cells) -> RenderableType:
-    """Stores across; requirements down, each with its checks under it."""
+def table(request: Request, cells: Cells, width: int) -> RenderableType:
+    """Stores across; requirements down, each with its checks under it. Names give way first."""
+    headings = [_heading(key) for key in cells]
+    least = [max(COUNTS_MIN, *map(len, heading.splitlines())) for heading in headings]
+    names = max(NAME_MIN, width - sum(each + _PADDING for each in least))
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column("", no_wrap=True, min_width=NAME_MIN, ratio=1)
-    for key in cells:
-        drawn.add_column(_heading(key), justify="center", no_wrap=True)
+    drawn.add_column("", no_wrap=True, max_width=names)
+    for heading, fewest in zip(headings, least, strict=True):
+        drawn.add_column(heading, justify="center", no_wrap=True, min_width=fewest)
     for requirement in requirements(request.checks):
         checks = [each for each in request.checks if each.requirement is requirement]
         words = [_of_all(row, checks) for row in cells.values()]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from harness.cli.filling import table
 from harness.conformance import FAST, Finding, Subject, Verdict, all_checks, judge, measure
 from harness.conformance.bench import Reach
 from harness.conformance.check import Broken, NotReached, Step
@@ -107,3 +111,17 @@ async def test_a_checks_own_words_are_kept():
     finding = await found(find)
     assert (finding.why, finding.evidence[0].who) == ("two winners", "racer 1")
     assert (await found(miss)).why == "nobody met"
+
+
+def test_names_give_way_to_the_counts_of_many_stores():
+    stores = ("memory", "sqlite", "postgres", "postgres:row", "postgres:template", "kafka")
+    cells = {key: {16: judge(RACE, Finding(Verdict.HOLDS), DECLARED),
+                   17: judge(all_checks()[17], Finding(Verdict.FAILS), SILENT)}
+             for key in stores}  # fmt: skip
+    request = SimpleNamespace(checks=[RACE, all_checks()[17]])
+    console = Console(file=io.StringIO(), width=90)
+    console.print(table(request, cells, console.width))
+    told = console.file.getvalue()
+    assert told.count("✗1 ✓1") == len(stores)
+    assert "  16 of racers" in told
+    assert "…" in told
