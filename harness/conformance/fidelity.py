@@ -17,8 +17,9 @@ from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.declared import ALWAYS, EXACT, KEEPS, METADATA, SNAPSHOTS
 from harness.conformance.everywhere import Item, comes_back, written_and_read
 from harness.conformance.paging import compared, letters
+from harness.conformance.snapshots import is_loaded, save, snapshot
 from harness.errors import AppendRefused, BatchTooLarge, EventTooLarge, StreamNotFound
-from harness.store import NewEvent, RecordedEvent, Snapshot, SnapshotStore
+from harness.store import NewEvent, RecordedEvent, SnapshotStore
 
 NAMES = (
     "Zoë", "注文", "\N{PARTY POPPER}", "a b", " a ", "'", '"', "\\", "%", "_", "a/b", "a:b", "a#b",
@@ -256,33 +257,15 @@ async def a_newer_snapshot_replaces_an_older_one(bench: Bench) -> None:
         raise Unsupported("keeps no snapshots")
     stream, beside, other = bench.stream(), bench.stream(), await bench.another()
     assert isinstance(other, SnapshotStore)
-    steps = [await _save(bench, beside, 9)]
+    steps = [await save(bench, beside, 9)]
     for version, wanted in ((3, 3), (7, 7), (5, 7)):
-        steps.append(await _save(bench, stream, version))
-        for saved in (_snapshot(stream, wanted), _snapshot(beside, 9)):
+        steps.append(await save(bench, stream, version))
+        for saved in (snapshot(stream, wanted), snapshot(beside, 9)):
             loaded = await other.load_snapshot(saved.stream)
             did = f"loaded that of {saved.stream!r}"
             steps.append(Step("a reader, on another connection", did, str(loaded), bench.at_ms()))
-            if not _loaded(bench, loaded, saved):
+            if not is_loaded(bench, loaded, saved):
                 raise Broken("the newest snapshot is not the one that is loaded", steps)
-
-
-async def _save(bench: Bench, stream: str, version: int) -> Step:
-    assert isinstance(bench.store, SnapshotStore)
-    at_ms = bench.at_ms()
-    await bench.store.save_snapshot(_snapshot(stream, version))
-    return Step("the writer", f"saved version {version} of {stream!r}", at_ms=at_ms)
-
-
-def _loaded(bench: Bench, loaded: Snapshot | None, saved: Snapshot) -> bool:
-    """Whether it is the one that was saved; where payloads are JSON, the bytes may differ."""
-    if loaded is None or bench.guarantees.payload != "json":
-        return loaded == saved
-    return (loaded.stream, loaded.version) == (saved.stream, saved.version)
-
-
-def _snapshot(stream: str, version: int) -> Snapshot:
-    return Snapshot(stream, version, b'{"v": %d}' % version)
 
 
 @check(

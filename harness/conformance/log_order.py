@@ -16,8 +16,10 @@ from harness.conformance.racing import (
     CONNECTIONS,
     Attempt,
     append_alone,
+    enough,
     enough_between,
     race,
+    sort_out,
 )
 from harness.conformance.tailing import Tail, tailing
 from harness.history import Kind
@@ -26,6 +28,35 @@ from harness.store import StreamState
 ANY = StreamState.ANY
 PROCESSES_S = 5.0
 """How long an open transaction outlasts the beginning of the processes' appends, at most."""
+
+
+async def in_order(bench: Bench, *, last: bool) -> bool:
+    """Whether races are all in the log, in order. Raises `Broken` where they are inverted.
+
+    Where events are gone, so are their places: that they are is told at the `last` try alone.
+    """
+    stores, streams = await bench.writers(CONNECTIONS), [bench.stream() for _ in range(A_STREAM)]
+    start, attempts = await bench.head(), list[Attempt]()
+    for number in bench.rounds():
+        attempts += await race(bench, stores, streams[number % A_STREAM], ANY, size=1 + number % 2)
+    by_process: list[list[Attempt]] = []
+    if bench.many_processes:
+        streams.append(bench.stream())
+        by_process = await bench.in_processes(append_alone, streams[-1])
+    log = await bench.log(streams, after=start)
+    everything = [*attempts, *chain.from_iterable(by_process)]
+    judge(everything, log, Kind.INVERTED)
+    judge(everything, log, Kind.MISPLACED)
+    try:
+        judge(everything, log, Kind.LOST)
+    except Broken:
+        if last:
+            raise
+        return False
+    enough(sort_out(attempts))
+    if bench.many_processes:
+        enough_between(by_process)
+    return True
 
 
 async def read_while_many_write(bench: Bench) -> list[Attempt]:

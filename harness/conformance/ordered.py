@@ -16,6 +16,7 @@ from harness.conformance.following import listed
 from harness.conformance.holding import held, while_open
 from harness.conformance.judged import judge
 from harness.conformance.log_order import (
+    in_order,
     processes_beside_a_stranger,
     read_while_many_write,
     read_while_processes_write,
@@ -34,7 +35,6 @@ from harness.conformance.paging import (
     write,
 )
 from harness.conformance.racing import (
-    A_STREAM,
     CONNECTIONS,
     RACERS,
     Attempt,
@@ -167,37 +167,8 @@ async def the_log_respects_the_order_of_streams(bench: Bench) -> None:
     """In the log, each stream's events stand in order, at the versions that appends were told."""
     await require_log(bench)
     for last in [False] * TRIES + [True]:
-        if await _in_order(bench, last=last):
+        if await in_order(bench, last=last):
             return
-
-
-async def _in_order(bench: Bench, *, last: bool) -> bool:
-    """Whether races are all in the log, in order. Raises `Broken` where they are inverted.
-
-    Where events are gone, so are their places: that they are is told at the `last` try alone.
-    """
-    stores, streams = await bench.writers(CONNECTIONS), [bench.stream() for _ in range(A_STREAM)]
-    start, attempts = await bench.head(), list[Attempt]()
-    for number in bench.rounds():
-        attempts += await race(bench, stores, streams[number % A_STREAM], ANY, size=1 + number % 2)
-    by_process: list[list[Attempt]] = []
-    if bench.many_processes:
-        streams.append(bench.stream())
-        by_process = await bench.in_processes(append_alone, streams[-1])
-    log = await bench.log(streams, after=start)
-    everything = [*attempts, *chain.from_iterable(by_process)]
-    judge(everything, log, Kind.INVERTED)
-    judge(everything, log, Kind.MISPLACED)
-    try:
-        judge(everything, log, Kind.LOST)
-    except Broken:
-        if last:
-            raise
-        return False
-    enough(sort_out(attempts))
-    if bench.many_processes:
-        enough_between(by_process)
-    return True
 
 
 @check(

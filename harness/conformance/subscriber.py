@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from harness.conformance.bench import Bench
 from harness.conformance.check import Broken, Step, Unsupported
-from harness.conformance.following import Following, listed
+from harness.conformance.following import Following, following, listed
 from harness.errors import ReadFailed, StoreUnavailable
 from harness.store import (
     UNTOLD,
@@ -124,6 +124,24 @@ async def as_in_streams(bench: Bench, follower: Following, streams: Sequence[str
                 step = Step("a reader", f"read {stream!r} at the same place", _told(read))
                 steps = [*follower.times(told.id), step]
                 raise Broken("a subscriber was not handed a stream as it is read", steps)
+
+
+async def goes_on_in_the_middle(
+    bench: Bench, category: str, follower: Following, sent: Sequence[Sent]
+) -> None:
+    """Who resumes a category is handed what the first one was handed from there on."""
+    middle = len(sent) // 2
+    event, rest = follower.events[middle], set(follower.ids()[middle + 1 :])
+    after = Position.parse(str(event.position))
+    behind = f"resumed {category!r} behind {event.stream}@{event.version}"
+    wrote = [each.step() for each in sent if each.event.id == event.id]
+    told = [*wrote, Step("the subscriber", behind, str(after), bench.at_ms())]
+    streams = {each.stream for each in follower.events}
+    async with following(bench, streams, after=after, category=category) as resumed:
+        wanted = [each for each in sent if each.event.id in rest]
+        await until_all(resumed, wanted, told=told)
+        await asyncio.sleep(SETTLE_S)
+    once_each(resumed, wanted, told=told)
 
 
 def _told(event: RecordedEvent) -> str:

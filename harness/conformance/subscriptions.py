@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from itertools import chain
 
@@ -24,11 +23,11 @@ from harness.conformance.slow import SLOW_BYTES, SLOW_EVENTS, bounded, in_turn, 
 from harness.conformance.subscriber import (
     SETTLE_S,
     SHOWN,
-    Sent,
     append_all,
     as_in_streams,
     checkpoints,
     follow_again,
+    goes_on_in_the_middle,
     handle,
     once_each,
     until_all,
@@ -291,22 +290,4 @@ async def a_category_gets_its_own(bench: Bench) -> None:
         await asyncio.sleep(SETTLE_S)
     once_each(follower, sent)
     await as_in_streams(bench, follower, mine)
-    await _goes_on_in_the_middle(bench, own, follower, sent)
-
-
-async def _goes_on_in_the_middle(
-    bench: Bench, category: str, follower: Following, sent: Sequence[Sent]
-) -> None:
-    """Who resumes a category is handed what the first one was handed from there on."""
-    middle = len(sent) // 2
-    event, rest = follower.events[middle], set(follower.ids()[middle + 1 :])
-    after = Position.parse(str(event.position))
-    behind = f"resumed {category!r} behind {event.stream}@{event.version}"
-    wrote = [each.step() for each in sent if each.event.id == event.id]
-    told = [*wrote, Step("the subscriber", behind, str(after), bench.at_ms())]
-    streams = {each.stream for each in follower.events}
-    async with following(bench, streams, after=after, category=category) as resumed:
-        wanted = [each for each in sent if each.event.id in rest]
-        await until_all(resumed, wanted, told=told)
-        await asyncio.sleep(SETTLE_S)
-    once_each(resumed, wanted, told=told)
+    await goes_on_in_the_middle(bench, own, follower, sent)

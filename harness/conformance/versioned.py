@@ -9,23 +9,21 @@ from uuid import UUID
 from harness.conformance.bench import Bench, named, said, told
 from harness.conformance.check import Broken, Step, Unsupported, check
 from harness.conformance.contests import (
-    SIZES,
     contest_between_processes,
     contests,
     decided,
     head_after,
     losers_left_nothing,
-    there,
 )
 from harness.conformance.declared import KEEPS, OCC
 from harness.conformance.judged import judge
+from harness.conformance.overwriting import kept, one_by_one, over_each_other
 from harness.conformance.racing import (
     A_STREAM,
     CONNECTIONS,
     RACERS,
     Attempt,
     append_alone,
-    attempt,
     collided,
     enough,
     enough_between,
@@ -33,7 +31,7 @@ from harness.conformance.racing import (
 )
 from harness.errors import AppendRefused, StoreError, WrongExpectedVersion
 from harness.history import Kind
-from harness.store import Adapter, AppendResult, ExpectedVersion, StreamState
+from harness.store import AppendResult, ExpectedVersion, StreamState
 
 ANY, NO_STREAM, EXISTS = StreamState.ANY, StreamState.NO_STREAM, StreamState.EXISTS
 ACCENTED = ("\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}")
@@ -219,10 +217,6 @@ async def _contiguous(bench: Bench, attempts: Sequence[Attempt]) -> None:
         judge(attempts, recorded, Kind.BATCH_BROKEN, Kind.MISPLACED)
 
 
-RACED = ((ANY, 0), (NO_STREAM, 0), (0, 0), (0, 1))
-"""What racers expect, and of how many events: right, right for one, beyond the head, and right."""
-
-
 @check(
     22,
     provokes="appends with expectations that are right, stale and beyond the head, racing in"
@@ -234,39 +228,13 @@ RACED = ((ANY, 0), (NO_STREAM, 0), (0, 0), (0, 1))
 async def nothing_is_ever_overwritten(bench: Bench) -> None:
     """An acknowledged event stays where it was acknowledged; a refused one takes no place."""
     stores = await bench.writers(CONNECTIONS)
-    await _kept(bench, await _one_by_one(bench, stores[0]))
+    await kept(bench, await one_by_one(bench, stores[0]))
     collisions = 0
     for number in bench.rounds():
-        attempts = await _over_each_other(bench, stores, number)
+        attempts = await over_each_other(bench, stores, number)
         collisions += collided(attempts)
-        await _kept(bench, attempts)
+        await kept(bench, attempts)
     enough(collisions)
-
-
-async def _one_by_one(bench: Bench, store: Adapter) -> list[Attempt]:
-    stream, attempts = bench.stream(), list[Attempt]()
-    for expected in (ANY, 0, 0, NO_STREAM, 1, EXISTS, ANY):
-        with suppress(Unsupported):
-            attempts.append(await attempt("the writer", store, stream, bench.events(), expected))
-    return attempts
-
-
-async def _over_each_other(bench: Bench, stores: Sequence[Adapter], number: int) -> list[Attempt]:
-    """A race on a new stream; under ANY where the store takes no expectations."""
-    expected, before = RACED[number % len(RACED)]
-    size = SIZES[number % len(SIZES)]
-    stream = bench.stream()
-    if before:
-        await bench.append(stream, bench.events(before))
-    try:
-        return await race(bench, stores, stream, expected, size=size)
-    except Unsupported:
-        return await race(bench, stores, bench.stream(), ANY, size=size)
-
-
-async def _kept(bench: Bench, attempts: Sequence[Attempt]) -> None:
-    recorded = await there(bench, attempts[0].stream)
-    judge(attempts, recorded, Kind.LOST, Kind.MISPLACED, Kind.WRITTEN_THOUGH_REFUSED)
 
 
 @check(
@@ -283,15 +251,15 @@ async def streams_that_differ_only_in_case_or_length_are_different(bench: Bench)
     for length in (254, 255, 256, 1000):
         long = base.ljust(length, "x")
         names += [f"{long}y", f"{long}z"]
-    kept, appended = dict[str, UUID](), dict[UUID, Step]()
+    written, appended = dict[str, UUID](), dict[UUID, Step]()
     for name in names:
         (event,) = bench.events()
         ended = await bench.attempt(name, [event])
         if isinstance(ended, AppendResult):
-            kept[name], appended[event.id] = event.id, bench.steps[-1]
+            written[name], appended[event.id] = event.id, bench.steps[-1]
         elif not isinstance(ended, AppendRefused):
             raise Broken(f"a stream's name was refused by {told(ended)}", bench.steps[-1:])
-    for name, event_id in kept.items():
+    for name, event_id in written.items():
         events = await bench.read(name)
         found = [event.id for event in events]
         if found != [event_id]:

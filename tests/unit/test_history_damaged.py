@@ -11,24 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import results
 from harness.errors import BadInput
-from harness.trends import COLUMNS, append, read, rows
-from tests.made_run import POSTGRES, SQLITE, Made, made_run
-
-SMALL = Made((SQLITE, POSTGRES), repetitions=3, operations=500, keep_samples=False)
-
-
-def rows_of(folder):
-    found = results.load(folder)
-    return rows(found.manifest, found.trials)
+from harness.trends import COLUMNS, append, read
+from tests.made_history import SMALL, made_history, rows_of
+from tests.made_run import made_run
 
 
 @pytest.fixture
 def added(tmp_path):
-    path = tmp_path / "history.csv"
-    append(path, rows_of(made_run(tmp_path, SMALL)))
-    return path
+    return made_history(tmp_path)
 
 
 @pytest.mark.parametrize(

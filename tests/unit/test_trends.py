@@ -14,27 +14,20 @@ from harness import figures, results
 from harness.errors import BadInput, LabError, MissingExtra
 from harness.trends import COLUMNS, SERIES, append, called, changes, read, rows
 from harness.trends.changes import VARIABLE
-from tests.made_run import POSTGRES, SQLITE, Made, made_run
+from tests.made_history import SMALL, made_history, rows_of
+from tests.made_run import POSTGRES, made_run
 
 from .words_seen import texts
 
-SMALL = Made((SQLITE, POSTGRES), repetitions=3, operations=500, keep_samples=False)
 needs_otava = pytest.mark.skipif(
     shutil.which(os.environ.get(VARIABLE) or "otava") is None,
     reason=f"Apache Otava is not here: pipx install apache-otava, or {VARIABLE}",
 )
 
 
-def rows_of(folder):
-    found = results.load(folder)
-    return rows(found.manifest, found.trials)
-
-
 @pytest.fixture
 def added(tmp_path):
-    path = tmp_path / "history.csv"
-    append(path, rows_of(made_run(tmp_path, SMALL)))
-    return path
+    return made_history(tmp_path)
 
 
 def test_a_run_becomes_a_row_a_store_with_its_medians(tmp_path):

@@ -42,30 +42,34 @@ class LosesUpdatesAtVersions(Meets):
         return await super().append(stream, events, expected=ANY)
 
 
-class RefusesLateOnesAtVersionsByAnyError(Meets):
+class MistellsLateOnes(Meets):
+    """Base of stores that tell racers at versions that exist something wrong, if they come late."""
+
+    async def append(self, stream, events, *, expected):
+        before = self.head(stream)
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion as conflict:
+            if isinstance(expected, StreamState) or self.head(stream) == before:
+                raise
+            raise self.told(stream, expected) from conflict
+
+    def told(self, stream, expected):
+        raise NotImplementedError
+
+
+class RefusesLateOnesAtVersionsByAnyError(MistellsLateOnes):
     """A unique key in the way of a racer, but not at NO_STREAM."""
 
-    async def append(self, stream, events, *, expected):
-        before = self.head(stream)
-        try:
-            return await super().append(stream, events, expected=expected)
-        except WrongExpectedVersion as conflict:
-            if isinstance(expected, StreamState) or self.head(stream) == before:
-                raise
-            raise AppendRefused("duplicate key", reason="UniqueViolation") from conflict
+    def told(self, stream, expected):
+        return AppendRefused("duplicate key", reason="UniqueViolation")
 
 
-class TellsLateOnesWhatTheyExpected(Meets):
+class TellsLateOnesWhatTheyExpected(MistellsLateOnes):
     """As the actual version, at versions that exist."""
 
-    async def append(self, stream, events, *, expected):
-        before = self.head(stream)
-        try:
-            return await super().append(stream, events, expected=expected)
-        except WrongExpectedVersion as conflict:
-            if isinstance(expected, StreamState) or self.head(stream) == before:
-                raise
-            raise WrongExpectedVersion(stream, expected, expected) from conflict
+    def told(self, stream, expected):
+        return WrongExpectedVersion(stream, expected, expected)
 
 
 class LeavesTheRestOfLosers(Meets):
