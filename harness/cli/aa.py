@@ -94,6 +94,7 @@ def _plain(found: Mapping[str, Noise]) -> dict[str, Any]:
                         "pairs": floor.pairs,
                         "spread": floor.spread,
                         "furthest": floor.furthest,
+                        "usual": floor.usual,
                         "floor": floor.floor,
                         "pairs_for_margin": floor.pairs_for_margin,
                     }

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import pairs
+from harness.cli.enough import rows_of_time
 from harness.cli.gating import recalled
 from harness.cli.pairs import Wanted, decided, tell
 from harness.cli.refs import Refs, run_refs
@@ -54,10 +55,9 @@ def with_pairs(wanted: Wanted, scenario: Scenario, most: int) -> Wanted:
     known = recalled(wanted, scenario)
     if not known:
         raise BadInput("--until-decided needs this machine's noise floor; run `eslab aa` first")
-    timed = [each for each in parse_margins(wanted.margins) if each.kind == "timed"]
-    points = len({str(trial.point) for trial in scenario.trials})
-    stores = len({trial.store.key for trial in scenario.trials})
-    asked = len(timed) * points * stores
-    needed = [each.pairs_for(metric, asked) for each in known for metric in timed if metric.gated]
+    metrics = parse_margins(wanted.margins)
+    asked = rows_of_time(scenario, metrics)
+    timed = [each for each in metrics if each.kind == "timed" and each.gated]
+    needed = [each.pairs_for(metric, asked) for each in known for metric in timed]
     pairs = max(most if each is None else each for each in needed)
     return replace(wanted, pairs=min(most, max(wanted.pairs, pairs)))

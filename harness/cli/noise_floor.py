@@ -24,12 +24,15 @@ class Known:
     key: str
     measured_at: str
     metrics: Mapping[str, Mapping[str, float]]
-    """By name: `spread` (of log ratios) and `furthest` (a share)."""
+    """By name: `spread` (of log ratios), `furthest` and `usual` (shares)."""
 
     def floor(self, metric: Metric, pairs: int) -> float:
         """The least margin that can be held with so many pairs, a share; 0 if not measured."""
         found = self.metrics.get(metric.name)
-        return floor_of(metric, found["spread"], found["furthest"], pairs) if found else 0.0
+        if found is None:
+            return 0.0
+        usual = found.get("usual", found["furthest"])
+        return floor_of(metric, found["spread"], found["furthest"], usual, pairs)
 
     def pairs_for(self, metric: Metric, timed: int) -> int | None:
         """So many pairs tell a change of the margin from none; `timed` metrics are asked."""
@@ -49,7 +52,8 @@ def remember(out: Path, scenario_hash: str, machine: str, key: str, noise: Noise
         "key": key,
         "metrics": {
             floor.metric.name: {
-                "pairs": floor.pairs, "spread": floor.spread, "furthest": floor.furthest
+                "pairs": floor.pairs, "spread": floor.spread, "furthest": floor.furthest,
+                "usual": floor.usual,
             }
             for floor in noise.floors
         },
@@ -85,7 +89,7 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
         line = json.loads(text)
         for metric in line["metrics"].values():
-            float(metric["spread"]), float(metric["furthest"])
+            float(metric["spread"]), float(metric["furthest"]), float(metric.get("usual", 0))
         str(line["key"]), line["scenario_hash"], line["environment"], line["measured_at"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         told = "not a line of `eslab aa`; remove it, or measure again"

@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.cli.capacities import capacities_of
 from harness.cli.catalogue import catalogue
 from harness.cli.comparing import held
+from harness.cli.enough import tell_too_few
 from harness.cli.running import carry_out, command_line, planned, print_plan
 from harness.cli.sides import of_pairs
 from harness.cli.verdict_table import print_comparison, told
@@ -76,10 +77,12 @@ class Held:
 
 def ab(wanted: Wanted, *, base: str, candidate: str) -> None:
     """Run pairs of two stores and print the verdicts."""
-    parse_margins(wanted.margins)
+    metrics = parse_margins(wanted.margins)
     scenario = scenario_of(wanted, base, candidate)
     if wanted.dry_run:
         show_plan(scenario, json=wanted.json)
+    tell_too_few(scenario, metrics, wanted.pairs, wanted.console)
+    if wanted.dry_run:
         return
     tell(wanted, decided(wanted, run_pairs(wanted, scenario)))
 

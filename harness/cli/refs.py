@@ -14,8 +14,10 @@ from rich.text import Text
 from harness import words
 from harness.cli.capacities import offers_a_fraction
 from harness.cli.display import finished_line
+from harness.cli.enough import tell_too_few
 from harness.cli.pairs import Wanted
 from harness.cli.running import command_line
+from harness.compare import parse_margins
 from harness.runner.checkouts import Checkout, as_it_stands, checkout, commit_of
 from harness.runner.elsewhere import Order, run_there
 from harness.runner.gathering import Gathering
@@ -41,6 +43,8 @@ def run_refs(wanted: Wanted, refs: Refs) -> Path | None:
         _tell_same(wanted, sides, scenario)
         if wanted.dry_run:
             _show_plan(wanted, refs, scenario)
+        tell_too_few(scenario, parse_margins(wanted.margins), wanted.pairs, wanted.console)
+        if wanted.dry_run:
             return None
         found = Gathering(wanted.out, scenario.name, command=command_line(), sides=sides)
         status = "aborted"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import words
-from harness.compare import Comparison, Row, Verdict
+from harness.compare import Comparison, Row, Verdict, strays
 
 PAIRS_MIN = 2
 """One pair has no spread to tell from how many more there would have to be."""
@@ -100,7 +100,9 @@ def _disagreement(row: Row) -> str:
         return (
             f"the pairs do not agree, or differ by no more than a table grows by at once ({grain})"
         )
-    return "the pairs do not agree: something else was counted in some of them"
+    told = "the pairs do not agree: something else was counted in some of them"
+    hint = "; from nine pairs on, one on each side does not decide"
+    return told if strays(row.finding.pairs) else told + hint
 
 
 def _plain(row: Row) -> dict[str, Any]:

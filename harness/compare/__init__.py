@@ -10,6 +10,8 @@ from harness.compare.metrics import COUNTED, METRICS, TIMED, Metric, named
 from harness.compare.noise import Noise, floor_of, noise
 from harness.compare.pairing import unpaired
 from harness.compare.refusals import Side, mixed_durability, refuse, warnings
+from harness.compare.sign_flip import pairs_for
+from harness.compare.strays import strays
 from harness.compare.verdicts import Finding, Verdict
 
 __all__ = [
@@ -30,9 +32,11 @@ __all__ = [
     "mixed_durability",
     "named",
     "noise",
+    "pairs_for",
     "pairs_needed",
     "parse_margins",
     "refuse",
+    "strays",
     "unpaired",
     "warnings",
 ]

@@ -14,6 +14,7 @@ from harness.compare.intervals import ALPHA, holm, pairs_needed
 from harness.compare.metrics import METRICS, Metric
 from harness.compare.pairing import Ratios, points, ratios
 from harness.compare.sign_flip import sign_flip
+from harness.compare.strays import strays
 from harness.compare.verdicts import Verdict
 
 GATES = 1_000
@@ -30,6 +31,8 @@ class Floor:
     """Standard deviation of the pairs' log ratios."""
     furthest: float
     """The largest |log ratio| of a difference beyond the metric's grain, as a share."""
+    usual: float
+    """The same without the strays that a gate of nine pairs and more leaves out."""
     floor: float
     """A share: no smaller margin can be held, with `gate_pairs` pairs."""
     pairs_for_margin: int | None
@@ -79,13 +82,13 @@ def noise(
     return Noise(gate_pairs, tuple(_worst(rows, gate_pairs).values()), gates, alarms)
 
 
-def floor_of(metric: Metric, spread: float, furthest: float, pairs: int) -> float:
+def floor_of(metric: Metric, spread: float, furthest: float, usual: float, pairs: int) -> float:
     """The least margin, a share, within which identical code can be called equivalent.
 
-    A timed one needs room for the two one-sided tests, a counted one for each pair.
+    A timed one needs room for the two one-sided tests, a counted one for each pair but for strays.
     """
     if metric.kind == "counted":
-        return furthest
+        return usual if strays(pairs) else furthest
     return float(np.expm1(stats.t.ppf(1 - ALPHA, pairs - 1) * spread / np.sqrt(pairs)))
 
 
@@ -102,13 +105,15 @@ def _worst(rows: Sequence[tuple[Metric, Ratios]], gate_pairs: int) -> Mapping[st
 def _floor(metric: Metric, pairs: Ratios, gate_pairs: int, level: float) -> Floor:
     logs = pairs.logs
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else float("nan")
-    furthest = float(np.expm1(np.abs(logs[pairs.beyond_grain]).max(initial=0.0)))
+    distances = np.expm1(np.sort(np.where(pairs.beyond_grain, np.abs(logs), 0.0)))
+    furthest, usual = float(distances[-1]), float(distances[-1 - strays(len(logs))])
     return Floor(
         metric=metric,
         pairs=len(logs),
         spread=spread,
         furthest=furthest,
-        floor=floor_of(metric, spread, furthest, gate_pairs),
+        usual=usual,
+        floor=floor_of(metric, spread, furthest, usual, gate_pairs),
         pairs_for_margin=pairs_needed(spread, level, metric.margin_log)
         if metric.kind == "timed"
         else None,

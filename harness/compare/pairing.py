@@ -37,7 +37,7 @@ class Ratios:
     beyond_grain: NDArray[np.bool_]
     """A pair each: whether its difference is more than the metric's grain."""
 
-    def taken(self, chosen: NDArray[np.intp], signs: Values) -> Ratios:
+    def taken(self, chosen: NDArray[np.intp], signs: Values | float = 1.0) -> Ratios:
         """Some of the pairs, those with a sign of -1 with their sides swapped."""
         logs, beyond = self.logs[chosen] * signs, self.beyond_grain[chosen]
         return replace(self, logs=logs, beyond_grain=beyond)

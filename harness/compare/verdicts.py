@@ -10,6 +10,7 @@ import numpy as np
 from harness.compare.intervals import ALPHA, least_effect, pairs_to_decide
 from harness.compare.metrics import Metric, Values
 from harness.compare.pairing import Ratios
+from harness.compare.strays import without_strays
 from harness.paired import t_interval
 
 
@@ -29,9 +30,9 @@ class Finding:
     verdict: Verdict
     pairs: int
     ratio: float
-    """Geometric mean of the pairs' ratios."""
+    """Geometric mean of the pairs' ratios; of a counted metric their median."""
     low: float | None
-    """Interval of a timed metric; smallest ratio of a counted one."""
+    """Interval of a timed metric; smallest ratio of a counted one, but for strays."""
     high: float | None
     confidence: float | None = None
     """Of the interval, after Holm; none for counts, which are no samples."""
@@ -76,23 +77,24 @@ def timed_verdict(metric: Metric, logs: Values, *, level: float, significant: bo
 
 
 def counted(metric: Metric, pairs: Ratios) -> Finding:
-    """A count's verdict: counts are no samples, so each pair must say the same.
+    """A count's verdict: counts are no samples, so each pair but for strays must say the same.
 
     Every ratio beyond margin and grain on the same side: changed. Every ratio inside the margin:
     equivalent. Else inconclusive: something else was counted in some pairs, or too little was
-    written for the count to tell; more pairs will not help.
+    written for the count to tell.
     """
-    logs = pairs.logs
+    told = without_strays(pairs)
+    logs = told.logs
     beyond = np.abs(logs) > metric.margin_log
     verdict = Verdict.INCONCLUSIVE
     if not beyond.any():
         verdict = Verdict.EQUIVALENT
-    elif (beyond & pairs.beyond_grain).all() and abs(np.sign(logs).sum()) == len(logs):
+    elif (beyond & told.beyond_grain).all() and abs(np.sign(logs).sum()) == len(logs):
         verdict = _direction(metric, float(logs[0]))
     return Finding(
         verdict=verdict,
-        pairs=len(logs),
-        ratio=float(np.exp(np.mean(logs))) if np.isfinite(logs).all() else float("nan"),
+        pairs=len(pairs.logs),
+        ratio=float(np.exp(np.median(logs))) if np.isfinite(logs).all() else float("nan"),
         low=_ratio(float(logs.min())),
         high=_ratio(float(logs.max())),
     )

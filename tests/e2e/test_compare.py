@@ -238,6 +238,7 @@ def test_identical_code_gives_the_noise_floor_and_a_gate_keeps_above_it(tmp_path
     refused = eslab("gate", *common, "--base-ref", "HEAD", "--pairs", 2)
     assert "is below what identical code does here" in one_line(refused, 3)
     forced = eslab("gate", *common, "--base-ref", "HEAD", "--pairs", 2, "--force", "--dry-run")
+    assert "! 2 pairs cannot show a change of time" in forced.stdout
     assert forced.returncode == 0, forced.stderr
     planned = eslab(
         "ab", QUICK, "--base", "memory", "--candidate", "memory", "--pairs", 3, *SMALL,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from harness.compare import Verdict, compare, noise, parse_margins
+from harness.compare.strays import strays
 from harness.errors import BadInput
 from tests.made_pairs import sides, trials
 
@@ -85,6 +87,35 @@ def test_the_same_numbers_twice_are_equivalent_in_everything():
 def test_counts_are_decided_by_every_pair_saying_the_same(logs, expected):
     base, candidate = sides(logs, "log_bytes_per_event", 700.0)
     assert verdict_of("wal", base, candidate).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("logs", "expected"),
+    [
+        ([0.07] + [0.0] * 7, Verdict.INCONCLUSIVE),
+        ([0.07] + [0.0] * 8, Verdict.EQUIVALENT),
+        ([0.07, -0.07] + [0.0] * 7, Verdict.EQUIVALENT),
+        ([0.07, 0.07] + [0.0] * 7, Verdict.INCONCLUSIVE),
+        ([0.07, 0.07] + [0.0] * 16, Verdict.EQUIVALENT),
+        ([0.0] + [0.15] * 8, Verdict.REGRESSED),
+        ([0.0, 0.0] + [0.15] * 7, Verdict.INCONCLUSIVE),
+        ([0.15] + [0.0] * 7 + [-0.15], Verdict.EQUIVALENT),
+    ],
+)
+def test_from_nine_pairs_on_one_stray_on_each_side_does_not_decide_a_count(logs, expected):
+    """Something else that the server logged in one pair of nine."""
+    row = verdict_of("wal", *sides(logs, "log_bytes_per_event", 700.0))
+    assert row.verdict == expected
+    assert row.finding.pairs == len(logs)
+    if expected == Verdict.EQUIVALENT:
+        assert row.finding.low == row.finding.ratio == row.finding.high == pytest.approx(1.0)
+
+
+def test_the_second_smallest_and_second_largest_of_nine_hold_the_median():
+    """The rule's own reason: 95 times of 100 from nine pairs on, and not with eight."""
+    held = [1 - 2 * stats.binom.cdf(1, pairs, 0.5) for pairs in (8, 9)]
+    assert held[0] < 0.95 < held[1]
+    assert [strays(pairs) for pairs in (2, 8, 9, 17, 18)] == [0, 0, 1, 1, 2]
 
 
 def test_two_pairs_of_counts_decide_what_two_pairs_of_times_cannot():
@@ -181,6 +212,14 @@ def test_pairs_that_do_not_change_sides_at_random_would_alarm():
     found = noise(base, candidate, gate_pairs=2, gates=200)
     assert 30 < found.alarms < 70
     assert found.floor_of("wal").floor == pytest.approx(np.expm1(0.1))
+
+
+def test_a_stray_pair_is_no_floor_for_a_gate_that_leaves_strays_out():
+    base, candidate = sides([0.1] + [0.01] * 19, "log_bytes_per_event", 700.0)
+    for gate_pairs, floor in ((2, 0.1), (8, 0.1), (9, 0.01), (10, 0.01)):
+        found = noise(base, candidate, gate_pairs=gate_pairs, gates=10).floor_of("wal")
+        assert found.floor == pytest.approx(np.expm1(floor))
+        assert found.furthest == pytest.approx(np.expm1(0.1))
 
 
 @pytest.mark.parametrize(("effect", "least"), [(1.5, 0.8)])

@@ -1,4 +1,4 @@
-"""`ab --until-decided`: how many pairs the noise floor asks for."""
+"""How many pairs a question takes: by the noise floor, and for anything to be shown at all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from harness.compare import named
 NOISE = {"throughput": {"spread": 0.05, "furthest": 0.1}}
 
 
+SCENARIO = (
+    "name: x\nstores: [memory]\nworkload: append\noperations: 10\n"
+    "vary: {load.closed.workers: [1, 2]}\n"
+)
+
+
 @pytest.mark.parametrize("stores", ["memory", "memory,sqlite,null"])
 def test_each_store_is_one_more_row_that_holm_goes_over(tmp_path, monkeypatch, stores):
     scenario = tmp_path / "two-points.yaml"
-    scenario.write_text(
-        "name: x\nstores: [memory]\nworkload: append\noperations: 10\n"
-        "vary: {load.closed.workers: [1, 2]}\n"
-    )
+    scenario.write_text(SCENARIO)
     known = Known("memory", "2026-01-01", NOISE)
     monkeypatch.setattr(deciding, "recalled", lambda wanted, scenario: [known])
     wanted = Wanted(scenario, pairs=2, stores=stores, out=tmp_path)
@@ -26,3 +29,16 @@ def test_each_store_is_one_more_row_that_holm_goes_over(tmp_path, monkeypatch, s
     rows = 3 * 2 * len(stores.split(","))
     assert found.pairs == known.pairs_for(named("throughput"), rows)
     assert found.pairs != known.pairs_for(named("throughput"), rows + 6), "it would tell"
+
+
+@pytest.mark.parametrize(("pairs", "said"), [(2, True), (7, True), (8, False), (10, False)])
+def test_pairs_that_could_show_no_change_of_time_are_said_to_be_too_few(
+    tmp_path, capsys, pairs, said
+):
+    """Two points and three timed metrics: six rows, so one in 120, so eight pairs."""
+    scenario = tmp_path / "two-points.yaml"
+    scenario.write_text(SCENARIO)
+    wanted = Wanted(scenario, pairs=pairs, out=tmp_path, dry_run=True)
+    deciding.ab(wanted, base="memory", candidate="memory", refs=None, until_decided=None)
+    told = f"! {pairs} pairs cannot show a change of time in 6 rows at once: --pairs 8 could"
+    assert (told in capsys.readouterr().out) == said
