@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from harness import trends, words
 from harness.compare import Metric, named
 from harness.figures.drawing import Drawing
+from harness.figures.labels import wrapped
 from harness.figures.lines import AXIS_IN, LEFT_IN
 from harness.figures.sheet import HEAD_IN, MARGIN_IN, Sheet, Words
 from harness.figures.style import BLUE, MUTED, ORANGE, SMALL_PT, styled
@@ -22,6 +23,7 @@ _UNITS = {"1/s": "operations a second", "ns": "time of an operation", "count": "
 """As the head of a panel says them; others as they are."""
 _ALIKE = [name for name in SERIES if name != "environment"]
 _PANEL_IN = 1.2
+_TITLE_CHARACTERS = 44
 _TICKS = 6
 _ROOM = 1.12
 
@@ -60,14 +62,18 @@ def _words(series: pd.DataFrame, changes: Sequence[Change]) -> Words:
     first = series.iloc[0]
     machines = series["environment"].nunique()
     asked = " · ".join(filter(None, (trends.asked(first), first["load_label"])))
-    runs = f"{len(series)} runs on {machines} machine{'s' if machines != 1 else ''}"
+    runs = f"{_many(len(series), 'run')} on {_many(machines, 'machine')}"
     told = (asked, trends.point(first), f"{first['durability']} · {runs}")
     return Words(
-        title=f"History · {first['key']}",
+        title="\n".join(wrapped(f"History · {first['key']}", _TITLE_CHARACTERS)),
         subtitle="a dot a run · ▼ change point · dashed: another machine",
         caption="\n".join(filter(None, told)),
         alternative=_alternative(series, changes),
     )
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _draw(axes: Axes, series: pd.DataFrame, metric: Metric) -> None:
@@ -116,7 +122,7 @@ def _alternative(series: pd.DataFrame, changes: Sequence[Change]) -> str:
     rate = series["throughput"].astype("float64")
     about = ", ".join(filter(None, (first["key"], trends.point(first))))
     told = (
-        f"{about} over {len(series)} runs: throughput from"
+        f"{about} over {_many(len(series), 'run')}: throughput from"
         f" {words.rate(rate.iloc[0])} to {words.rate(rate.iloc[-1])}"
     )
     moved = [str(series["run"][place]) for place in _moves(series)]

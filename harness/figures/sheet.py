@@ -31,11 +31,13 @@ class Sheet:
 
     def __init__(self, words: Words, panels_in: float) -> None:
         caption_in = height_in(words.caption.count("\n") + 1, SMALL_PT)
-        self.height_in = _TITLE_IN + _SUBTITLE_IN + panels_in + caption_in + 2 * MARGIN_IN
+        more_in = height_in(words.title.count("\n"), TITLE_PT)
+        head_in = _TITLE_IN + more_in + _SUBTITLE_IN
+        self.height_in = head_in + panels_in + caption_in + 2 * MARGIN_IN
         self.figure = Drawing(WIDTH_IN, self.height_in, words.alternative)
-        self._top_in = self.height_in - _TITLE_IN - _SUBTITLE_IN
+        self._top_in = self.height_in - head_in
         self._say(words.title, self.height_in - MARGIN_IN, TITLE_PT, INK, weight="bold")
-        self._say(words.subtitle, self.height_in - MARGIN_IN - 0.22, SMALL_PT, MUTED)
+        self._say(words.subtitle, self.height_in - MARGIN_IN - more_in - 0.22, SMALL_PT, MUTED)
         self._say(words.caption, caption_in + MARGIN_IN / 2, SMALL_PT - 0.5, MUTED, linespacing=1.3)
 
     def head(self, text: str) -> None:

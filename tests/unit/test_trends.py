@@ -17,6 +17,7 @@ from harness.trends.changes import VARIABLE
 from tests.made_history import SMALL, made_history, rows_of
 from tests.made_run import POSTGRES, made_run
 
+from .drawings import LONG
 from .words_seen import texts
 
 needs_otava = pytest.mark.skipif(
@@ -56,6 +57,19 @@ def test_each_panel_of_a_history_says_its_unit(added):
     said = {text.get_text() for text in texts(figures.history(sqlite))}
     assert {"throughput, operations a second", "p50, time of an operation",
             "log bytes/event, bytes", "server CPU/event, µs"} <= said  # fmt: skip
+
+
+def test_a_long_store_name_stands_whole_in_the_title_of_its_history(added):
+    """It was cut off at the edge of the figure."""
+    sqlite, _ = figures.histories(read(added))
+    drawn = figures.history(sqlite.assign(key=LONG))
+    drawn.draw_without_rendering()
+    title = max(texts(drawn), key=lambda text: text.get_fontsize())
+    assert title.get_text().replace("\n", "") == f"History · {LONG}"
+    box, others = title.get_window_extent(), texts(drawn)
+    assert box.x0 >= 0
+    assert box.x1 <= drawn.bbox.width
+    assert not any(box.overlaps(each.get_window_extent()) for each in others if each is not title)
 
 
 def test_a_history_under_a_file_is_bad_input(tmp_path):
