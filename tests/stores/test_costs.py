@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import asyncpg
 import pytest
 
 from harness import costs
@@ -101,6 +102,23 @@ async def test_commits_and_round_trips_are_those_of_the_load_alone(postgres_serv
     assert 0 < found["syncs"] <= 1.01
     tutorial = await postgres(postgres_server, POSTGRES.variants["template"])
     assert tutorial["round_trips"] > 3
+
+
+async def test_a_log_that_is_not_read_at_once_is_read_again(postgres_server: Server, monkeypatch):
+    async with opened(StreamLock, POSTGRES.options(), fresh(postgres_server.endpoint)) as subject:
+        counting, refusals = subject.store._counting, []
+        asked = counting._ask
+
+        async def refusing_once(link, query, *arguments):
+            if "pg_get_wal_stats" in query and not refusals:
+                refusals.append(query)
+                raise asyncpg.PostgresError("not now")
+            return await asked(link, query, *arguments)
+
+        await subject.store.settle()
+        monkeypatch.setattr(counting, "_ask", refusing_once)
+        assert costs.LOG_BYTES in await subject.store.counts()
+        assert refusals
 
 
 async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Server):

@@ -242,6 +242,8 @@ class KeepsCheckpointsInItsConnection(MemoryStore):
 class GapOfOneTurn(MemoryStore):
     """Reads until nothing comes, and then listens from now on: one turn of the loop between."""
 
+    chance: ClassVar = "that an append falls into that turn"
+
     async def subscribe(self, *, after=None, category=None):
         last, more = after, True
         while more:
