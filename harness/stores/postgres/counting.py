@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,6 @@ SYNCS_MOVED = 18
 """The version from which `pg_stat_io` counts the log's syncs, and `pg_stat_wal` no longer."""
 
 
-READS, PAUSE_S = 3, 0.1
-"""Of the log, and between two of them."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -105,22 +102,16 @@ class Counting:
         return {costs.LOG_BYTES: end["bytes"] - images, costs.FULL_PAGE_BYTES: images}
 
     async def _images(self, link: Link, until: str) -> float | None:
-        """Out of the log itself; `None` where that may not be read, or is gone.
-
-        On a busy machine a trial was seen without it that should have had it, so it is tried again.
-        """
+        """Out of the log itself; `None` where that may not be read, or is gone."""
         if self._walinspect is None:
             return None
         query = QUERY["full_page_bytes"].replace(":schema", self._walinspect)
-        for _ in range(READS):
-            try:
-                (row,) = await self._ask(link, query, self._since, until)
-            except (asyncpg.PostgresError, TimeoutError) as error:
-                _LOG.info("the log cannot be read: %s", error)
-                await asyncio.sleep(PAUSE_S)
-            else:
-                return float(row["bytes"])
-        return None
+        try:
+            (row,) = await self._ask(link, query, self._since, until)
+        except (asyncpg.PostgresError, TimeoutError) as error:
+            _LOG.info("full-page images are not counted: %s", error)
+            return None
+        return float(row["bytes"])
 
     async def _end_of_wal(self, link: Link) -> Record:
         """Where it ends, all of it on disk: only there can it be read."""

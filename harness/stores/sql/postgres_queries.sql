@@ -90,8 +90,9 @@ FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
 WHERE extname = 'pg_walinspect'
 
 -- name: flush_wal
--- A transaction with a number ends with a record, and waits until all before it is on disk.
-SET LOCAL synchronous_commit = on; SELECT pg_current_xact_id()
+-- A transaction that has written to the log waits for its end, and all before it, to be on disk;
+-- one that only has a number does not.
+SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'eslab', '')
 
 -- name: end_of_wal
 SELECT lsn::text, pg_wal_lsn_diff(lsn, '0/0')::bigint AS bytes FROM pg_current_wal_flush_lsn() AS lsn
