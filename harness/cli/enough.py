@@ -23,10 +23,10 @@ def rows_of_time(scenario: Scenario, metrics: Sequence[Metric]) -> int:
 def tell_too_few(
     scenario: Scenario, metrics: Sequence[Metric], pairs: int, console: Console
 ) -> None:
-    """A line where even pairs that all agree would leave every time inconclusive."""
+    """A line where even pairs that all agree would leave every time of so many inconclusive."""
     rows = rows_of_time(scenario, metrics)
     needed = pairs_for(ALPHA / rows)
     if pairs < needed:
-        told = f"{pairs} pairs cannot show a change of time in {rows} rows at once"
+        told = f"{pairs} pairs cannot show a change of time in up to {rows} rows at once"
         hint = f"--pairs {needed} could; for counts two will do"
         console.print(Text(f"! {told}: {hint}", style="yellow"), soft_wrap=True)

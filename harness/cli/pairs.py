@@ -82,9 +82,8 @@ def ab(wanted: Wanted, *, base: str, candidate: str) -> None:
     if wanted.dry_run:
         show_plan(scenario, json=wanted.json)
     tell_too_few(scenario, metrics, wanted.pairs, wanted.console)
-    if wanted.dry_run:
-        return
-    tell(wanted, decided(wanted, run_pairs(wanted, scenario)))
+    if not wanted.dry_run:
+        tell(wanted, decided(wanted, run_pairs(wanted, scenario)))
 
 
 def scenario_of(wanted: Wanted, base: str, candidate: str) -> Scenario:

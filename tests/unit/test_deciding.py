@@ -10,8 +10,6 @@ from harness.cli.pairs import Wanted
 from harness.compare import named
 
 NOISE = {"throughput": {"spread": 0.05, "furthest": 0.1}}
-
-
 SCENARIO = (
     "name: x\nstores: [memory]\nworkload: append\noperations: 10\n"
     "vary: {load.closed.workers: [1, 2]}\n"
@@ -40,5 +38,13 @@ def test_pairs_that_could_show_no_change_of_time_are_said_to_be_too_few(
     scenario.write_text(SCENARIO)
     wanted = Wanted(scenario, pairs=pairs, out=tmp_path, dry_run=True)
     deciding.ab(wanted, base="memory", candidate="memory", refs=None, until_decided=None)
-    told = f"! {pairs} pairs cannot show a change of time in 6 rows at once: --pairs 8 could"
+    told = f"! {pairs} pairs cannot show a change of time in up to 6 rows at once: --pairs 8"
     assert (told in capsys.readouterr().out) == said
+
+
+def test_the_stored_floor_of_a_count_leaves_strays_out_where_the_gate_does():
+    stored = {"wal": {"spread": 0.02, "furthest": 0.08, "usual": 0.01}}
+    floors = [Known("x", "2026-01-01", stored).floor(named("wal"), pairs) for pairs in (2, 8, 9)]
+    assert floors == [0.08, 0.08, 0.01]
+    del stored["wal"]["usual"]
+    assert Known("x", "2026-01-01", stored).floor(named("wal"), 9) == 0.08, "an older line"

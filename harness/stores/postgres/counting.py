@@ -19,8 +19,6 @@ LEAST_VERSION = 15
 """`pg_walinspect` and the telling of statistics are there from 15 on."""
 SYNCS_MOVED = 18
 """The version from which `pg_stat_io` counts the log's syncs, and `pg_stat_wal` no longer."""
-
-
 _LOG = logging.getLogger(__name__)
 
 
