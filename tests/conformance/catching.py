@@ -13,8 +13,8 @@ from harness.stores.memory import MemoryOptions, MemoryStore
 from .broken.machine import Machine, Served
 
 QUICK = replace(FAST, seconds=0.3, processes=0, within_s=2.0)
-PATIENT = replace(QUICK, rounds_min=100)
-"""Rounds enough for a fault of one in two hundred, on a busy machine, too."""
+PATIENT = replace(QUICK, rounds_min=100, seconds=2.0)
+"""Rounds and time enough for a fault of one in two hundred, on a busy machine, too."""
 
 
 async def found_in(store: type[MemoryStore], *, numbers=None) -> dict[int, Finding]:
