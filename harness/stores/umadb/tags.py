@@ -1,0 +1,123 @@
+"""Streams, versions and metadata in UmaDB's events, which have tags, data and strings alone.
+
+An event has the tag of its stream, `s:<generation>:<stream>`; where versions are tags, it has
+`v:<generation>:<stream>:<version>` too, and else a string `version`. The generation tells one
+namespace from another, and from its earlier life: UmaDB removes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from harness.domain.store import NewEvent, Position, RecordedEvent
+from harness.stores.umadb.protocol import messages
+
+_VERSION, _AT, _TEXT, _BASE64 = "version", "recorded_at", "metadata", "metadata.base64"
+_CHARACTERS_MAX = 16_383
+"""Of one string: the server takes 65,535 bytes, and a character may need four."""
+_PART = "+"
+"""Before the number of a part in its key: no two strings of an event may have the same key."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The tags of one generation of a namespace."""
+
+    generation: int
+    """The position of the event that began it."""
+
+    def of_stream(self, stream: str) -> str:
+        return f"s:{self.generation}:{stream}"
+
+    def of_version(self, stream: str, version: int) -> str:
+        return f"v:{self.generation}:{stream}:{version}"
+
+    def recorded(self, sequenced: Any) -> RecordedEvent | None:
+        """The event in the lab's terms; `None` for one that is not of this generation."""
+        event = sequenced.event
+        prefix = f"s:{self.generation}:"
+        tags = event.tags
+        if not tags or not tags[0].startswith(prefix):
+            return None
+        strings = _strings(event.metadata)
+        version = tags[1].rpartition(":")[2] if len(tags) > 1 else strings[_VERSION]
+        return RecordedEvent(
+            id=UUID(event.uuid),
+            stream=tags[0][len(prefix) :],
+            version=int(version),
+            position=Position((sequenced.position,)),
+            type=event.event_type,
+            data=event.data,
+            metadata=_metadata(strings),
+            recorded_at=_EPOCH + timedelta(microseconds=int(strings[_AT])),
+        )
+
+
+def tagged(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Any]:
+    """Messages of events that carry their version, from `first` on, as a second tag."""
+    own = tags.of_stream(stream)
+    at = _now()
+    return [
+        _message(event, [own, tags.of_version(stream, version)], [at])
+        for version, event in enumerate(events, first)
+    ]
+
+
+def numbered(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Any]:
+    """Messages of events that carry their version, from `first` on, as a string beside the data."""
+    own, entry = [tags.of_stream(stream)], messages().MetadataEntry
+    at = _now()
+    return [
+        _message(event, own, [at, entry(key=_VERSION, value=str(version))])
+        for version, event in enumerate(events, first)
+    ]
+
+
+def _message(event: NewEvent, tags: list[str], entries: list[Any]) -> Any:
+    return messages().Event(
+        event_type=event.type,
+        tags=tags,
+        data=event.data,
+        uuid=str(event.id),
+        metadata=[*entries, *_entries(event.metadata)],
+    )
+
+
+def _now() -> Any:
+    """UmaDB records no time: an event has the time at which its client sent it."""
+    return messages().MetadataEntry(key=_AT, value=str(time.time_ns() // 1_000))
+
+
+def _entries(metadata: bytes) -> Iterator[Any]:
+    """As text where the bytes are text, so that others can read it."""
+    if not metadata:
+        return
+    try:
+        key, text = _TEXT, metadata.decode()
+    except UnicodeDecodeError:
+        key, text = _BASE64, base64.b64encode(metadata).decode()
+    for part, begin in enumerate(range(0, len(text), _CHARACTERS_MAX)):
+        value = text[begin : begin + _CHARACTERS_MAX]
+        yield messages().MetadataEntry(key=f"{key}{_PART}{part}" if part else key, value=value)
+
+
+def _strings(entries: Any) -> dict[str, str]:
+    """The strings by their keys, the parts of one joined."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        key = entry.key.partition(_PART)[0]
+        found[key] = found.get(key, "") + entry.value
+    return found
+
+
+def _metadata(strings: dict[str, str]) -> bytes:
+    if _BASE64 in strings:
+        return base64.b64decode(strings[_BASE64])
+    return strings.get(_TEXT, "").encode()
