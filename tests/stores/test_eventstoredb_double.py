@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
-from harness.errors import (
+from harness.domain.durability import Durability
+from harness.domain.errors import (
     EventIdReused,
     OutcomeUnknown,
+    ReadFailed,
     ReadTimeout,
     StoreUnavailable,
     StreamNotFound,
 )
-from harness.store import Durability, Position, StreamState
+from harness.domain.store import Endpoint, Position, StreamState
+from harness.stores.eventstoredb.declaration import durability_of, read_back
 
 from .contract.support import append, event, events, following, ids, read, read_log
 from .subject import fresh, opened
@@ -52,7 +56,7 @@ async def test_a_reader_that_is_out_of_time_says_so_and_is_not_cut_short_in_sile
             await server.resume()
 
 
-@pytest.mark.parametrize("variant", ["", "stream", "template"])
+@pytest.mark.parametrize("variant", ["", "plain", "template"])
 async def test_a_call_that_is_cut_is_unknown_and_the_next_one_finds_the_server(server, variant):
     async with store(server, variant) as subject:
         await append(subject.store, "order-1")
@@ -76,8 +80,8 @@ async def test_a_call_that_is_cut_is_unknown_and_the_next_one_finds_the_server(s
                     await asyncio.sleep(0.05)
 
 
-async def test_the_stream_design_is_told_the_version_whatever_was_expected(server):
-    async with store(server, "stream") as subject:
+async def test_the_version_is_told_whatever_was_expected(server):
+    async with store(server) as subject:
         for number, expected in enumerate((StreamState.ANY, StreamState.EXISTS, 1)):
             assert (await append(subject.store, "order-1", expected=expected)).version == number
 
@@ -88,6 +92,16 @@ async def test_the_template_writes_a_retry_again(server):
         for _ in range(2):
             await append(subject.store, "order-1", batch)
         assert ids(await read(subject.store, "order-1")) == ids(batch) * 2
+
+
+async def test_the_template_reads_a_link_of_a_category_as_an_event_and_fails(server):
+    async with store(server, "template") as subject:
+        await append(subject.store, "invoice-1")
+        with pytest.raises(ReadFailed, match="the link '0@"):
+            async with asyncio.timeout(10):
+                await anext(subject.store.subscribe(category="invoice"))
+        async with following(subject.store) as follower:
+            assert len(await follower.until(1)) == 1
 
 
 async def test_an_append_of_which_a_part_is_known_is_no_conflict_of_versions(server):
@@ -135,7 +149,7 @@ async def test_new_events_only_are_new_also_after_a_cut(server):
             assert ids(await follower.until(1)) == [later.id]
 
 
-async def test_a_server_that_nobody_is_behind_is_unavailable(server):
+async def test_an_address_where_nobody_listens_is_unavailable(server):
     endpoint = replace(server.endpoint, address="esdb://127.0.0.1:1?tls=false")
     with pytest.raises(StoreUnavailable, match="no connection to EventStoreDB"):
         await esdb.STORE.variants[""].connect(endpoint, esdb.STORE.options(deadline_s=1.0))
@@ -147,9 +161,43 @@ async def test_a_server_that_nobody_is_behind_is_unavailable(server):
         ("false", "false", Durability.POWER_LOSS),
         ("false", "true", Durability.PROCESS_CRASH),
         ("true", "false", Durability.MEMORY),
-        ("not told", "not told", Durability.MEMORY),
+        ("False", "True", Durability.PROCESS_CRASH),
+        ("FALSE", "FALSE", Durability.POWER_LOSS),
+        ("TRUE", "unknown", Durability.MEMORY),
+        ("unknown", "true", Durability.UNKNOWN),
+        ("false", "unknown", Durability.UNKNOWN),
+        ("unknown", "unknown", Durability.UNKNOWN),
+        ("", "perhaps", Durability.UNKNOWN),
     ],
 )
-def test_the_durability_class_follows_what_the_server_tells(mem_db, unflushed, durability):
+def test_the_durability_class_follows_what_the_server_reports(mem_db, unflushed, durability):
     settings = {"mem_db": mem_db, "unsafe_disable_flush_to_disk": unflushed}
     assert esdb.STORE.variants[""].durability_of(settings) is durability
+
+
+@pytest.mark.parametrize(
+    ("status", "options", "durability"),
+    [
+        (200, [("MemDb", "False"), ("UnsafeDisableFlushToDisk", "TRUE")], Durability.PROCESS_CRASH),
+        (200, [("MemDb", "False")], Durability.UNKNOWN),
+        (401, [], Durability.UNKNOWN),
+    ],
+)
+async def test_options_that_cannot_be_read_are_unknown(status, options, durability):
+    """A secured server answers 401 for its options without credentials."""
+
+    async def answer(reader, writer):
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        listed = [{"name": name, "value": value} for name, value in options]
+        body = json.dumps({"esVersion": "26.1.0"} if path == b"/info" else listed).encode()
+        code = 200 if path == b"/info" else status
+        writer.write(b"HTTP/1.0 %d Made\r\nContent-Length: %d\r\n\r\n%b" % (code, len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        settings = await read_back(Endpoint(f"esdb://127.0.0.1:{port}?tls=false"))
+    assert settings["version"] == "26.1.0"
+    assert durability_of(settings) is durability

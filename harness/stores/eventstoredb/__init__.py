@@ -1,21 +1,22 @@
 """EventStoreDB and its successor KurrentDB, through the client of either.
 
-No server can be had where the lab is built: nothing here was run on a real one. What it asks and
-what it makes of the answers is tested on a double that speaks the protocol.
+No server is available where the lab is built: here it is tested on a double that speaks the
+protocol and gives the answers that were seen on EventStoreDB 23.10.8 and KurrentDB 26.1.0.
 """
 
 from __future__ import annotations
 
-from harness.store import StoreKind
-from harness.stores.eventstoredb.appending import Plain, Template
-from harness.stores.eventstoredb.options import EventStoreDBOptions
-from harness.stores.eventstoredb.streamed import Streamed
+from harness.domain.store import StoreKind
+from harness.stores.eventstoredb.declaration import EventStoreDBOptions
+from harness.stores.eventstoredb.store import Plain, Streamed, Template
 
 STORE = StoreKind(
     name="eventstoredb",
-    summary="EventStoreDB through its gRPC client (not run on a real server by the lab's makers)",
-    variants={"": Plain, "stream": Streamed, "template": Template},
+    summary="EventStoreDB through its gRPC client (tested on a double where the lab is built)",
+    variants={"": Streamed, "plain": Plain, "template": Template},
+    renamed={"stream": ""},
     options=EventStoreDBOptions,
     server="eventstoredb",
     extra="eventstoredb",
+    drivers=("esdbclient", "kurrentdbclient"),
 )

@@ -85,7 +85,13 @@ def refused(correlation: Any, why: Any) -> Any:
     """A `Status` whose details say what is wrong. Source: `status.proto`, `shared.proto`."""
     details = any_pb2.Any()
     details.Pack(why)
-    status = status_pb2.Status(code=UNKNOWN_CODE, message=type(why).__name__, details=details)
+    return refused_as(correlation, details)
+
+
+def refused_as(correlation: Any, details: Any) -> Any:
+    """The same with a detail that the client's library may not know."""
+    message = details.type_url.rpartition(".")[2]
+    status = status_pb2.Status(code=UNKNOWN_CODE, message=message, details=details)
     return streams_pb2.BatchAppendResp(correlation_id=correlation, error=status)
 
 
@@ -103,7 +109,7 @@ def confirmation(subscription_id: str = "double", module: Any = streams_pb2) -> 
     return module.ReadResp(**{field: confirmed})
 
 
-def behind(events: list[Event], position: int) -> list[Event]:
+def after(events: list[Event], position: int) -> list[Event]:
     """Those after a position, in order."""
     return events[bisect_right(events, position, key=lambda event: event.position) :]
 
@@ -114,6 +120,6 @@ def _empty() -> Any:
 
 
 __all__ = [
-    "accepted", "behind", "confirmation", "expected_of", "matching", "name_of", "persistent_pb2",
-    "read_event", "refused", "wrong_version",
+    "accepted", "after", "confirmation", "expected_of", "matching", "name_of", "persistent_pb2",
+    "read_event", "refused", "refused_as", "wrong_version",
 ]  # fmt: skip

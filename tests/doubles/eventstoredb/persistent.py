@@ -28,7 +28,7 @@ class PersistentSubscriptions(persistent_pb2_grpc.PersistentSubscriptionsService
         self._groups: dict[str, Group] = {}
 
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """A group that begins behind a position, or at the start."""
+        """A group that begins after a position, or at the start."""
         await self._state.gate(context)
         options = request.options.all
         self._groups[request.options.group_name] = Group(options, options.position.commit_position)
@@ -52,7 +52,7 @@ class PersistentSubscriptions(persistent_pb2_grpc.PersistentSubscriptionsService
         wanted = messages.matching(group.options)
         try:
             while True:
-                for event in messages.behind(self._state.log.all, group.position):
+                for event in messages.after(self._state.log.all, group.position):
                     group.position = event.position
                     if not wanted(event):
                         continue

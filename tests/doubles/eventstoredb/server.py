@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import grpc
 
-from harness.servers.ports import free_ports
-from harness.servers.protocol import Statistics
-from harness.store import Endpoint
+from harness.domain.server import DataFolder, Statistics
+from harness.domain.store import Endpoint
+from harness.servers.local import free_ports
 
+from .front import Front
 from .library import gossip_pb2, gossip_pb2_grpc, persistent_pb2_grpc, streams_pb2_grpc
 from .persistent import PersistentSubscriptions
-from .state import State
+from .state import EVENTSTOREDB, Release, State
 from .streams import Streams
 
-_RECEIVE_MAX_BYTES = 17 * 1024 * 1024
+_RECEIVE_MAX_BYTES = 16 * 1024 * 1024
+"""Servers take a message of 16.7 MB, and refuse one of 17 MB."""
+_CALLS_MAX = 100
+"""What the servers take on a connection at once."""
 
 
 class Gossip(gossip_pb2_grpc.GossipServicer):
@@ -40,9 +44,10 @@ class Double:
     controllable = True
     warm_up_s = 0.0
 
-    def __init__(self) -> None:
-        (self._port,) = free_ports(1)
-        self._state = State()
+    def __init__(self, release: Release = EVENTSTOREDB, port: int = 0) -> None:
+        self._port = port or free_ports(1)[0]
+        self.state = self._state = State(release)
+        self.front = Front(self._state)
         self._persistent = PersistentSubscriptions(self._state)
         self._server: grpc.aio.Server | None = None
 
@@ -58,19 +63,23 @@ class Double:
             options=[
                 ("grpc.max_receive_message_length", _RECEIVE_MAX_BYTES),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", _CALLS_MAX),
             ]
         )
         streams_pb2_grpc.add_StreamsServicer_to_server(Streams(self._state), server)
         persistent_pb2_grpc.add_PersistentSubscriptionsServicer_to_server(self._persistent, server)
         gossip_pb2_grpc.add_GossipServicer_to_server(Gossip(self._port), server)
-        server.add_insecure_port(f"127.0.0.1:{self._port}")
+        behind = server.add_insecure_port("127.0.0.1:0")
         await server.start()
+        await self.front.open(self._port, behind)
 
     async def stop(self) -> None:
         """Cut every connection."""
+        await self.front.close()
         if self._server is not None:
             await self._server.stop(grace=0)
             self._server = None
+        self._state.log.forget()
         self._state.going.set()
 
     async def restart(self, *, cold: bool = False) -> None:
@@ -90,6 +99,10 @@ class Double:
     async def resume(self) -> None:
         """Go on."""
         self._state.going.set()
+
+    async def data_folder(self) -> DataFolder | None:
+        """None: it keeps no files."""
+        return None
 
     def statistics(self) -> Statistics:
         """None: it is no server."""

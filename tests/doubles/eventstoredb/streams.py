@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from google.protobuf import any_pb2
 
 from . import messages
 from .library import shared_pb2, streams_pb2, streams_pb2_grpc
 from .log import Conflict, Event, StreamIsDeleted
 from .state import State
 
-MAX_APPEND_BYTES = 1024 * 1024
-"""`MaxAppendSize`. Source: EventStoreDB docs, "Database settings"."""
+_EVENT_TOO_LARGE = "type.googleapis.com/event_store.client.MaximumAppendEventSizeExceeded"
 
 
 class Streams(streams_pb2_grpc.StreamsServicer):
@@ -26,15 +27,22 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         """Answers in the order of the requests, each with its correlation id."""
         async for request in requests:
             await self._state.gate(context)
+            await self._state.require_writable(context)
             yield await self._appended(request)
 
     async def _appended(self, request: Any) -> Any:
         correlation, options = request.correlation_id, request.options
-        size = sum(len(one.data) + len(one.custom_metadata) for one in request.proposed_messages)
-        if size > MAX_APPEND_BYTES:
-            why = shared_pb2.MaximumAppendSizeExceeded(maxAppendSize=MAX_APPEND_BYTES)
+        limits, name = self._state.release, messages.name_of(options)
+        sizes = [len(one.data) for one in request.proposed_messages]  # metadata is not counted
+        if sum(sizes) > limits.append_bytes:
+            why = shared_pb2.MaximumAppendSizeExceeded(maxAppendSize=limits.append_bytes)
             return messages.refused(correlation, why)
-        name = messages.name_of(options)
+        if limits.event_bytes is not None and max(sizes, default=0) > limits.event_bytes:
+            return messages.refused_as(correlation, any_pb2.Any(type_url=_EVENT_TOO_LARGE))
+        types = [one.metadata["type"] for one in request.proposed_messages]
+        if not name or not all(types):
+            why = shared_pb2.BadRequest(message="empty")
+            return messages.refused(correlation, why)
         expected = messages.expected_of(options, "expected_stream_position")
         try:
             last = self._state.log.append(name, expected, list(request.proposed_messages))
@@ -54,6 +62,7 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             async for answer in self._followed(options, context):
                 yield answer
             return
+        await self._require_answerable(options, context)
         found = self._stream(options) if options.HasField("stream") else self._all(options)
         if found is None:
             identifier = options.stream.stream_identifier
@@ -63,6 +72,26 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         for event in found[: options.count]:
             await self._state.gate(context)
             yield messages.read_event(self._state.log, event, resolve=options.resolve_links)
+
+    async def _require_answerable(self, options: Any, context: Any) -> None:
+        """What servers answer to a limit of 0, to a place that is none, and for a tombstone."""
+        if options.HasField("stream"):
+            name = messages.name_of(options.stream)
+            stream = self._state.log.streams.get(name)
+            if stream is not None and stream.tombstoned:
+                why = f"Event stream '{name}' is deleted."
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, why)
+            if options.count == 0:
+                why = "Unexpected ReadStreamResult: Error"
+                await context.abort(grpc.StatusCode.UNKNOWN, why)
+            return
+        if options.count == 0:
+            await asyncio.get_running_loop().create_future()
+        if options.all.WhichOneof("all_option") == "position":
+            position = options.all.position.commit_position
+            if position not in (each.position for each in self._state.log.all):
+                why = f"Unexpected FilteredReadAllResult: {self._state.release.no_position}"
+                await context.abort(grpc.StatusCode.UNKNOWN, why)
 
     def _stream(self, options: Any) -> list[Event] | None:
         """`None` without such a stream. Source: the client's tests of `NotFound`."""
@@ -83,17 +112,17 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         events = self._state.log.all
         if options.all.WhichOneof("all_option") == "position":
             start = options.all.position.commit_position
-            later = messages.behind(events, start if backwards else start - 1)
+            later = messages.after(events, start if backwards else start - 1)
             events = events[: len(events) - len(later)] if backwards else later
         return [event for event in (reversed(events) if backwards else events) if wanted(event)]
 
     async def _followed(self, options: Any, context: Any) -> AsyncIterator[Any]:
-        """A subscription begins behind its position. Source: docs, "Catch-up subscriptions"."""
+        """A subscription begins after its position. Source: docs, "Catch-up subscriptions"."""
         yield messages.confirmation()
         caught_up = False
         position = self._start(options)
         while True:
-            events, position = self._behind(options, position), self._end(position)
+            events, position = self._after(options, position), self._end(position)
             for event in events:
                 await self._state.gate(context)
                 yield messages.read_event(self._state.log, event, resolve=options.resolve_links)
@@ -103,12 +132,12 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             await self._state.more(position)
             await self._state.gate(context)
 
-    def _behind(self, options: Any, position: int) -> list[Event]:
+    def _after(self, options: Any, position: int) -> list[Event]:
         if options.HasField("stream"):
             stream = self._state.log.streams.get(messages.name_of(options.stream))
-            return messages.behind(stream.visible if stream else [], position)
+            return messages.after(stream.visible if stream else [], position)
         wanted = messages.matching(options)
-        return [e for e in messages.behind(self._state.log.all, position) if wanted(e)]
+        return [e for e in messages.after(self._state.log.all, position) if wanted(e)]
 
     def _end(self, otherwise: int) -> int:
         return self._state.log.all[-1].position if self._state.log.all else otherwise
