@@ -1,38 +1,26 @@
-"""The event stores: a file each, found by name."""
+"""The event stores: one package per technology, looked up by name."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 
-from harness.store import StoreKind
+from harness.domain.discovery import Origin, discovered
+from harness.domain.store import StoreKind
 
 
 @cache
 def kinds() -> Mapping[str, StoreKind]:
     """Every store of this package and of the entry-point group `eslab.stores`, by name."""
-    return {name: kind for name, (kind, _) in _found().items()}
+    return {name: origin.kind for name, origin in _origins().items()}
 
 
 def files() -> Mapping[str, str]:
-    """Where the code of each store that `kinds` has was imported from, by name."""
-    return {name: sys.modules[module].__file__ or "" for name, (_, module) in _found().items()}
+    """The file that each store of `kinds` was imported from, by the store's name."""
+    return {name: sys.modules[each.module].__file__ or "" for name, each in _origins().items()}
 
 
 @cache
-def _found() -> Mapping[str, tuple[StoreKind, str]]:
-    """Each with the module that has it."""
-    found: dict[str, tuple[StoreKind, str]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        name = f"{__name__}.{module.name}"
-        store = getattr(importlib.import_module(name), "STORE", None)
-        if isinstance(store, StoreKind):
-            found[store.name] = store, name
-    for point in entry_points(group="eslab.stores"):
-        kind = point.load()
-        found[kind.name] = kind, point.module
-    return dict(sorted(found.items()))
+def _origins() -> Mapping[str, Origin[StoreKind]]:
+    return discovered(__name__, __path__, attribute="STORE", kind=StoreKind, group="eslab.stores")

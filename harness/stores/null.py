@@ -1,16 +1,16 @@
-"""The null store: acknowledges and forgets, so that what is measured is the generator itself."""
+"""The null store: acknowledges and forgets, so that a trial measures the generator itself."""
 
-# ruff: noqa: ARG002, ARG003 - a store that ignores all that it is given
+# ruff: noqa: ARG002, ARG003, ARG004 - a store that ignores all that it is given
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 
-from harness.errors import UnsupportedByStore
-from harness.store import (
+from harness.domain.durability import Durability
+from harness.domain.errors import UnsupportedByStore
+from harness.domain.store import (
     AppendResult,
-    Durability,
     Endpoint,
     ExpectedVersion,
     Guarantees,
@@ -20,7 +20,7 @@ from harness.store import (
     StoreKind,
     StoreOptions,
 )
-from harness.stores.in_process import give_way
+from harness.stores._shared.waiting import give_way
 
 ACKNOWLEDGED = AppendResult(version=0, position=None)
 
@@ -47,31 +47,35 @@ class NullOptions(StoreOptions):
 class NullStore:
     """Yields to the event loop once an append and keeps nothing.
 
-    The generator's ceiling: everything that a trial goes through except a store.
+    The generator's ceiling: all the work of a trial except a store.
     """
 
     @classmethod
     def declares(cls, options: NullOptions) -> Guarantees:
-        """Nothing but an answer."""
+        """It guarantees nothing."""
         return GUARANTEES
+
+    @staticmethod
+    def durability_of(settings: Mapping[str, str]) -> Durability:
+        return Durability.MEMORY
 
     @classmethod
     async def connect(cls, endpoint: Endpoint, options: NullOptions) -> Self:
-        """Always answers."""
+        """Open the store; always succeeds."""
         return cls()
 
     async def setup(self) -> None:
-        """Nothing to make."""
+        """Do nothing."""
 
     async def teardown(self) -> None:
-        """Nothing to remove."""
+        """Do nothing."""
 
     async def settings(self) -> Mapping[str, str]:
-        """There is no server to ask."""
+        """Empty: there is no server."""
         return {}
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
     async def append(
         self,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from harness.scenario.naming import StoreRef
-from harness.store import Adapter, Guarantees, StoreKind, StoreOptions
+from harness.domain.store import Adapter, Guarantees, StoreKind, StoreOptions
+from harness.scenario.names import StoreRef
 from harness.stores import kinds
 
 OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
@@ -24,12 +24,34 @@ OPTION_SETS: Mapping[str, list[dict[str, Any]]] = {
 }
 """Option sets worth a run of their own, on a technology's default design."""
 
+CHECKED = (
+    "memory",
+    "sqlite",
+    "postgres",
+    "postgres:coalesced",
+    "postgres:global-lock",
+    "postgres:table-lock",
+    "postgres:counter",
+    "postgres:row",
+    "postgres:template",
+    "kafka",
+    "dynamodb",
+    "dynamodb:template",
+    "umadb",
+)
+"""Variants on which `tests/conformance/test_stores.py` runs every check."""
+
+OF_THE_CHECKS = ("test_fidelity", "test_idempotency", "test_reading", "test_subscribing")
+"""Modules of the contract that ask what the checks ask; variants without checks run them."""
+
+CHANGES_THE_PAYLOAD = ("dynamodb{driver=http}", "postgres{payload=jsonb}")
+"""Option sets that write and read events in another way than their variant does."""
+
 DOUBLED = ("eventstoredb",)
 """Technologies of which no server can be had everywhere: each case runs on a double, too."""
 
 EVERYWHERE: Mapping[str, list[dict[str, Any]]] = {
     "dynamodb": [{"driver": "http"}],
-    "kafka": [{"driver": "librdkafka"}],
 }
 """Option sets that reach into every variant of a technology: its other drivers."""
 
@@ -60,6 +82,12 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.ref.key}@double" if self.double else self.ref.key
+
+
+def asked_by_checks(case: Case) -> bool:
+    """Whether the checks, or the same variant without options, answer for this case."""
+    key = case.ref.key
+    return key in CHECKED or (bool(case.ref.explicit) and key not in CHANGES_THE_PAYLOAD)
 
 
 @cache

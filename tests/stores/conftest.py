@@ -2,6 +2,7 @@
 
 `subject` is a store that can be read, `blind` one that cannot, `served` one with a server
 that the test may stop, pause and kill, `holding` one whose clients may hold transactions open.
+Tests follow events by their ids: a store that loses them has only tests of its own, and checks.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.domain.store import Endpoint
 from harness.servers import Server
-from harness.store import Endpoint
 
 from ..conftest import EXCUSED
-from .cases import DOUBLED, Case, cases
+from .cases import DOUBLED, OF_THE_CHECKS, Case, asked_by_checks, cases
 from .subject import Subject, fresh, opened
 
 SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
-    "subject": lambda case: case.declared.readable,
+    "subject": lambda case: case.declared.readable and case.declared.keeps_ids,
     "blind": lambda case: not case.declared.readable,
-    "served": lambda case: case.kind.server is not None,
+    "served": lambda case: case.kind.server is not None and case.declared.keeps_ids,
     "holding": lambda case: hasattr(case.adapter, "open_transaction"),
 }
 
@@ -43,23 +44,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test the stores that it is about."""
-    parametrize(metafunc, cases())
+    """Give each test the stores that it is about, once where the checks ask the same."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    among = [c for c in cases() if not (module in OF_THE_CHECKS and asked_by_checks(c))]
+    parametrize(metafunc, among)
 
 
-def parametrize(metafunc: pytest.Metafunc, among: Sequence[Case]) -> None:
-    """Give a test those of `among` that it is about."""
+def parametrize(
+    metafunc: pytest.Metafunc, among: Sequence[Case], not_here: Sequence[str] = DOUBLED
+) -> None:
+    """Give a test those of `among` that it is about; the servers `not_here` may be missing."""
     declarations = [mark.kwargs for mark in metafunc.definition.iter_markers("declares")]
     for fixture, wanted in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
             chosen = [c for c in among if wanted(c) and _declares(c, declarations)]
-            values = [_marked(case) for case in chosen] or [NOBODY]
+            values = [_marked(case, not_here) for case in chosen] or [NOBODY]
             metafunc.parametrize(fixture, values, ids=str, indirect=True)
 
 
-def _marked(case: Case) -> object:
+def _marked(case: Case, not_here: Sequence[str]) -> object:
     """Where no server of a technology can be had, its own group is excused; the double's is not."""
-    excused = case.kind.server in DOUBLED and not case.double
+    excused = case.kind.server in not_here and not case.double
     return pytest.param(case, marks=getattr(pytest.mark, EXCUSED)) if excused else case
 
 
@@ -101,6 +106,14 @@ def double(runner: asyncio.Runner) -> Iterator[Callable[[], Server]]:
         runner.run(server.stop())
 
 
+async def _require_links(endpoint: Endpoint) -> None:
+    """Skip where a real server's projections are off, which write the links."""
+    from harness.stores.eventstoredb.declaration import has_projections  # noqa: PLC0415
+
+    if await has_projections(endpoint) is False:
+        pytest.skip("not reached: projections are off on the server")
+
+
 @pytest.fixture
 def opening(
     runner: asyncio.Runner,
@@ -119,6 +132,8 @@ def opening(
     def open_case(case: Case, *, surviving: bool = False) -> Iterator[Subject]:
         server = _server_of(case, surviving=surviving)
         endpoint = fresh(server.endpoint if server else Endpoint(address=str(tmp_path)))
+        if not case.double and getattr(case.options, "categories", "") == "links":
+            runner.run(_require_links(endpoint))
         subject = opened(case.adapter, case.options, endpoint, server)
         yield runner.run(subject.__aenter__())
         runner.run(subject.__aexit__(None, None, None))

@@ -11,8 +11,8 @@ import asyncio
 import sys
 from uuid import uuid4
 
-from harness.errors import WrongExpectedVersion
-from harness.store import Endpoint, ExpectedVersion, NewEvent, StreamState
+from harness.domain.errors import WrongExpectedVersion
+from harness.domain.store import Endpoint, ExpectedVersion, NewEvent, StreamState
 from harness.stores.sqlite import SqliteOptions, SqliteStore
 
 

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from harness.domain.factory import StoreFactory
+from harness.domain.store import Adapter, Endpoint, Guarantees, StoreOptions
 from harness.servers import Server
-from harness.store import Adapter, Endpoint, Guarantees, StoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Subject:
     def declared(self) -> Guarantees:
         """What the variant declares under its options."""
         return self.adapter.declares(self.options)
+
+    async def declared_here(self) -> Guarantees:
+        """The same on the server that runs, whose own settings may be limits."""
+        how = StoreFactory(self.adapter, self.endpoint, self.options)
+        return (await how.asked(self.store)).guarantees
 
     async def connect(self, endpoint: Endpoint | None = None, **changed: object) -> Adapter:
         """Another connection, to the same namespace unless told; closed after the test.

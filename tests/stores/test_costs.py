@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from harness import costs
-from harness.generator.conducting import Measured, conduct
-from harness.generator.files import Sinks
-from harness.generator.here import working_here
-from harness.runner.billing import EACH
-from harness.scenario.naming import StoreRef
-from harness.scenario.types import (
+from harness.domain import costs
+from harness.domain.errors import StoreError
+from harness.domain.store import Adapter, Endpoint, StoreOptions
+from harness.load.coordinator import Measured, coordinate, inline_workers
+from harness.load.trial_files import Sinks
+from harness.run.event_costs import EACH
+from harness.scenario.model import (
     ClosedLoop,
-    DataSize,
     EventShape,
-    StreamChoice,
     Streams,
     Trial,
-    Verify,
 )
-from harness.servers import Server
-from harness.store import Adapter, Endpoint, StoreOptions
+from harness.scenario.names import StoreRef
+from harness.servers import Server, probe, serving
 from harness.stores import kinds
-from harness.stores.postgres.variants import StreamLock
+from harness.stores.postgres.store import StreamLock
 from harness.workloads.append import WORKLOAD as APPEND
 
 from .contract.support import append, event
@@ -42,11 +42,11 @@ POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
 def trial_of(technology: str, seed: str) -> Trial:
     return Trial(
         number=1, scenario="costs", store=StoreRef(technology),
-        workload="append", parameters=APPEND.parameters(), load=ClosedLoop(8), processes=1,
+        workload="append", parameters=APPEND.parameters(), load=ClosedLoop(workers=8), processes=1,
         added_rtt_ms=0.0,
-        events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
-        streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
-        verify=Verify(enabled=False, streams_max=1), server_settings={}, point={}, warm_up_s=0.2,
+        events=EventShape(types={"Placed": 1}),
+        streams=Streams(count=100),
+        verify=None, conformance=False, server_settings={}, point={}, warm_up_s=0.2,
         duration_s=None, operations=OPERATIONS, drain_s=5.0, repetition=1, seed=seed,
     )  # fmt: skip
 
@@ -62,19 +62,19 @@ async def measured(
     async with opened(adapter, options, endpoint, server) as subject:
         trial = trial_of("postgres" if server else "sqlite", seed)
         workload = APPEND.make(trial.parameters)
-        async with working_here(trial, subject.store, workload, NOWHERE) as crew:
-            return await conduct(crew, trial)
+        async with inline_workers(trial, subject.store, workload, NOWHERE) as workers:
+            return await coordinate(workers, trial)
 
 
 async def postgres(server: Server, adapter: type[Adapter] = StreamLock, **options) -> dict:
     """What each append cost, by name."""
-    bill = (
+    usage = (
         await measured(
             adapter, POSTGRES.options(**options), server, fresh(server.endpoint),
             f"1/{Random().random()}",
         )
-    ).bill  # fmt: skip
-    return {name: used / OPERATIONS for name, used in bill.all_used().items()}
+    ).usage  # fmt: skip
+    return {name: used / OPERATIONS for name, used in usage.all_used().items()}
 
 
 class Indexed(StreamLock):
@@ -116,8 +116,8 @@ async def test_what_is_counted_of_the_log_is_all_on_disk(postgres_server: Server
             (written,) = await session.read(
                 "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes"
             )
-            async with session.pool.lent() as link:
-                assert (await counting._end_of_wal(link))["bytes"] >= written["bytes"]
+            async with session.pool.connection() as connection:
+                assert (await counting._end_of_wal(connection))["bytes"] >= written["bytes"]
 
 
 async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Server):
@@ -126,12 +126,12 @@ async def test_full_page_images_are_told_apart_from_the_log(postgres_server: Ser
         store = subject.store
         trial = trial_of("postgres", "1/images")
         workload = APPEND.make(trial.parameters)
-        async with working_here(trial, store, workload, NOWHERE) as crew:
-            bills = [(await conduct(crew, trial)).bill for _ in range(2)]
-    small, large = sorted(bill.used(costs.FULL_PAGE_BYTES) for bill in bills)
+        async with inline_workers(trial, store, workload, NOWHERE) as workers:
+            usages = [(await coordinate(workers, trial)).usage for _ in range(2)]
+    small, large = sorted(usage.used(costs.FULL_PAGE_BYTES) for usage in usages)
     assert large > small * 1.2
     # What the server's autovacuum does to other tests' tables meanwhile is in the log as well.
-    assert bills[0].used("log_bytes") == pytest.approx(bills[1].used("log_bytes"), rel=0.15)
+    assert usages[0].used("log_bytes") == pytest.approx(usages[1].used("log_bytes"), rel=0.15)
 
 
 @pytest.mark.parametrize("technology", ["postgres", "sqlite"])
@@ -150,6 +150,32 @@ async def test_compaction_gives_back_and_loses_nothing(
         await subject.store.compact()
         assert 0 < (await subject.store.counts())[costs.DATA_BYTES] <= before
         assert [one.id async for one in subject.store.read_all()] == log
+
+
+async def test_counts_after_a_crash_recovery_are_missing_and_the_log_goes_on(tmp_path: Path):
+    """Enough is committed after the crash for the counters to pass what they were."""
+    if not (available := probe("postgres", "native")).ready:
+        pytest.skip(available.detail)
+    async with (
+        serving("postgres", way="native", scratch=tmp_path) as server,
+        opened(StreamLock, POSTGRES.options(), fresh(server.endpoint)) as subject,
+    ):
+        store, session = subject.store, subject.store._session
+        for statistics in ("pg_stat_reset()", "pg_stat_reset_shared()"):
+            await session.run(f"SELECT {statistics}")
+        before = await store.counts()
+        (backend,) = await session.read("SELECT pg_backend_pid() AS pid")
+        os.kill(backend["pid"], signal.SIGKILL)
+        for number in range(100):
+            with suppress(StoreError):
+                await append(store, f"order-{number}", [event()])
+            await asyncio.sleep(0.02)
+        usage = costs.Usage(before, await store.counts())
+    assert usage.after[costs.COMMITS] > before[costs.COMMITS]
+    assert usage.used(costs.COMMITS) is usage.used(costs.SYNCS) is None
+    assert usage.reset == [costs.COMMITS, costs.FULL_PAGE_IMAGES, costs.SYNCS]
+    assert usage.server_restarted
+    assert usage.used(costs.LOG_BYTES_WITH_IMAGES) or usage.used(costs.LOG_BYTES) > 0
 
 
 async def test_a_role_without_rights_still_counts_what_it_may(postgres_server: Server):
@@ -187,9 +213,9 @@ async def test_an_extension_that_is_there_already_is_used_and_left_alone(postgre
 async def test_sqlite_tells_its_file_and_no_log(tmp_path):
     endpoint = Endpoint(str(tmp_path), namespace="costs")
     found = await measured(SQLITE.variants[""], SQLITE.options(), None, endpoint, "1/1")
-    assert found.bill.used(costs.DATA_BYTES) > 256 * OPERATIONS * 0.5
-    assert found.bill.after[costs.DISK_BYTES] > found.bill.after[costs.DATA_BYTES]
-    assert found.bill.used(costs.LOG_BYTES) is None
+    assert found.usage.used(costs.DATA_BYTES) > 256 * OPERATIONS * 0.5
+    assert found.usage.after[costs.DISK_BYTES] > found.usage.after[costs.DATA_BYTES]
+    assert found.usage.used(costs.LOG_BYTES) is None
 
 
 def test_every_count_that_has_a_column_has_a_word():

@@ -13,20 +13,24 @@ from dataclasses import replace
 
 import pytest
 
-from harness.costs import Costed
-from harness.errors import (
+from harness.domain.costs import Costed
+from harness.domain.durability import Durability
+from harness.domain.errors import (
+    AppendRefused,
     BatchTooLarge,
+    EventIdReused,
     EventTooLarge,
     NoServer,
     OutcomeUnknown,
     StoreUnavailable,
+    Unsuitable,
     WrongExpectedVersion,
 )
+from harness.domain.store import StreamState
 from harness.servers import probe
-from harness.store import Durability
 from harness.stores.dynamodb import STORE, items
-from harness.stores.dynamodb.driver import Declined
-from harness.stores.dynamodb.session import _clashed, _conditional
+from harness.stores.dynamodb.driver import Clashed, Declined, InProgress, Rejected, error_answer
+from harness.stores.dynamodb.event_items import IDS_LOOKED_UP
 
 from .contract.support import NO_STREAM, append, event, events, ids, read, read_log, versions
 from .subject import fresh, opened
@@ -157,6 +161,40 @@ async def test_the_emulator_is_slow_to_cancel_a_transaction_in_part(dynamodb):
         assert "emulator" in STORE.variants[""].declares(STORE.options(**case)).occ_note
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (
+            {
+                "BillingMode": "PROVISIONED",
+                "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+            },
+            "billing mode = 'PAY_PER_REQUEST' is",
+        ),
+        (
+            {
+                "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "PK", "AttributeType": "S"}],
+            },
+            "keys = 'PK HASH, SK RANGE' is 'PK HASH'",
+        ),
+    ],
+)
+async def test_a_table_that_is_not_as_asked_is_refused_and_left_alone(dynamodb, other, told):
+    variant = STORE.variants[""]
+    subject = await variant.connect(fresh(dynamodb.endpoint), STORE.options())
+    client = subject._session.client
+    named = {"TableName": subject._session.table}
+    try:
+        await client.call("CreateTable", {**named, **variant.schema, **other})
+        with pytest.raises(Unsuitable, match=told):
+            await subject.setup()
+        assert await subject._session.describe()
+    finally:
+        await subject.teardown()
+        await subject.aclose()
+
+
 async def refused_put(subject):
     """A single conditional put that finds its place taken."""
     with pytest.raises(Declined):
@@ -173,6 +211,16 @@ async def fastest_ms(act):
         await act()
         took.append((time.perf_counter() - began) * 1e3)
     return statistics.quantiles(took, n=10)[0]
+
+
+async def test_an_address_of_the_users_shows_that_local_answers_and_not_how_it_stores(dynamodb):
+    """The lab reads the command line of its own server only."""
+    endpoint = replace(dynamodb.endpoint, provider="external", pid=None)
+    async with opened(STORE.variants[""], STORE.options(), fresh(endpoint)) as subject:
+        settings = await subject.store.settings()
+    assert (settings["server"], settings["storage"]) == ("DynamoDB Local", "unknown")
+    assert "emulator" in subject.adapter.emulator_of(settings)
+    assert subject.adapter.durability_of(settings) is Durability.UNKNOWN
 
 
 async def test_the_file_modes_last_acknowledged_transaction_is_lost_at_a_kill(on_disk):
@@ -233,17 +281,41 @@ async def test_streams_beyond_a_page_of_a_megabyte_are_read_whole(dynamodb, vari
 async def test_the_template_reads_the_first_page_and_calls_it_all(dynamodb):
     async with store(dynamodb, "template") as subject:
         for number in range(30):
-            await append(subject.store, "order-1", [event(b"%02d" % number + b"x" * 100_000)])
+            one = event(b"%02d" % number + b"x" * 100_000)
+            expected = number - 1 if number else NO_STREAM
+            await append(subject.store, "order-1", [one], expected=expected)
         assert len(await read(subject.store, "order-1")) < 15
         assert len(await read_log(subject.store)) < 15
 
 
 async def test_the_templates_second_writer_silently_overwrites_the_first(dynamodb):
     async with store(dynamodb, "template") as subject:
-        first, second = event(), event()
-        await append(subject.store, "order-1", [first], expected=NO_STREAM)
-        await append(subject.store, "order-1", [second], expected=NO_STREAM)
-        assert ids(await read(subject.store, "order-1")) == [second.id]
+        for payload in (b"1", b"2"):
+            await append(subject.store, "order-1", [event(payload)], expected=NO_STREAM)
+        assert [one.data for one in await read(subject.store, "order-1")] == [b"2"]
+
+
+@pytest.mark.parametrize("expected", [StreamState.ANY, StreamState.EXISTS])
+async def test_the_templates_append_without_a_version_overwrites_from_the_beginning(
+    dynamodb, expected
+):
+    async with store(dynamodb, "template") as subject:
+        first = [event(b"1"), event(b"2")]
+        assert (await append(subject.store, "order-1", first, expected=expected)).version == 1
+        again = await append(subject.store, "order-1", [event(b"3")], expected=expected)
+        recorded = await read(subject.store, "order-1")
+    assert again.version == 0
+    assert [one.data for one in recorded] == [b"3", b"2"]
+    assert versions(recorded) == [0, 1]
+
+
+async def test_the_template_makes_its_own_ids_and_takes_one_id_twice(dynamodb):
+    async with store(dynamodb, "template") as subject:
+        twin = event(b"1")
+        await append(subject.store, "order-1", [twin, twin])
+        recorded = await read(subject.store, "order-1")
+        assert len({twin.id, *ids(recorded)}) == 3
+        assert await read(subject.store, "order-1") == recorded
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -308,19 +380,159 @@ async def test_consumed_capacity_is_counted_as_the_server_tells_it(dynamodb, dri
                 assert costs["write_units_by_rule"] == by_rule > costs["write_units"], variant
 
 
+async def units(subject, act):
+    """Read units, write units by the rule, and round trips of an action."""
+    before = dict(subject.store.costs())
+    await act()
+    now = subject.store.costs()
+    names = ("read_units", "write_units_by_rule", "round_trips")
+    return tuple(now[name] - before[name] for name in names)
+
+
+@pytest.mark.parametrize("length", [1, 10, 100])
+async def test_an_append_reads_one_item_at_any_and_none_at_a_version(dynamodb, length):
+    """However long the stream is; the ids in the head item cost no more write units."""
+    async with store(dynamodb, driver="http") as subject:
+        for _ in range(length):
+            await append(subject.store, "order-1")
+        assert await units(subject, lambda: append(subject.store, "order-1")) == (1, 4, 2)
+        at_a_version = await units(
+            subject, lambda: append(subject.store, "order-1", expected=length)
+        )
+        assert at_a_version == (0, 4, 1)
+
+
+async def test_appends_at_versions_leave_ids_to_be_read_once(dynamodb):
+    async with store(dynamodb, driver="http") as subject:
+        for number in range(60):
+            await append(subject.store, "order-1", expected=number - 1 if number else NO_STREAM)
+        first = await units(subject, lambda: append(subject.store, "order-1"))
+        second = await units(subject, lambda: append(subject.store, "order-1"))
+        assert first[2] == 3
+        assert second == (1, 4, 2)
+
+
+@pytest.mark.parametrize("later", ["ANY", "exact"])
+@pytest.mark.parametrize("earlier", ["ANY", "exact"])
+async def test_a_retry_at_any_is_known_among_the_newest_events_however_they_came(
+    dynamodb, earlier, later
+):
+    """And forgotten after them: the window that is declared."""
+    async with store(dynamodb, driver="http") as subject:
+        head = 0
+
+        async def written(batch, how):
+            nonlocal head
+            expected = StreamState.ANY if how == "ANY" else head
+            head = (await append(subject.store, "order-1", batch, expected=expected)).version
+
+        await append(subject.store, "order-1", expected=NO_STREAM)
+        batch = events(3)
+        await written(batch, earlier)
+        for _ in range(IDS_LOOKED_UP - 3):
+            await written(events(1), later)
+        again = await append(subject.store, "order-1", batch)
+        assert (again.version, len(await read(subject.store, "order-1"))) == (3, head + 1)
+        with pytest.raises(EventIdReused):
+            await append(subject.store, "order-1", [event(), batch[0]])
+        for _ in range(3):
+            await written(events(1), later)
+        forgotten = await append(subject.store, "order-1", batch)
+        assert forgotten.version == head + 3
+
+
+async def test_a_retry_of_more_events_than_the_window_has_is_known(dynamodb):
+    async with store(dynamodb, driver="http") as subject:
+        batch = events(99)
+        first = await append(subject.store, "order-1", batch)
+        assert await append(subject.store, "order-1", batch) == first
+        await append(subject.store, "order-1", events(IDS_LOOKED_UP - 1))
+        assert await append(subject.store, "order-1", batch) == first
+        assert len(await read(subject.store, "order-1")) == 99 + IDS_LOOKED_UP - 1
+
+
+async def test_racing_appends_at_any_are_each_written_once(dynamodb):
+    async with store(dynamodb, driver="http") as subject:
+        batches = [events(2) for _ in range(IDS_LOOKED_UP // 2)]
+        await asyncio.gather(*(append(subject.store, "order-1", each) for each in batches))
+        results = await asyncio.gather(
+            *(append(subject.store, "order-1", each) for each in batches[-10:])
+        )
+        written = await read(subject.store, "order-1")
+        assert versions(written) == list(range(IDS_LOOKED_UP))
+        assert {one.id for one in written} == {one.id for each in batches for one in each}
+        assert len({each.version for each in results}) == 10
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(("variant", "by_rule"), [("", 2 + 4), ("commit", 2)])
+async def test_a_write_whose_condition_failed_is_billed_by_rule(dynamodb, variant, by_rule, driver):
+    """The service bills it; no answer says so."""
+    async with store(dynamodb, variant, driver=driver) as subject:
+        await append(subject.store, "order-1", expected=NO_STREAM)
+        large = event(b"x" * 1500)
+
+        async def conflict():
+            with pytest.raises(WrongExpectedVersion):
+                await append(subject.store, "order-1", [large], expected=NO_STREAM)
+
+        before = subject.store.costs()["write_units"]
+        _, billed, _ = await units(subject, conflict)
+        assert subject.store.costs()["write_units"] == before
+        assert billed == by_rule
+
+
+@pytest.mark.parametrize(
+    ("codes", "outcome", "tries"),
+    [
+        (["TransactionInProgressException"], OutcomeUnknown, 10),
+        (["TransactionConflictException"], AppendRefused, 10),
+        (["TransactionInProgressException", "TransactionConflictException"], OutcomeUnknown, 10),
+        (["TransactionConflictException", ""], None, 2),
+        (["TransactionInProgressException", ""], None, 2),
+    ],
+)
+async def test_every_try_that_clashes_is_a_round_trip(dynamodb, codes, outcome, tries, monkeypatch):
+    """Only the service reports clashes, so its answers are put in the client's place here."""
+    monkeypatch.setattr("harness.stores.dynamodb.session._CLASH_PAUSE_S", 0.0)
+    async with store(dynamodb, driver="http") as subject:
+        session = subject.store._session
+        answers = [*codes, *codes[-1:] * 20]
+        really = session.client.call
+
+        async def call(operation, body):
+            code = answers.pop(0)
+            if code:
+                raise error_answer({}, code, "made", 400)
+            return await really(operation, body)
+
+        monkeypatch.setattr(session.client, "call", call)
+        before = dict(subject.store.costs())
+        if outcome is None:
+            await append(subject.store, "order-1", expected=NO_STREAM)
+        else:
+            with pytest.raises(outcome):
+                await append(subject.store, "order-1", expected=NO_STREAM)
+        now = subject.store.costs()
+        monkeypatch.undo()
+        assert now["round_trips"] - before["round_trips"] == tries
+        assert now["clashes"] - before["clashes"] == (tries if outcome else tries - 1)
+
+
 def test_a_clash_of_transactions_is_no_conflict():
     """Only the service reports clashes, so these answers are spelled as it documents them."""
     head, put = {"Code": "ConditionalCheckFailed"}, {"Code": "None"}
     clash = {"Code": "TransactionConflict"}
-    for reasons, clashed, conditional in (
-        ([head, put], False, True),
-        ([clash, put], True, False),
-        ([put, clash], True, False),
-        ([head, clash], False, True),
-        ([{"Code": "ThrottlingError"}, put], False, False),
+    for reasons, kind in (
+        ([head, put], Declined),
+        ([clash, put], Clashed),
+        ([put, clash], Clashed),
+        ([head, clash], Declined),
+        ([{"Code": "ThrottlingError"}, put], Rejected),
     ):
-        error = Declined("TransactionCanceledException", "", status=400, reasons=reasons)
-        assert (_clashed(error), _conditional(error)) == (clashed, conditional)
+        answer = {"CancellationReasons": reasons}
+        assert type(error_answer(answer, "TransactionCanceledException", "", 400)) is kind
+    assert type(error_answer({}, "TransactionInProgressException", "", 400)) is InProgress
 
 
 def test_a_token_names_an_append_in_36_characters():

@@ -1,19 +1,18 @@
 """Was it the store or the generator? A client that burns its core is told from a slow store."""
 
 import asyncio
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from harness.catalogue import Catalogue
-from harness.runner.run import Request, run
+from harness.domain.flags import FlagCode, listed
+from harness.domain.store import AppendResult
+from harness.domain.workload import Catalogue, WorkloadKind
+from harness.run.benchmark import Request, run
 from harness.scenario import load
-from harness.store import AppendResult
 from harness.stores import kinds
-from harness.stores.postgres.variants import StreamLock
-from harness.workload import WorkloadKind
+from harness.stores.postgres.store import StreamLock
 from harness.workloads import kinds as workloads
 from harness.workloads.append import WORKLOAD as APPEND
 from harness.workloads.append import AppendAny
@@ -56,15 +55,15 @@ async def flags_of(tmp_path: Path, *, workload: WorkloadKind = APPEND, store=Str
     path = tmp_path / "bound.yaml"
     path.write_text(SCENARIO)
     request = Request(load(path, catalogue), catalogue, tmp_path / "results")
-    (row,) = (await run(request, QUIET)).rows
-    assert row["status"] == "done", row["message"]
-    return json.loads(row["flags"])
+    (result,) = (await run(request, QUIET)).results
+    assert result.status == "done", result.message
+    return [flag.code for flag in listed(result.flags)]
 
 
 async def test_a_busy_loop_in_the_client_is_flagged_generator_bound(tmp_path: Path):
     busy = replace(APPEND, make=BusyClient)
-    assert "generator-bound" in await flags_of(tmp_path, workload=busy)
+    assert FlagCode.GENERATOR_BOUND in await flags_of(tmp_path, workload=busy)
 
 
 async def test_a_slow_store_is_not(tmp_path: Path):
-    assert "generator-bound" not in await flags_of(tmp_path, store=SlowStore)
+    assert FlagCode.GENERATOR_BOUND not in await flags_of(tmp_path, store=SlowStore)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store import Endpoint, StreamState
+from harness.domain.store import Endpoint, StreamState
 from harness.stores.null import NullOptions, NullStore
 
 

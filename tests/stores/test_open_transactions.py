@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.errors import StoreError
+from harness.domain.errors import StoreError
 
 from .contract.support import ANY, append, events, ids, read_log, told
 from .subject import Subject

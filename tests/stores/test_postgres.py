@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from harness.errors import AppendRefused, StoreUnavailable
-from harness.servers import Server
-from harness.store import AppendResult, Durability, StreamState
+from harness.domain.durability import Durability
+from harness.domain.errors import (
+    AppendRefused,
+    StoreUnavailable,
+    TamperingPrevented,
+    UnsupportedByStore,
+)
+from harness.domain.store import AppendResult, Snapshot, StreamState
+from harness.servers import Server, serving
 from harness.stores.postgres import STORE
-from harness.stores.postgres.durability import durability_of
-from harness.stores.postgres.hints import hints
+from harness.stores.postgres.log import hints
 
-from .contract.support import append, event, events, following, ids, read_log
+from .contract.support import append, event, events, following, ids, read, read_log, versions
 from .subject import Subject, fresh, opened
 
 RAW_APPEND = "SELECT outcome FROM append($1, -1, $2, $3, $4, $5)"
@@ -68,6 +76,29 @@ async def test_an_append_under_another_isolation_level_is_refused(
         with pytest.raises(asyncpg.InvalidTransactionStateError):
             async with connection.transaction(isolation=isolation):
                 await append_plainly(connection, "order-1")
+
+
+async def test_what_a_publication_prevents_is_not_the_stores_refusal(postgres_server: Server):
+    async with subject_of(postgres_server) as subject, plain_connection(subject) as connection:
+        await append(subject.store, "order-1")
+        assert not await subject.store.overwrite("order-1", 0, b"{}")
+        assert not await subject.store.delete("order-1", 0)
+        name = f"all_of_{subject.endpoint.namespace}"
+        await connection.execute(f'CREATE PUBLICATION "{name}" FOR TABLE events')
+        try:
+            with pytest.raises(TamperingPrevented, match="replica identity"):
+                await subject.store.overwrite("order-1", 0, b"{}")
+            with pytest.raises(TamperingPrevented, match="replica identity"):
+                await subject.store.delete("order-1", 0)
+        finally:
+            await connection.execute(f'DROP PUBLICATION "{name}"')
+
+
+async def test_a_change_of_no_event_is_no_refusal(postgres_server: Server):
+    async with subject_of(postgres_server) as subject:
+        await append(subject.store, "order-1")
+        with pytest.raises(TamperingPrevented, match="no such event"):
+            await subject.store.overwrite("order-1", 7, b"{}")
 
 
 async def test_a_late_commit_delays_the_default_designs_reader_and_is_never_skipped(
@@ -130,6 +161,89 @@ async def test_the_template_lets_more_than_one_of_many_expecting_the_same_versio
         pytest.fail("in 20 races the template was right each time")
 
 
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A local time that is one hour or two before UTC's."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def test_the_templates_times_are_wrong_by_the_clients_offset(
+    postgres_server: Server, berlin: None
+):
+    async with subject_of(postgres_server, "template") as subject:
+        await append(subject.store, "order-1")
+        (recorded,) = await read(subject.store, "order-1")
+    late = datetime.now(UTC) - recorded.recorded_at
+    assert (
+        round(late / timedelta(hours=1)) == datetime.now().astimezone().utcoffset().seconds / 3600
+    )
+
+
+async def test_the_template_reads_a_thousand_events_of_a_stream_unless_told(
+    postgres_server: Server,
+):
+    async with subject_of(postgres_server, "template") as subject:
+        await append(subject.store, "order-1", events(1001))
+        assert versions(await read(subject.store, "order-1")) == list(range(1000))
+        newest_first = await read(subject.store, "order-1", backwards=True)
+        assert versions(newest_first) == list(range(1000, 0, -1))
+        assert len(await read(subject.store, "order-1", limit=1001)) == 1001
+        assert len(await read_log(subject.store)) == 1001
+
+
+async def test_the_template_takes_names_of_at_most_255_characters(postgres_server: Server):
+    async with subject_of(postgres_server, "template") as subject:
+        await append(subject.store, "é" * 255, [event(type="t" * 255)])
+        with pytest.raises(AppendRefused):
+            await append(subject.store, "é" * 256)
+        with pytest.raises(AppendRefused):
+            await append(subject.store, "order-1", [event(type="t" * 256)])
+        assert len(await read_log(subject.store)) == 1
+
+
+async def test_the_templates_older_snapshot_replaces_a_newer_one(postgres_server: Server):
+    async with subject_of(postgres_server, "template") as subject, plain_connection(subject) as db:
+        for version in (9, 5):
+            await subject.store.save_snapshot(Snapshot("order-1", version, b"{}"))
+        assert (await subject.store.load_snapshot("order-1")).version == 5
+        assert await db.fetchval("SELECT stream_type FROM snapshots") == "order"
+
+
+async def test_the_templates_checkpoint_beats_the_position_that_is_asked_for(
+    postgres_server: Server,
+):
+    async with subject_of(postgres_server, "template") as subject:
+        await append(subject.store, "order-1", events(150))
+        async with following(subject.store) as first, following(subject.store) as second:
+            assert versions(await first.until(150)) == list(range(150))
+            assert versions(await second.until(150)) == list(range(150))
+        await append(subject.store, "order-1")
+        async with following(subject.store) as again:
+            seen = versions(await again.until(1))
+        assert seen[0] in (100, 150)
+
+
+async def test_the_template_has_no_categories(postgres_server: Server):
+    async with subject_of(postgres_server, "template") as subject:
+        with pytest.raises(UnsupportedByStore):
+            subject.store.subscribe(category="order")
+
+
+async def test_the_template_selects_once_where_no_version_is_expected(postgres_server: Server):
+    async with subject_of(postgres_server, "template") as subject:
+        taken = []
+        for expected in (StreamState.ANY, 0):
+            before = subject.store._session.round_trips
+            await append(subject.store, "order-1", expected=expected)
+            taken.append(subject.store._session.round_trips - before)
+    begin_and_commit, insert = 2, 1
+    assert taken == [begin_and_commit + 1 + insert, begin_and_commit + 2 + insert]
+
+
 async def test_concurrent_callers_of_the_coalesced_design_share_transactions(
     postgres_server: Server,
 ):
@@ -187,15 +301,21 @@ async def test_a_cancelled_append_gives_its_connection_up(postgres_server: Serve
         await asyncio.wait_for(append(subject.store, "order-2", expected=StreamState.ANY), 5)
 
 
-CLASSES = {
-    Durability.POWER_LOSS: {},
-    Durability.BOUNDED_LOSS: {"synchronous_commit": "off", "fsync": "off"},
-    Durability.PROCESS_CRASH: {"fsync": "off"},
-    Durability.MEMORY: {"events_table": "unlogged"},
-}
+async def test_the_weakest_setting_that_a_server_reports_decides_the_class(tmp_path: Path):
+    serving_unsynced = serving(
+        "postgres", way="native", scratch=tmp_path, settings={"fsync": "off"}
+    )
+    async with serving_unsynced as server:
+        for commit, durability in (("on", Durability.PROCESS_CRASH), ("off", Durability.MEMORY)):
+            async with subject_of(server, synchronous_commit=commit) as subject:
+                settings = await subject.store.settings()
+                assert (settings["fsync"], settings["synchronous_commit"]) == ("off", commit)
+                assert subject.adapter.durability_of(settings) is durability
 
 
-@pytest.mark.parametrize(("durability", "changed"), CLASSES.items(), ids=str)
-def test_the_durability_class_follows_from_the_settings(durability: Durability, changed: dict):
-    settings = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
-    assert durability_of(settings | changed) == durability
+@pytest.mark.parametrize("unlogged", [False, True])
+async def test_the_class_declared_is_the_one_read_back(postgres_server: Server, unlogged: bool):
+    async with subject_of(postgres_server, unlogged=unlogged) as subject:
+        settings = await subject.store.settings()
+        declared = subject.adapter.declares(STORE.options(unlogged=unlogged)).durability
+        assert subject.adapter.durability_of(settings) is declared

@@ -5,14 +5,20 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 
-from harness.errors import BadInput, NoServer
-from harness.servers import choose_way, dynamodb_endpoint, probe, serving
-from harness.store import Endpoint
+from harness.domain.errors import BadInput, NoServer
+from harness.domain.store import Endpoint
+from harness.servers import choose_way, probe, serving
+from harness.servers.external import dynamodb_address
 from harness.stores.dynamodb import STORE
-from harness.stores.dynamodb.durability import storage_of
+from harness.stores.dynamodb.declaration import storage_of
+from tests.stores.at_a_port import DynamoAt, running
+from tests.unit.paths import ODD
 
 READY = probe("dynamodb", "native")
 native = pytest.mark.skipif(not READY.ready, reason=f"native dynamodb: {READY.detail}")
@@ -35,10 +41,40 @@ def test_where_its_tables_are_kept_is_read_back_from_the_process(tmp_path):
 
 
 @native
+def test_it_runs_in_a_folder_of_any_name_and_leaves_nothing_in_the_temporary_one(
+    tmp_path, monkeypatch
+):
+    """Not even the native library that it unpacks, 0.9 MB a start."""
+    odd = tmp_path / ODD
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+
+    async def start():
+        async with serving(
+            "dynamodb", way="native", scratch=odd / "scratch", settings={"storage": "file"}
+        ) as server:
+            store = await STORE.variants[""].connect(
+                replace(server.endpoint, namespace="eslab_odd"), STORE.options(driver="http")
+            )
+            await store.setup()
+            await store.aclose()
+            (home,) = (odd / "scratch").iterdir()
+            assert list((home / "data").glob("*.db"))
+            opened = {each.path for each in psutil.Process(server.endpoint.pid).memory_maps()}
+            return home.name, [path for path in opened if "libsqlite4java" in path]
+
+    name, libraries = asyncio.run(start())
+    assert len(libraries) == 1
+    assert libraries[0].startswith(f"/tmp/{name}/")
+    assert not Path("/tmp", name).exists()
+    assert [each.name for each in odd.iterdir()] == ["scratch"]
+    assert list((odd / "scratch").iterdir()) == []
+
+
+@native
 def test_a_port_in_use_is_one_clear_line(tmp_path):
     async def start(port):
-        settings = {"port": str(port)}
-        async with serving("dynamodb", way="native", scratch=tmp_path, settings=settings):
+        async with running(DynamoAt(port), tmp_path):
             pass
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(NoServer) as refused:
@@ -51,7 +87,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
     ("settings", "message"),
     [
         ({"storage": "tape"}, "dynamodb: storage: 'tape' is none of memory, file"),
-        ({"port": "http"}, "dynamodb: port: 'http' is no port number"),
+        ({"port": "80"}, "dynamodb: 'port' is not a setting that a scenario may declare"),
         ({"dbPath": "/"}, "dynamodb: 'dbPath' is not a setting that a scenario may declare"),
     ],
 )
@@ -97,8 +133,8 @@ def test_a_java_that_is_too_old_is_named(tmp_path):
     command = [sys.executable, "-c", WITHOUT]
     environment = {"PATH": str(tmp_path)}
     answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    told = answer.stdout.strip()
-    assert told == f"{script} is version 8; install Java 17 or later, or set JAVA_HOME to it"
+    message = answer.stdout.strip()
+    assert message == f"{script} is version 8; install Java 17 or later, or set JAVA_HOME to it"
 
 
 @native
@@ -121,11 +157,11 @@ def test_artefacts_out_of_reach_are_one_line(tmp_path, monkeypatch):
 
 
 def test_an_address_is_taken_apart_and_never_repeated():
-    assert dynamodb_endpoint.parse("http://127.0.0.1:8000/").address == "http://127.0.0.1:8000"
-    assert dynamodb_endpoint.parse("https://db.example").hosts == (("db.example", 443),)
+    assert dynamodb_address("http://127.0.0.1:8000/").address == "http://127.0.0.1:8000"
+    assert dynamodb_address("https://db.example").hosts == (("db.example", 443),)
     for text in ("", "8000", "http://", "ftp://a", "http://a:b", "http://a/b", "http://k:s3cret@a"):
         with pytest.raises(ValueError, match=r"expected|credentials") as wrong:
-            dynamodb_endpoint.parse(text)
+            dynamodb_address(text)
         assert "s3cret" not in str(wrong.value)
 
 
@@ -152,7 +188,7 @@ def test_a_server_by_address_is_used_with_the_environments_credentials(
                 monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
                 store = await STORE.variants[""].connect(server.endpoint, options)
                 await store.setup()
-                assert (await store.settings())["storage"] == "not told"
+                assert (await store.settings())["storage"] == "unknown"
                 assert "hunter2" not in repr(server.endpoint)
                 await store.teardown()
                 await store.aclose()
@@ -173,7 +209,7 @@ def test_what_is_no_dynamodb_is_told_in_one_line(tmp_path):
     async def ask(driver):
         wrong = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = wrong.sockets[0].getsockname()[1]
-        endpoint = dynamodb_endpoint.parse(f"http://127.0.0.1:{port}")
+        endpoint = dynamodb_address(f"http://127.0.0.1:{port}")
         keys = {"access_key": "a", "secret_key": "b"}
         async with wrong:
             await STORE.variants[""].connect(
@@ -181,5 +217,5 @@ def test_what_is_no_dynamodb_is_told_in_one_line(tmp_path):
             )
 
     for driver in ("boto3", "http"):
-        with pytest.raises(NoServer, match=r"^dynamodb: no DynamoDB answers there"):
+        with pytest.raises(NoServer, match=r"^dynamodb: no DynamoDB answers at the address"):
             asyncio.run(ask(driver))

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import shutil
 import socket
 import time
 from contextlib import aclosing
@@ -12,10 +13,13 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from harness.errors import BadInput, NoServer
+from harness.domain.errors import BadInput, NoServer
+from harness.domain.store import NewEvent, StreamState
 from harness.servers import choose_way, probe, serving
-from harness.store import NewEvent, StreamState
+from harness.servers.native import maven
+from harness.servers.native.kafka import POM, SETTINGS, escaped
 from harness.stores import kinds
+from tests.unit.paths import ODD
 
 pytest.importorskip("aiokafka")
 READY = probe("kafka", "native")
@@ -57,6 +61,44 @@ async def broker_settings(server):
         await client.close()
 
 
+def test_it_runs_in_a_folder_of_any_name_and_keeps_its_log_there(tmp_path, monkeypatch):
+    """Its own, the temporary one and that of its jars."""
+    odd = tmp_path / ODD
+    (odd / "cache" / "eslab").mkdir(parents=True)
+    jars = maven.jars("kafka", POM)
+    shutil.copytree(jars, odd / "cache" / "eslab" / jars.name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(odd / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    monkeypatch.setenv("LC_ALL", "C")
+
+    async def act(server):
+        await server.kill()
+        await server.restart()
+        assert server.statistics().disk_bytes > 0
+        (home,) = (odd / "scratch").iterdir()
+        return home.name, sorted(each.name for each in home.iterdir())
+
+    name, kept = with_server(act, odd / "scratch")
+    assert kept == ["data", "server.log", "server.properties"]
+    assert list((odd / "scratch").iterdir()) == []
+    assert sorted(each.name for each in odd.iterdir()) == ["cache", "scratch"]
+    assert not Path("/tmp", name).exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("a\\b", "a\\\\b"),
+        (" a", "\\ a"),
+        ("é", "\\u00e9"),
+        ("𝄞", "\\ud834\\udd1e"),
+        ("a,b=c:d#", "a,b=c:d#"),
+    ],
+)
+def test_a_value_is_escaped_as_a_properties_file_needs_it(value, line):
+    assert escaped(value) == line
+
+
 async def written(store, number):
     return [one async for one in store.read_all()][number].version == number
 
@@ -67,6 +109,7 @@ def test_it_answers_on_the_loopback_with_the_settings_that_it_promises(tmp_path)
         assert (server.endpoint.provider, server.endpoint.version) == ("native", READY.version)
         settings = await broker_settings(server)
         assert settings["auto.create.topics.enable"] == "false"
+        assert SETTINGS.values.keys() <= settings.keys(), "a scenario may declare what there is"
         assert settings["log.flush.interval.messages"] == "7"
         listening = [
             c.laddr.ip
@@ -105,7 +148,7 @@ def test_what_was_acknowledged_survives_a_kill_and_the_broker_is_back_soon(tmp_p
     with_server(act, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["log.dirs", "listeners", "node.id", "a b", "-x"])
+@pytest.mark.parametrize("name", ["log.dirs", "metric.reporters", "listeners", "a b"])
 def test_settings_that_are_the_labs_own_are_bad_input(tmp_path, name):
     message = refusal(tmp_path, BadInput, settings={name: "x"})
     assert message == f"kafka: {name!r} is not a setting that a scenario may declare"
@@ -135,4 +178,4 @@ def test_nobody_at_the_address_is_one_line(monkeypatch):
     monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", f"127.0.0.1:{port}")
     answer = probe("kafka", "external")
     assert not answer.ready
-    assert f"nobody answers at 127.0.0.1:{port}" in answer.detail
+    assert f"no answer at 127.0.0.1:{port}" in answer.detail

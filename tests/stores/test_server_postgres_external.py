@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from harness.servers import choose_way, probe, serving
+from tests.stores.at_a_port import PostgresOnTcp, running
 
 asyncpg = pytest.importorskip("asyncpg")
 READY = probe("postgres", "native")
@@ -20,8 +21,7 @@ def free_port():
 
 async def use_as_external(port, scratch, monkeypatch):
     """Somebody's server, named by its address alone."""
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port)}
-    async with serving("postgres", way="native", scratch=scratch, settings=settings) as somebodys:
+    async with running(PostgresOnTcp(port), scratch) as somebodys:
         owner = await asyncpg.connect(somebodys.endpoint.address)
         await owner.execute("create role ann login password 'hunter%2'")
         await owner.close()
@@ -48,5 +48,5 @@ def test_a_server_by_address_is_used_and_left_running(tmp_path, free_port, monke
     asyncio.run(use_as_external(free_port, tmp_path, monkeypatch))
     answer = probe("postgres", "external")
     assert not answer.ready
-    assert f"nobody answers at 127.0.0.1:{free_port}" in answer.detail
+    assert f"no answer at 127.0.0.1:{free_port}" in answer.detail
     assert "hunter" not in repr(answer)

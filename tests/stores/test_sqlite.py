@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import (
+from harness.domain.durability import Durability
+from harness.domain.errors import (
     AppendRefused,
     EventTooLarge,
     OutcomeUnknown,
     ReadFailed,
     StoreUnavailable,
+    TamperingPrevented,
+    Unsuitable,
 )
-from harness.store import Durability, Endpoint
+from harness.domain.store import Endpoint
 from harness.stores.sqlite import SqliteOptions, SqliteStore
+from harness.stores.sqlite.connection import open_file
+from harness.stores.sqlite.maintenance import make_schema
 
 from .contract.support import append, event, events, following, ids, read, read_log, versions
 
@@ -36,6 +41,39 @@ async def opened(folder: Path, **options: object) -> AsyncIterator[SqliteStore]:
     yield store
     await store.teardown()
     await store.aclose()
+
+
+async def test_a_file_that_cannot_have_a_write_ahead_log_is_refused_and_left_empty(tmp_path: Path):
+    path = tmp_path / "eslab.sqlite"
+    path.touch()
+    # Without shared memory SQLite keeps its old journal and says nothing.
+    uri = f"{path.as_uri()}?vfs=unix-dotfile"
+    with (
+        closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection,
+        pytest.raises(Unsuitable, match="journal_mode = 'wal' is 'delete'"),
+    ):
+        make_schema(connection)
+    assert path.stat().st_size == 0
+
+
+async def test_an_option_that_sqlite_does_not_take_is_refused(tmp_path: Path):
+    path = tmp_path / "eslab.sqlite"
+    path.touch()
+    with pytest.raises(Unsuitable, match="synchronous = 'fulll' is 'normal'"):
+        open_file(path, synchronous="fulll", busy_timeout_s=1)
+
+
+async def test_only_a_trigger_of_the_schema_is_the_stores_refusal(tmp_path: Path):
+    async with opened(tmp_path) as store:
+        await append(store, "order-1")
+        assert not await store.overwrite("order-1", 0, b"{}")
+        assert not await store.delete("order-1", 0)
+        with pytest.raises(TamperingPrevented, match="no such event"):
+            await store.delete("order-1", 7)
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as stranger:
+            stranger.execute("ALTER TABLE events RENAME TO others")
+        with pytest.raises(TamperingPrevented, match="no such table"):
+            await store.overwrite("order-1", 0, b"{}")
 
 
 def files_in(folder: Path) -> list[str]:

@@ -5,30 +5,34 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from harness.catalogue import Catalogue
+from harness.analysis.summary import unranked_reason
+from harness.domain.factory import StoreFactory
+from harness.domain.flags import FlagCode
+from harness.domain.workload import Catalogue
 from harness.results import RunFolder
-from harness.runner import intervals, rows, verdicts
-from harness.runner.opening import Opening
-from harness.runner.trial import TrialRun
-from harness.scenario.naming import StoreRef
-from harness.scenario.types import (
+from harness.run import validity
+from harness.run.trial import TrialRun
+from harness.run.trial_metrics import interval_rows, trial_metrics
+from harness.run.trial_result import violation_counts
+from harness.run.trial_samples import TrialSamples
+from harness.scenario.model import (
     ClosedLoop,
-    DataSize,
     EventShape,
     Load,
     OpenLoop,
-    StreamChoice,
     Streams,
     Trial,
     Verify,
 )
+from harness.scenario.names import StoreRef
 from harness.servers import Server
 from harness.stores import kinds
 from harness.workloads import kinds as workloads
@@ -39,7 +43,7 @@ S = 1_000_000_000
 STALL_S = 1.0
 RATE_PER_S, IN_FLIGHT_MAX = 400, 32
 POSTGRES = kinds()["postgres"]
-OPEN = OpenLoop(RATE_PER_S, "uniform", IN_FLIGHT_MAX)
+OPEN = OpenLoop(rate_per_s=RATE_PER_S, arrivals="uniform", in_flight_max=IN_FLIGHT_MAX)
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Stall:
     """Stops the server's process tree a second into the measurement, from a thread of its own."""
 
     server: Server
+    length_s: float
     stopped_ns: int = 0
     resumed_ns: int = 0
     thread: threading.Thread | None = None
@@ -59,7 +64,7 @@ class Stall:
     def _stall(self) -> None:
         asyncio.run(self.server.pause())
         self.stopped_ns = time.monotonic_ns()
-        time.sleep(STALL_S)
+        time.sleep(self.length_s)
         self.resumed_ns = time.monotonic_ns()
         asyncio.run(self.server.resume())
 
@@ -69,34 +74,36 @@ def trial_under(load: Load) -> Trial:
     return Trial(
         number=1, scenario="stall", store=StoreRef("postgres"),
         workload="append", parameters=append.parameters(), load=load,
-        events=EventShape({"Placed": 1}, DataSize("fixed", 256, 0, 256, 256), "json"),
-        streams=Streams(100, "order", StreamChoice("uniform"), 0, "warm"),
-        verify=Verify(enabled=True, streams_max=100), server_settings={}, point={}, warm_up_s=0.5,
-        processes=1, added_rtt_ms=0.0,
+        events=EventShape(types={"Placed": 1}),
+        streams=Streams(count=100),
+        verify=Verify(streams_max=100), conformance=False, server_settings={}, point={},
+        processes=1, added_rtt_ms=0.0, warm_up_s=0.5,
         duration_s=4.0, operations=None, drain_s=5.0, repetition=1, seed="1/1",
     )  # fmt: skip
 
 
-async def stalled(server: Server, load: Load, out: Path):
+async def stalled(server: Server, load: Load, out: Path, length_s: float = STALL_S):
     """The trial's row, its seconds, its measured operations, and when the server stood still."""
-    stall = Stall(server)
+    stall = Stall(server, length_s)
     trial = trial_under(load)
     trial_run = TrialRun(
         trial=trial,
-        how=Opening(POSTGRES.variants[""], fresh(server.endpoint), POSTGRES.options()),
+        how=StoreFactory(POSTGRES.variants[""], fresh(server.endpoint), POSTGRES.options()),
         catalogue=Catalogue(kinds(), workloads()),
         folder=RunFolder.create(out, "stall"),
         server=server,
         watcher=stall.watch,
     )
-    finding = await trial_run.run()
+    facts = await trial_run.run()
     stall.thread.join()
-    assert finding.status == "done", finding.message
-    row = rows.verdict(finding) | rows.measurement(trial, finding.measured, trial_run.files)
-    window = finding.measured.window
-    seconds = list(intervals.rows(trial, window, trial_run.files, finding.looks))
-    samples = pq.read_table(trial_run.files.samples).to_pandas()
-    return row, seconds, samples[samples["op"] >= 0], stall
+    assert facts.status == "done", facts.message
+    samples = TrialSamples.read(load, facts.measured.window, trial_run.files)
+    metrics = trial_metrics(load, facts.measured, samples, trial_run.files)
+    counts = violation_counts(facts)
+    row = {"status": facts.status, "verified": facts.verified} | asdict(counts) | metrics.as_row()
+    seconds = list(interval_rows(trial, samples, facts.looks))
+    table = pq.read_table(trial_run.files.samples).to_pandas()
+    return row, seconds, table[table["op"] >= 0], stall
 
 
 @pytest.fixture
@@ -109,7 +116,7 @@ def native(postgres_server: Server) -> Server:
 async def test_an_open_load_shows_a_stalled_second_in_full(native: Server, tmp_path: Path):
     row, _, operations, stall = await stalled(native, OPEN, tmp_path)
     assert row["balanced"]
-    assert verdicts.is_valid(row)
+    assert validity.is_valid(row)
     assert row["ok"] == row["scheduled"] == 4 * RATE_PER_S, "no stretch is missing"
     due = operations["intended_ns"]
     meanwhile = operations[(due > stall.stopped_ns) & (due < stall.resumed_ns)]
@@ -134,7 +141,7 @@ async def test_the_seconds_show_a_stall_and_none_is_missing(native: Server, tmp_
 
 async def test_a_closed_load_tells_service_times_alone(native: Server, tmp_path: Path):
     """Eight clients waited: eight slow operations among thousands, so no percentile shows them."""
-    row, seconds, operations, _ = await stalled(native, ClosedLoop(8), tmp_path)
+    row, seconds, operations, _ = await stalled(native, ClosedLoop(workers=8), tmp_path)
     assert row["balanced"]
     assert not [name for name in row if name.startswith("response_")]
     slow = operations["done_ns"] - operations["sent_ns"] > 0.9 * STALL_S * S
@@ -143,3 +150,17 @@ async def test_a_closed_load_tells_service_times_alone(native: Server, tmp_path:
     assert row["service_p90_ns"] < 0.1 * S
     typical = np.median([second["ok"] for second in seconds])
     assert min(second["ok"] for second in seconds) < 0.6 * typical
+
+
+async def test_two_seconds_without_a_server_are_counted_flagged_and_not_ranked(
+    native: Server, tmp_path: Path
+):
+    row, _, _, stall = await stalled(native, ClosedLoop(workers=8), tmp_path, length_s=2.0)
+    silent_s = (stall.resumed_ns - stall.stopped_ns) / S
+    assert 0.9 * silent_s < row["without_service_s"] < silent_s + 0.5
+    assert not row["server_restarted"]
+    assert FlagCode.WITHOUT_SERVICE in {
+        flag.code for flag in validity.flags(trial_under(OPEN), row | {"provider": "native"}, 1e9)
+    }
+    cells = {"valid": True, "message": "", "first_violation": ""}
+    assert "without service" in unranked_reason(pd.Series(row | cells))

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from harness.errors import StoreError
-from harness.store import Endpoint
-from harness.stores.memory import MemoryOptions, MemoryStore
+from harness.domain.errors import StoreError
+from harness.domain.store import Endpoint
+from harness.stores.memory.store import MemoryOptions, MemoryStore
 
 from .broken import reading as r
 from .broken import writing as w

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from harness.history import Kind, declared
-from harness.scenario.naming import parse_store_name
-from harness.store import Endpoint, EventStore
+from harness.domain.store import Endpoint, EventStore
+from harness.scenario.names import parse_store_name
 from harness.stores import kinds
+from harness.verification import Kind, declared
 
 from ..corrupting import EVERY, FAULTS, Corrupting, is_victim
 from .subject import Subject, fresh, opened

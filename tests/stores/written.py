@@ -10,15 +10,15 @@ from random import Random
 
 import numpy as np
 
-from harness.errors import StoreError
-from harness.history import ANY, NO_STREAM, Appends, Deliveries, Verification, verify
-from harness.identity import event_id, id_base, sequence_of
-from harness.outcome import Outcome, outcome_of
-from harness.store import EventStore, Guarantees, NewEvent, StreamState
+from harness.domain.errors import StoreError
+from harness.domain.expected_version import ANY, NO_STREAM, from_code
+from harness.domain.identity import event_id, id_base, sequence_of
+from harness.domain.outcome import Outcome, outcome_of
+from harness.domain.store import EventStore, Guarantees, NewEvent
+from harness.verification import Appends, Deliveries, Verification, verify
 
 BASE = id_base("a small load")
 STREAMS = [f"order-{number}" for number in range(5)]
-_STATES = {ANY: StreamState.ANY, NO_STREAM: StreamState.NO_STREAM}
 
 
 def data_of(sequence: int) -> bytes:
@@ -67,9 +67,7 @@ class Load:
             for sequence in range(first, first + count)
         ]
         try:
-            result = await self.store.append(
-                STREAMS[stream], events, expected=_STATES.get(expected, expected)
-            )
+            result = await self.store.append(STREAMS[stream], events, expected=from_code(expected))
         except StoreError as error:
             return -1, outcome_of(error)
         return result.version, Outcome.OK
@@ -100,8 +98,8 @@ class Load:
         """What is found in the store now."""
         return await verify(
             self.store,
-            appends=self.appends,
-            deliveries=deliveries,
+            appends=[self.appends],
+            deliveries=None if deliveries is None else [deliveries],
             streams=streams,
             base=BASE,
             data_of=data_of,

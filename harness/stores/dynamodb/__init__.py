@@ -1,11 +1,11 @@
-"""DynamoDB as an event store: conditional transactions, its rivals, and the tutorials' template."""
+"""DynamoDB as an event store: conditional transactions, two rivals, and the tutorials' template."""
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.dynamodb.commits import Commits
-from harness.stores.dynamodb.heads import Heads
-from harness.stores.dynamodb.options import DynamoOptions
+from harness.stores.dynamodb.declaration import DynamoOptions
+from harness.stores.dynamodb.event_items import Heads
 from harness.stores.dynamodb.sequenced import Sequenced
 from harness.stores.dynamodb.template import Template
 
@@ -21,4 +21,5 @@ STORE = StoreKind(
     options=DynamoOptions,
     server="dynamodb",
     extra="dynamodb",
+    drivers=("boto3",),
 )

@@ -1,11 +1,12 @@
-"""The drivers, loaded on first use, and what their errors mean whichever is used."""
+"""The drivers, loaded on first use, and the common errors of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.stores.drivers import lazy
+from harness.stores._shared.driver_errors import described
+from harness.stores._shared.drivers import lazy
 
 if TYPE_CHECKING:
     import aiohttp as aiohttp  # noqa: PLC0414 - handed on
@@ -19,14 +20,21 @@ else:
     orjson = lazy("orjson", extra="dynamodb")
 
 Item = Mapping[str, Any]
-"""DynamoDB's own JSON: `{"SK": {"N": "0"}, …}`; binary values are `bytes` on their way in."""
+"""DynamoDB's own JSON: `{"SK": {"N": "0"}, …}`; binary values are `bytes` in requests."""
+
+
+CONDITION = "ConditionalCheckFailed"
+CLASH = "TransactionConflict"
+MISMATCH = "IdempotentParameterMismatchException"
+IN_PROGRESS = "TransactionInProgressException"
+_CLASH_CODE = "TransactionConflictException"
 
 
 class Client(Protocol):
-    """One way to call DynamoDB. What it raises is below; nothing is ever tried twice."""
+    """One way to call DynamoDB. It raises the errors below, and never retries."""
 
     async def call(self, operation: str, body: Item) -> dict[str, Any]:
-        """One call and its answer."""
+        """The answer to one call."""
         ...
 
     async def aclose(self) -> None:
@@ -43,14 +51,14 @@ class Unanswered(Exception):
 
 
 class TooLate(Unanswered):
-    """… because the deadline passed."""
+    """The call was sent, and its deadline passed."""
 
 
-class Declined(Exception):
-    """The server's own no. `code` is its name for it, `status` HTTP's.
+class ErrorAnswer(Exception):
+    """The server answered with an error. `code` is its name, `status` the HTTP status.
 
-    `reasons` are those of a cancelled transaction, one an item in their order, or the only
-    one of a single conditional write; each may hold the `Item` that stood in the way.
+    `reasons` are those of a cancelled transaction, one per item in order, or the only one of
+    a single conditional write; each may contain the `Item` that failed the condition.
     """
 
     def __init__(
@@ -60,9 +68,42 @@ class Declined(Exception):
         self.code, self.status, self.reasons = code, status, reasons
 
 
-def declined(answer: Mapping[str, Any], code: str, message: str, status: int) -> Declined:
-    """The error in an answer of either driver."""
+class Declined(ErrorAnswer):
+    """A condition failed, or the token names another transaction."""
+
+
+class Clashed(ErrorAnswer):
+    """Only other transactions interfered, and no condition failed: nothing was written."""
+
+
+class InProgress(Clashed):
+    """A transaction with the same token has not ended: whether it writes is not known yet."""
+
+
+class Rejected(ErrorAnswer):
+    """The server refused for any other reason."""
+
+
+def error_answer(answer: Mapping[str, Any], code: str, message: str, status: int) -> ErrorAnswer:
+    """The error in an answer, from either driver."""
     reasons = answer.get("CancellationReasons") or ()
     if code == "ConditionalCheckFailedException":
-        reasons = [{"Code": "ConditionalCheckFailed", "Item": answer.get("Item")}]
-    return Declined(code, message, status=status, reasons=reasons)
+        reasons = [{"Code": CONDITION, "Item": answer.get("Item")}]
+    codes = {reason.get("Code", "None") for reason in reasons} - {"None"}
+    if code == IN_PROGRESS:
+        return InProgress(code, message, status=status, reasons=reasons)
+    if code == _CLASH_CODE or codes == {CLASH}:
+        return Clashed(code, message, status=status, reasons=reasons)
+    if CONDITION in codes or code == MISMATCH:
+        return Declined(code, message, status=status, reasons=reasons)
+    return Rejected(code, message, status=status, reasons=reasons)
+
+
+def not_reached(error: Exception) -> NotReached:
+    """The driver could not connect."""
+    return NotReached(str(error))
+
+
+def unanswered(error: Exception) -> Unanswered:
+    """The connection broke, or the response is no valid answer."""
+    return Unanswered(described(error))

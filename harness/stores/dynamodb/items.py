@@ -9,56 +9,55 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from harness.errors import (
+from harness.domain.errors import (
     AppendRefused,
     BatchTooLarge,
     EmptyAppend,
     EventIdReused,
     EventTooLarge,
 )
-from harness.store import ExpectedVersion, NewEvent, Position, RecordedEvent, StreamState
+from harness.domain.store import ExpectedVersion, NewEvent, Position, RecordedEvent, StreamState
 from harness.stores.dynamodb.driver import Item
 
 ITEM_BYTES_MAX = 400 * 1024
 TRANSACTION_BYTES_MAX = 4 * 1024 * 1024
 TRANSACTION_ITEMS_MAX = 100
 STREAM = "S#"
-"""What stands before a stream's name in `PK`: other items of the table begin differently."""
+"""The prefix of a stream's name in `PK`; other items of the table have other prefixes."""
+LOG_PARTITION_EVENTS = 10_000
+"""Positions in one partition of the log: the service splits its load by partition."""
 KEY_BYTES_MAX = 2048
 _KEYS_BYTES = 120
-"""Names and numbers of an event's attributes, also of its copy in a log, counted generously."""
+"""An upper bound for names and numbers of an event's attributes, also in a log's copy."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 8
 
 
 def s(value: str) -> Item:
-    """A string."""
     return {"S": value}
 
 
 def n(value: int) -> Item:
-    """A number."""
     return {"N": str(value)}
 
 
 def b(value: bytes) -> Item:
-    """Bytes, which the drivers spell as they must."""
+    """A binary value, which each driver encodes in its own way."""
     return {"B": value}
 
 
 def bytes_of(value: Item) -> bytes:
-    """Bytes, as either driver gives them back."""
+    """The bytes of a binary value that either driver returned."""
     raw = value["B"]
     return raw if isinstance(raw, bytes) else base64.b64decode(raw)
 
 
 def int_of(value: Item) -> int:
-    """A number."""
     return int(value["N"])
 
 
 def partition(stream: str) -> str:
-    """The partition key of a stream. Raises `AppendRefused` where it cannot be one."""
+    """The partition key of a stream. Raises `AppendRefused` for an impossible name."""
     key = STREAM + stream
     try:
         size = len(key.encode())
@@ -70,26 +69,39 @@ def partition(stream: str) -> str:
 
 
 def key(pk: str, sk: int) -> Item:
-    """A primary key."""
     return {"PK": s(pk), "SK": n(sk)}
 
 
+LOG_HEAD = key("L#head", 0)
+"""The item that has the log's next position."""
+
+
+def log_partition(position: int) -> str:
+    """The partition key of the log's copy of an event."""
+    return f"L#{position // LOG_PARTITION_EVENTS}"
+
+
+def log_key(position: int) -> Item:
+    """The primary key of the log's copy of an event."""
+    return key(log_partition(position), position)
+
+
 def payload(event: NewEvent) -> dict[str, Item]:
-    """What is the event's own, wherever it is kept."""
-    kept = {"id": b(event.id.bytes), "type": s(event.type), "data": b(event.data)}
+    """The event's own attributes, in any item."""
+    attributes = {"id": b(event.id.bytes), "type": s(event.type), "data": b(event.data)}
     if event.metadata:
-        kept["metadata"] = b(event.metadata)
-    return kept
+        attributes["metadata"] = b(event.metadata)
+    return attributes
 
 
 def put_new(table: str, item: Item) -> Item:
-    """A put of a transaction that never replaces anything."""
+    """A transaction's put that never replaces an item."""
     condition = "attribute_not_exists(PK)"
     return {"Put": {"TableName": table, "Item": item, "ConditionExpression": condition}}
 
 
 def recorded(item: Item, stream: str, version: int, position: Position, at: int) -> RecordedEvent:
-    """An event from what `payload` made of it."""
+    """An event from the attributes that `payload` made."""
     return RecordedEvent(
         UUID(bytes=bytes_of(item["id"])),
         stream,
@@ -103,12 +115,12 @@ def recorded(item: Item, stream: str, version: int, position: Position, at: int)
 
 
 def now_us() -> int:
-    """Microseconds since 1970 by this machine's clock: DynamoDB has none to ask."""
+    """Microseconds since 1970 by this machine's clock: DynamoDB offers none."""
     return time.time_ns() // 1000
 
 
 def same(event: NewEvent, written: RecordedEvent) -> bool:
-    """Whether an event is a recorded one, to the byte."""
+    """Whether an event equals a recorded one, to the byte."""
     return (event.id, event.type, event.data, event.metadata) == (
         written.id,
         written.type,
@@ -120,7 +132,7 @@ def same(event: NewEvent, written: RecordedEvent) -> bool:
 def check(
     stream: str, events: Sequence[NewEvent], *, events_max: int | None, bytes_max: int
 ) -> None:
-    """Raise what forbids an append before anything is sent."""
+    """Raises `AppendRefused` for an append that breaks a limit, before it is sent."""
     key_bytes = len(partition(stream).encode())
     if not events:
         raise EmptyAppend("an append needs at least one event")
@@ -132,17 +144,17 @@ def check(
     if sum(sizes) > bytes_max:
         raise BatchTooLarge(f"{sum(sizes)} bytes; at most {bytes_max} fit into one append")
     if len(events) > 1 and len({event.id for event in events}) < len(events):
-        raise EventIdReused("an event id stands twice in one append")
+        raise EventIdReused("the same event id twice in one append")
 
 
 def check_expected(expected: ExpectedVersion) -> None:
-    """Raise `ValueError` for a number that is no version."""
+    """Raises `ValueError` for a number that is no version."""
     if not isinstance(expected, StreamState) and expected < 0:
         raise ValueError(f"expected version {expected}: versions count from 0")
 
 
 def size_of(event: NewEvent) -> int:
-    """Bytes of an event's item beside the partition key."""
+    """Bytes of an event's item without the partition key."""
     try:
         type_bytes = len(event.type.encode())
     except UnicodeEncodeError as error:
@@ -151,10 +163,10 @@ def size_of(event: NewEvent) -> int:
 
 
 def token(stream: str, head: int, events: Sequence[NewEvent], *, salt: str = "") -> str:
-    """36 characters that name an append: the same events at the same place, nothing else.
+    """A client request token of 36 characters: equal for the same events at the same place.
 
-    Of the ids alone, an append that is tried again behind a newer head would look like a
-    misuse of the first one's token.
+    With a token of the ids alone, an append that is retried after a newer head would count as
+    a misuse of the first token.
     """
     digest = hashlib.sha256(f"{stream}\0{head}\0{salt}".encode())
     for event in events:
@@ -165,7 +177,7 @@ def token(stream: str, head: int, events: Sequence[NewEvent], *, salt: str = "")
 
 
 def place(pk: str, *numbers: int) -> Position:
-    """A scan's position: the partition key as numbers, then what stands behind it."""
+    """A scan's position: the partition key as numbers, then the given numbers."""
     raw = pk.encode()
     chunks = (int.from_bytes(raw[at : at + _CHUNK]) for at in range(0, len(raw), _CHUNK))
     return Position((len(raw), *chunks, *numbers))

@@ -1,47 +1,48 @@
 """`dynamodb:template`: the design that tutorials teach, measured with its faults.
 
-Not repaired beyond what the protocol needs to run it at all: an empty append is refused,
-a missing stream is told apart from an empty read, driver errors are translated.
+Only what the protocol needs is repaired: versions count from 0, an empty append is refused, a
+missing stream differs from an empty read, the log can be read in the order of its index, driver
+errors are mapped.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from harness.errors import AppendRefused, NotWritten, OutcomeUnknown, StreamNotFound
-from harness.store import (
+from harness.domain.errors import AppendRefused, NotWritten, OutcomeUnknown, StreamNotFound
+from harness.domain.store import (
     AppendResult,
     ExpectedVersion,
     Guarantees,
     NewEvent,
     Position,
     RecordedEvent,
-    StreamState,
 )
 from harness.stores.dynamodb import items
-from harness.stores.dynamodb.base import DynamoBase
+from harness.stores.dynamodb.declaration import DynamoOptions
 from harness.stores.dynamodb.driver import Item
 from harness.stores.dynamodb.items import int_of, n, s
-from harness.stores.dynamodb.options import DynamoOptions
-from harness.stores.dynamodb.scanning import nothing_to_follow
+from harness.stores.dynamodb.table import DynamoTable
 
 _BATCH_ITEMS_MAX = 25
 _EVERYTHING = "EVENTS"
-_BY_TIME = "by-time"
+_BY_TIME = "GSI1"
 _UNBOUNDED = 2**63
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
 
 
-class Template(DynamoBase):
+class Template(DynamoTable):
     """Puts without a condition, a page of each query, an index by wall clock in one partition."""
 
     schema: ClassVar[Item] = {
         "AttributeDefinitions": [
-            {"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK", "ALL", "TIME")
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("PK", "SK", "GSI1PK", "GSI1SK")
         ],
         "KeySchema": [
             {"AttributeName": "PK", "KeyType": "HASH"},
@@ -51,8 +52,8 @@ class Template(DynamoBase):
             {
                 "IndexName": _BY_TIME,
                 "KeySchema": [
-                    {"AttributeName": "ALL", "KeyType": "HASH"},
-                    {"AttributeName": "TIME", "KeyType": "RANGE"},
+                    {"AttributeName": "GSI1PK", "KeyType": "HASH"},
+                    {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
             }
@@ -62,52 +63,53 @@ class Template(DynamoBase):
 
     @classmethod
     def declares(cls, options: DynamoOptions) -> Guarantees:
-        """What the design can keep: nothing of what an event store is for."""
+        """The design gives none of the guarantees of an event store."""
         return replace(
             super().declares(options),
             occ="none",
-            occ_note="puts without a condition: a second writer silently overwrites",
+            occ_note="puts without a condition: a second writer silently overwrites, and so does"
+            " the second append without an expected version",
             atomic_append=False,
             idempotency="none",
             append_only="none",
             payload="json",
             keeps_metadata=False,
+            keeps_ids=False,
+            whole_streams=False,
+            note="the code makes its own ids and times; reads are one page of the service",
         )
 
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
-        """Puts behind whatever version the caller says, whether it is the head or not."""
+        """Puts after the caller's version, whether that is the head or not.
+
+        Without a version, so under ANY and EXISTS as well, each append is written to the
+        beginning of the stream. The caller's ids and metadata are dropped.
+        """
         items.check_expected(expected)
-        items.check(stream, events, events_max=None, bytes_max=_UNBOUNDED)
-        match expected:
-            case StreamState.NO_STREAM:
-                head = -1
-            case StreamState.ANY | StreamState.EXISTS:
-                head = await self._head(stream)
-            case version:
-                head = version
-        puts = [_item(stream, version, event) for version, event in enumerate(events, head + 1)]
+        own = [replace(event, id=uuid4(), metadata=b"") for event in events]
+        items.check(stream, own, events_max=None, bytes_max=_UNBOUNDED)
+        first = expected + 1 if isinstance(expected, int) else 0
+        puts = [_item(stream, version, event) for version, event in enumerate(own, first)]
         await self._put_all(puts[:_BATCH_ITEMS_MAX])
-        for first in range(_BATCH_ITEMS_MAX, len(puts), _BATCH_ITEMS_MAX):
+        for done in range(_BATCH_ITEMS_MAX, len(puts), _BATCH_ITEMS_MAX):
             try:
-                await self._put_all(puts[first : first + _BATCH_ITEMS_MAX])
+                await self._put_all(puts[done : done + _BATCH_ITEMS_MAX])
             except NotWritten as error:
-                raise OutcomeUnknown(f"{first} events were written: {error}") from error
-        return AppendResult(head + len(events), None)
+                raise OutcomeUnknown(f"{done} events were written: {error}") from error
+        return AppendResult(first + len(events) - 1, None)
 
     async def _put_all(self, puts: Sequence[Item]) -> None:
-        """As boto3's `batch_writer`: what was not processed is sent again."""
+        """Like boto3's `batch_writer`: unprocessed items are sent again."""
         table = self._session.table
-        left: Any = {table: [{"PutRequest": {"Item": item}} for item in puts]}
-        while left:
-            answer = await self._session.write("BatchWriteItem", {"RequestItems": left})
-            left = answer.get("UnprocessedItems")
+        unprocessed: Any = {table: [{"PutRequest": {"Item": item}} for item in puts]}
+        while unprocessed:
+            answer = await self._session.write("BatchWriteItem", {"RequestItems": unprocessed})
+            unprocessed = answer.get("UnprocessedItems")
 
-    async def _head(self, stream: str) -> int:
-        body = {**self._query(stream, 0), "ScanIndexForward": False, "Limit": 1}
-        found = (await self._session.look("Query", body)).get("Items")
-        return int_of(found[0]["version"]) if found else -1
+    async def _exists(self, stream: str) -> bool:
+        return bool(await self._page(self._query(stream, 0), 1))
 
     def _query(self, stream: str, start: int) -> dict[str, Any]:
         return {
@@ -119,25 +121,25 @@ class Template(DynamoBase):
     async def read_stream(
         self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
     ) -> AsyncIterator[RecordedEvent]:
-        """The first page alone: what is beyond a megabyte is not read."""
+        """Only the first page: events after the first megabyte are not read."""
         body = {**self._query(stream, max(start, 0)), "ScanIndexForward": not backwards}
-        found = await self._page(body, limit)
-        if not found and await self._head(stream) < 0:
+        page = await self._page(body, limit)
+        if not page and not await self._exists(stream):
             raise StreamNotFound(stream)
-        for item in found:
+        for item in page:
             yield _recorded(item)
 
     async def read_all(
         self, *, after: Position | None = None, limit: int | None = None
     ) -> AsyncIterator[RecordedEvent]:
-        """The first page of the index by wall clock, which follows the table in its own time."""
+        """The first page of the index by wall clock, which is updated later than the table."""
         if after == Position.NOW:
             return
         body = {
             "TableName": self._session.table,
             "IndexName": _BY_TIME,
             "KeyConditionExpression": "#all = :all AND #time > :after",
-            "ExpressionAttributeNames": {"#all": "ALL", "#time": "TIME"},
+            "ExpressionAttributeNames": {"#all": "GSI1PK", "#time": "GSI1SK"},
             "ExpressionAttributeValues": {
                 ":all": s(_EVERYTHING),
                 ":after": s(_time(after[0] if after else 0)),
@@ -149,25 +151,16 @@ class Template(DynamoBase):
     async def _page(self, body: Item, limit: int | None) -> list[dict[str, Any]]:
         if limit == 0:
             return []
-        asked = body if limit is None else {**body, "Limit": limit}
-        found: list[dict[str, Any]] = (await self._session.read("Query", asked)).get("Items", [])
-        return found
-
-    def subscribe(
-        self,
-        *,
-        after: Position | None = None,  # noqa: ARG002
-        category: str | None = None,  # noqa: ARG002
-    ) -> AsyncIterator[RecordedEvent]:
-        """Raises `UnsupportedByStore`: an order by wall clock is none to follow."""
-        raise nothing_to_follow()
+        request = body if limit is None else {**body, "Limit": limit}
+        page: list[dict[str, Any]] = (await self._session.read("Query", request)).get("Items", [])
+        return page
 
     async def overwrite(self, stream: str, version: int, data: bytes) -> bool:
-        """UpdateItem, which nothing forbids."""
-        return await self._overwritten(_key(stream, version), "data", s(data.decode()))
+        """UpdateItem."""
+        return await self._overwritten(_key(stream, version), "event_data", s(data.decode()))
 
     async def delete(self, stream: str, version: int) -> bool:
-        """DeleteItem, which nothing forbids."""
+        """DeleteItem."""
         return await self._deleted(_key(stream, version))
 
 
@@ -181,11 +174,17 @@ def _pk(stream: str) -> str:
 
 
 def _sk(version: int) -> str:
-    return f"VERSION#{version:020d}"
+    """The tutorials' versions count from 1."""
+    return f"VERSION#{version + 1:020d}"
 
 
-def _time(nanoseconds: int) -> str:
-    return f"{nanoseconds:020d}"
+def _time(microseconds: int) -> str:
+    return _utc(_EPOCH + microseconds * _TICK)
+
+
+def _utc(at: datetime) -> str:
+    """As `datetime.utcnow().isoformat()`."""
+    return at.replace(tzinfo=None).isoformat()
 
 
 def _key(stream: str, version: int) -> Item:
@@ -193,31 +192,33 @@ def _key(stream: str, version: int) -> Item:
 
 
 def _item(stream: str, version: int, event: NewEvent) -> Item:
-    """Its metadata is not among it: the template drops it."""
+    """The event's item, without metadata."""
     try:
         data = event.data.decode()
     except UnicodeDecodeError as error:
         raise AppendRefused(f"not JSON: {error}", reason="UnicodeDecodeError") from error
     return {
         **_key(stream, version),
-        "ALL": s(_EVERYTHING),
-        "TIME": s(_time(time.time_ns())),
-        "id": s(str(event.id)),
-        "type": s(event.type),
-        "version": n(version),
-        "data": s(data),
+        "GSI1PK": s(_EVERYTHING),
+        "GSI1SK": s(_utc(datetime.now(UTC))),
+        "event_id": s(str(event.id)),
+        "stream_id": s(stream),
+        "event_type": s(event.type),
+        "event_data": s(data),
+        "version": n(version + 1),
+        "created_at": s(_utc(datetime.now(UTC))),
     }
 
 
 def _recorded(item: Mapping[str, Any]) -> RecordedEvent:
-    at = int(item["TIME"]["S"])
+    indexed_at = datetime.fromisoformat(item["GSI1SK"]["S"]).replace(tzinfo=UTC)
     return RecordedEvent(
-        UUID(item["id"]["S"]),
-        item["PK"]["S"].removeprefix("STREAM#"),
-        int_of(item["version"]),
-        Position((at,)),
-        item["type"]["S"],
-        item["data"]["S"].encode(),
+        UUID(item["event_id"]["S"]),
+        item["stream_id"]["S"],
+        int_of(item["version"]) - 1,
+        Position(((indexed_at - _EPOCH) // _TICK,)),
+        item["event_type"]["S"],
+        item["event_data"]["S"].encode(),
         b"",
-        datetime.fromtimestamp(at / 1e9, UTC),
+        datetime.fromisoformat(item["created_at"]["S"]).replace(tzinfo=UTC),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.kafka.options import KafkaOptions
 from harness.stores.kafka.single_writer import SingleWriter
 from harness.stores.kafka.store import KeyedTopic
@@ -14,4 +14,5 @@ STORE = StoreKind(
     options=KafkaOptions,
     server="kafka",
     extra="kafka",
+    drivers=("aiokafka",),
 )

@@ -1,133 +1,374 @@
-"""What the two drivers offer alike, bound to one topic of one cluster."""
+"""aiokafka's clients of one topic: administration, reading, awaited sends, transactions."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import suppress
+from functools import cache
+from itertools import chain
+from typing import Any
 
-from harness.store import Endpoint
-from harness.stores.kafka.deadlines import Deadlines
-from harness.stores.kafka.messages import Message, Record
-from harness.stores.kafka.options import KafkaOptions
+from harness.domain.errors import AppendRefused, NotSent, ReadFailed, ReadTimeout, StoreError
+from harness.stores._shared.driver_errors import Mapped, Table
+from harness.stores.kafka.deadlines import Deadlines, all_answered
+from harness.stores.kafka.driver import (
+    MS_A_SECOND,
+    Target,
+    closed,
+    connection,
+    part,
+    reading,
+    started,
+)
+from harness.stores.kafka.errors import (
+    APPENDING,
+    READING,
+    Fenced,
+    aiokafka,
+    appends,
+    errors,
+    uncommitted,
+)
+from harness.stores.kafka.messages import Message, Record, partition_of
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A topic: where it is, how many partitions it has, and how it is used."""
-
-    endpoint: Endpoint
-    options: KafkaOptions
-    partitions: int
-
-    @property
-    def topic(self) -> str:
-        """Its name: the namespace."""
-        return self.endpoint.namespace
-
-
-class Producer(Protocol):
-    """An idempotent producer."""
-
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Write messages of one key, in their order. Raises `NotWritten` or `OutcomeUnknown`."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close, giving up on what was not acknowledged so far."""
-        ...
+_POLL_S = 0.01
+_LEADERLESS = -1
 
 
-class Fenced(Exception):
-    """Another owner took over. `sent` tells whether a commit was under way."""
+class Administrator:
+    """One connection for everything about the topic except its records."""
 
-    def __init__(self, *, committing: bool) -> None:
-        super().__init__("another owner took the partitions over")
-        self.committing = committing
-
-
-class Transactions(Protocol):
-    """A transactional producer. A call that was begun is awaited to its end, never cancelled."""
-
-    async def open(self) -> None:
-        """Become the owner: any other is fenced, and its open transaction aborted."""
-        ...
-
-    async def write(self, messages: Sequence[Message]) -> list[int]:
-        """Write all in one transaction; their offsets. Raises `Fenced`, or the driver's errors."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close, whatever state it is in."""
-        ...
-
-
-class Consumer(Protocol):
-    """Reads partitions from given offsets; sees committed records only."""
-
-    places: dict[int, int]
-    """The next offset of each assigned partition, beyond what is no record."""
-
-    async def assign(self, starts: Mapping[int, int]) -> None:
-        """Read these partitions from these offsets on; none to rest."""
-        ...
-
-    async def poll(self, *, within_s: float) -> list[Record]:
-        """The next records, in each partition's order; none after `within_s` without any."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close."""
-        ...
-
-
-class Administrator(Protocol):
-    """Makes and removes the topic, and reads settings."""
+    def __init__(self, client: Any, target: Target) -> None:
+        self._client, self._target = client, target
+        self._rulers: dict[str, Any] = {}
+        """By isolation level."""
+        self._admin = part("admin")
 
     async def create(self, settings: Mapping[str, str]) -> None:
-        """Make the topic and wait until it can be written."""
-        ...
+        """Make the topic and wait until each partition has a leader."""
+        target = self._target
+        topic = self._admin.NewTopic(
+            name=target.topic,
+            num_partitions=target.partitions,
+            replication_factor=1,
+            topic_configs=dict(settings),
+        )
+        answer = await self._ask(self._client.create_topics([topic], self._limit_ms))
+        for name, code, *reasons in answer.topic_errors:
+            if code:
+                why = reasons[0] if reasons and reasons[0] else f"error {code}"
+                raise AppendRefused(f"topic {name!r} was not made: {why}", reason="CreateTopics")
+        while True:
+            if await self._led():
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def delete(self) -> None:
         """Remove the topic, if it is there."""
-        ...
+        await self._ask(self._client.delete_topics([self._target.topic], self._limit_ms))
+        while True:
+            if not await self.exists():
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def exists(self) -> bool:
-        """Whether the topic is there."""
-        ...
+        """Whether the cluster knows the topic."""
+        return not (await self._described())["error_code"]
+
+    async def width(self) -> int:
+        """The topic's number of partitions."""
+        return len((await self._described())["partitions"])
+
+    async def topics(self) -> list[str]:
+        """The names of all topics."""
+        names: list[str] = await self._ask(self._client.list_topics())
+        return names
 
     async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Where each partition ends now, records of open transactions included.
+        """Where each partition ends, once the transactions that are open now have ended.
 
-        A commit is acknowledged before its marker is in the partition: a reader that went
-        only as far as what is committed would miss what was acknowledged a moment ago.
+        An end inside an open transaction would show a part of it. Raises `ReadTimeout`.
         """
-        ...
+        topic = self._target.topic
+        named = [aiokafka.TopicPartition(topic, partition) for partition in partitions]
+        written = await self._offsets("read_uncommitted", named)
+        until_s = time.monotonic() + self._target.options.deadline_s
+        while True:
+            stable = await self._offsets("read_committed", named)
+            if all(stable[place] >= written[place] for place in named):
+                return {place.partition: stable[place] for place in named}
+            if time.monotonic() > until_s:
+                raise ReadTimeout("Kafka: a transaction was open until the deadline")
+            await asyncio.sleep(_POLL_S)
+
+    async def _offsets(self, isolation: str, named: Sequence[Any]) -> dict[Any, int]:
+        if isolation not in self._rulers:
+            self._rulers[isolation] = await self._opened_ruler(isolation)
+        offsets: dict[Any, int] = await self._ask(self._rulers[isolation].end_offsets(named))
+        return offsets
 
     async def settings(self) -> dict[str, str]:
-        """The topic's settings as the broker applies them."""
-        ...
+        """The topic's settings, the broker's defaults included."""
+        kind = self._admin.config_resource.ConfigResourceType.TOPIC
+        resource = self._admin.config_resource.ConfigResource(kind, self._target.topic)
+        (answer,) = await self._ask(self._client.describe_configs([resource]))
+        _, why, _, _, entries = answer.resources[0]
+        if not entries:
+            raise ReadFailed(f"no settings of topic {self._target.topic!r}: {why}")
+        return {entry[0]: entry[1] for entry in entries if entry[1]}
 
     async def aclose(self) -> None:
-        """Close."""
-        ...
+        """Close the connection."""
+        await closed(self._client)
+        for ruler in self._rulers.values():
+            await closed(ruler)
+
+    async def _opened_ruler(self, isolation: str) -> Any:
+        """A consumer that only looks up offsets."""
+        deadline_s = self._target.options.deadline_s
+        settings = connection(self._target.endpoint, deadline_s=deadline_s)
+        consumer = aiokafka.AIOKafkaConsumer(**settings, isolation_level=isolation)
+        return await started(consumer, deadline_s=deadline_s)
+
+    async def _led(self) -> bool:
+        topic = await self._described()
+        partitions = topic["partitions"]
+        return not topic["error_code"] and all(each["leader"] != _LEADERLESS for each in partitions)
+
+    async def _described(self) -> dict[str, Any]:
+        topics: list[dict[str, Any]] = await self._ask(
+            self._client.describe_topics([self._target.topic])
+        )
+        return topics[0]
+
+    @property
+    def _limit_ms(self) -> int:
+        return round(self._target.options.deadline_s * MS_A_SECOND)
+
+    async def _ask(self, call: Any) -> Any:
+        return await reading(call, deadline_s=self._target.options.deadline_s)
 
 
-class Driver(Protocol):
-    """Opens clients for one target. Their errors are `StoreError`s."""
+PAGE_RECORDS = 1000
+
+
+class Consumer:
+    """One consumer of one topic."""
+
+    def __init__(self, consumer: Any, target: Target) -> None:
+        self._consumer, self._target = consumer, target
+        self.places: dict[int, int] = {}
+
+    async def assign(self, starts: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on; none of them to stop reading."""
+        self.places = dict(starts)
+        self._consumer.assign([*map(self._named, starts)])
+        for partition, offset in starts.items():
+            self._consumer.seek(self._named(partition), offset)
+
+    async def poll(self, *, within_s: float) -> list[Record]:
+        """The next records."""
+        with READING:
+            records = await self._consumer.getmany(
+                timeout_ms=round(within_s * MS_A_SECOND), max_records=PAGE_RECORDS
+            )
+            for partition in self.places:
+                self.places[partition] = await self._consumer.position(self._named(partition))
+        return [*chain.from_iterable(records.values())]
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await closed(self._consumer)
+
+    def _named(self, partition: int) -> Any:
+        return aiokafka.TopicPartition(self._target.topic, partition)
+
+
+BATCH_BYTES = 262_144
+"""All waiting messages of a partition go in one request; with 16 KB, 256 callers take turns."""
+
+
+class Producer:
+    """A producer of one topic.
+
+    It never gives up a message, so a message may still be written after its caller timed out.
+    """
+
+    def __init__(self, producer: Any, target: Target, deadlines: Deadlines) -> None:
+        self._producer, self._topic = producer, target.topic
+        self._partitions, self._watch = target.partitions, deadlines.add
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send all of them, then wait for each."""
+        partition = partition_of(messages[0].key, self._partitions)
+        with APPENDING:
+            if len(messages) == 1:
+                answer = await self._hand_over(messages[0], partition)
+                self._watch(answer)
+                await answer
+                return
+            answers = [await self._hand_over(one, partition) for one in messages]
+            for answer in answers:
+                self._watch(answer)
+            for error in await all_answered(answers):
+                raise error
+
+    async def _hand_over(self, message: Message, partition: int) -> Any:
+        key, value, headers = message
+        try:
+            return await self._producer.send(self._topic, value, key, partition, headers=headers)
+        except aiokafka.errors.KafkaTimeoutError as error:
+            raise NotSent("the queue of messages to send is full") from error
+
+    async def aclose(self) -> None:
+        """Wait a moment for messages on their way, then close."""
+        await closed(self._producer)
+
+
+TRANSACTION_LIMIT_S = 15
+"""Time until the broker aborts the transaction of a dead owner, which blocks every reader."""
+PATCHED_BACKOFF_S = 0.001
+_STOCK_BACKOFF_S = 0.02
+
+
+def _fenced(_: BaseException) -> Fenced:
+    return Fenced(committing=False)
+
+
+def _fenced_in_commit(_: BaseException) -> Fenced:
+    return Fenced(committing=True)
+
+
+@cache
+def _writes() -> Table:
+    fenced: Table = {aiokafka.errors.ProducerFenced: _fenced, AssertionError: _fenced}
+    return {**fenced, **uncommitted()}
+
+
+@cache
+def _commits() -> Table:
+    return {aiokafka.errors.ProducerFenced: _fenced_in_commit, **appends()}
+
+
+_WRITING, _COMMITTING = Mapped(_writes), Mapped(_commits)
+
+
+class Transactions:
+    """The owner of a topic's partitions, until another process opens the same."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._producer: Any = None
+
+    async def open(self) -> None:
+        """Fence any other owner."""
+        self._choose_backoff()
+        producer = aiokafka.AIOKafkaProducer(
+            **connection(self._target.endpoint, deadline_s=self._target.options.deadline_s),
+            transactional_id=self._target.topic,
+            transaction_timeout_ms=TRANSACTION_LIMIT_S * MS_A_SECOND,
+            max_batch_size=BATCH_BYTES,
+        )
+        self._producer = await started(producer, deadline_s=self._target.options.deadline_s)
+
+    def _choose_backoff(self) -> None:
+        """Set the pause for this whole process: aiokafka has it as a constant of a module."""
+        sender = part("producer.sender")
+        patched = self._target.options.backoff == "patched"
+        sender.BACKOFF_OVERRIDE = PATCHED_BACKOFF_S if patched else _STOCK_BACKOFF_S
+
+    async def write(self, messages: Sequence[Message]) -> list[int]:
+        """Begin, send, commit; abort where a message was refused."""
+        answers: list[Any] = []
+        try:
+            with _WRITING:
+                await self._producer.begin_transaction()
+                for message in messages:
+                    answers.append(await self._send(message))
+                    answers[-1].add_done_callback(_seen)
+                # A commit does not check that each message arrived.
+                offsets = [(await answer).offset for answer in answers]
+        except StoreError:
+            await self._abort()
+            raise
+        await self._commit()
+        return offsets
+
+    async def _send(self, message: Message) -> Any:
+        key, value, headers = message
+        partition = partition_of(key, self._target.partitions)
+        return await self._producer.send(self._target.topic, value, key, partition, headers=headers)
+
+    async def _commit(self) -> None:
+        with _COMMITTING:
+            await self._producer.commit_transaction()
+
+    async def _abort(self) -> None:
+        """Abort the transaction; if that fails, the next owner's start aborts it."""
+        with suppress(AssertionError, *errors()):
+            await self._producer.abort_transaction()
+
+    async def aclose(self) -> None:
+        """Close, whatever state it is in."""
+        if self._producer is not None:
+            await closed(self._producer)
+
+
+def _seen(answer: Any) -> None:
+    """Only the first error of a transaction is raised; keep asyncio from logging the others."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+_FETCH_BYTES = 8 << 20
+_HELD_MS = 500
+_SCAN_HELD_MS = 5
+"""A broker answers one request of a connection at a time: a waiting fetch delays the next."""
+
+
+class Clients:
+    """Opens aiokafka's clients."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._deadline_s = target.options.deadline_s
+        self._connection = connection(target.endpoint, deadline_s=self._deadline_s)
 
     async def administrator(self) -> Administrator:
-        """Raises `StoreUnavailable` if nobody answers."""
-        ...
+        """A connection for everything about the topic except its records."""
+        admin = part("admin")
+        client = admin.AIOKafkaAdminClient(**self._connection)
+        await started(client, deadline_s=self._deadline_s)
+        return Administrator(client, self._target)
 
     async def producer(self, deadlines: Deadlines) -> Producer:
-        """Raises `StoreUnavailable` if nobody answers."""
-        ...
+        """Idempotent, acknowledged by all in-sync replicas, without lingering."""
+        producer = aiokafka.AIOKafkaProducer(
+            **self._connection,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+        )
+        await started(producer, deadline_s=self._deadline_s)
+        return Producer(producer, self._target, deadlines)
 
     def transactions(self) -> Transactions:
-        """Not yet opened."""
-        ...
+        """Transactions on the topic, not yet opened."""
+        return Transactions(self._target)
 
     async def consumer(self, *, waiting: bool) -> Consumer:
-        """`waiting`: let the broker hold a fetch until something comes."""
-        ...
+        """Sees committed records only, and belongs to no group."""
+        consumer = aiokafka.AIOKafkaConsumer(
+            **self._connection,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_poll_records=PAGE_RECORDS,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_HELD_MS if waiting else _SCAN_HELD_MS,
+        )
+        await started(consumer, deadline_s=self._deadline_s)
+        return Consumer(consumer, self._target)

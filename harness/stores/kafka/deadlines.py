@@ -1,4 +1,4 @@
-"""The adapter's own deadline of appends: the drivers' calls go on, whoever stops waiting."""
+"""The deadline of appends: one task ends the waiting of all callers, and sees a broker gone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,41 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import NotSent, OutcomeUnknown, StoreError, StoreUnavailable
-from harness.stores.kafka.reach import Reach
+from harness.domain.errors import OutcomeUnknown, StoreUnavailable
+from harness.stores.kafka.errors import overdue
+
+_KNOCK_LIMIT_S = 2.0
+
+
+class BrokerProbe:
+    """Asks the hosts of a bootstrap list whether they take connections."""
+
+    def __init__(self, address: str) -> None:
+        places = (place.rpartition(":") for place in address.split(","))
+        self._hosts = [(host.strip("[]"), int(port)) for host, _, port in places]
+
+    async def answers(self) -> bool:
+        """Whether one of them takes connections."""
+        for host, port in self._hosts:
+            try:
+                async with asyncio.timeout(_KNOCK_LIMIT_S):
+                    _, writer = await asyncio.open_connection(host, port)
+            except (OSError, TimeoutError):
+                continue
+            writer.close()
+            return True
+        return False
+
+    async def require(self) -> None:
+        """Raises `StoreUnavailable` if nobody does, asked again where a busy machine was late."""
+        if not await self.answers() and not await self.answers():
+            raise StoreUnavailable("no Kafka broker answers")
+
 
 _LOOKS = 4
 _LOOK_MAX_S = 0.1
 _SILENCE_S = 0.3
-"""Without an answer for so long, it is asked whether anybody listens at all."""
+"""After this long without an answer, ask whether a broker is there at all."""
 
 
 async def all_answered(answers: Sequence[asyncio.Future[Any]]) -> list[BaseException]:
@@ -28,7 +56,7 @@ async def all_answered(answers: Sequence[asyncio.Future[Any]]) -> list[BaseExcep
     return sorted(errors, key=lambda error: not isinstance(error, OutcomeUnknown))
 
 
-class Turn:
+class SendState:
     """Whether an append that waits for its turn was sent by now."""
 
     __slots__ = ("sent",)
@@ -43,28 +71,28 @@ class Deadlines:
     At 100,000 appends a second a timer for each would be a fifth of their cost.
     """
 
-    def __init__(self, reach: Reach, deadline_s: float) -> None:
-        self._reach, self._deadline_s = reach, deadline_s
+    def __init__(self, probe: BrokerProbe, deadline_s: float) -> None:
+        self._probe, self._deadline_s = probe, deadline_s
         self._look_s = min(_LOOK_MAX_S, deadline_s / _LOOKS)
-        self._waiting: deque[tuple[float, asyncio.Future[Any], Turn | None]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Any], SendState | None]] = deque()
         self._watch: asyncio.Task[None] | None = None
         self._now = asyncio.get_running_loop().time
         self.down = False
         """Nobody answered when last asked."""
 
-    def add(self, answer: asyncio.Future[Any], turn: Turn | None = None) -> None:
+    def add(self, answer: asyncio.Future[Any], state: SendState | None = None) -> None:
         """End this future with an error when its time is up, unless it is done by then."""
-        self._waiting.append((self._now(), answer, turn))
+        self._waiting.append((self._now(), answer, state))
         if self._watch is None:
             self._watch = asyncio.create_task(self._look())
 
     async def require(self) -> None:
         """After nobody answered: ask again. Raises `StoreUnavailable`."""
-        await self._reach.require()
+        await self._probe.require()
         self.down = False
 
     def close(self) -> None:
-        """Whoever still waits is told."""
+        """End the waiting of everybody."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -75,7 +103,7 @@ class Deadlines:
             await asyncio.sleep(self._look_s)
             self._expire(self._now() - self._deadline_s, "no answer before the deadline")
             age_s = self._oldest_s()
-            if age_s is not None and age_s > _SILENCE_S and not await self._reach.answers():
+            if age_s is not None and age_s > _SILENCE_S and not await self._probe.answers():
                 self.down = True
                 self._expire(float("inf"), "the broker has gone")
         self._watch = None
@@ -88,11 +116,7 @@ class Deadlines:
 
     def _expire(self, before: float, why: str) -> None:
         while self._waiting and self._waiting[0][0] < before:
-            _, answer, turn = self._waiting.popleft()
+            _, answer, state = self._waiting.popleft()
             if not answer.done():
-                answer.set_exception(self._error(why, turn))
-
-    def _error(self, why: str, turn: Turn | None) -> StoreError:
-        if turn is None or turn.sent:
-            return OutcomeUnknown(f"Kafka: {why}")
-        return StoreUnavailable(why) if self.down else NotSent(why)
+                sent = state is None or state.sent
+                answer.set_exception(overdue(why, sent=sent, down=self.down))

@@ -1,17 +1,19 @@
-"""Events as Kafka's messages, and back: the stream is the key, the data the value."""
+"""Events as Kafka's messages, and back, and the partition that a stream is on."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from harness.errors import AppendRefused, EmptyAppend, EventTooLarge
-from harness.store import NewEvent, Position, RecordedEvent
+from harness.domain.errors import AppendRefused, EmptyAppend, EventTooLarge
+from harness.domain.store import NewEvent, Position, RecordedEvent
 
 EVENT_LIMIT_BYTES = 1_000_000
-"""Of everything in an event together: what a broker takes as it comes, less its own overhead."""
+"""Limit on all parts of an event together: a broker's default, less its own overhead."""
 _MS = 1000.0
 _VERSION_BYTES = 8
 
@@ -19,7 +21,7 @@ Headers = list[tuple[str, bytes]]
 
 
 class Message(NamedTuple):
-    """What a producer is given."""
+    """The arguments of a producer's send."""
 
     key: bytes
     value: bytes
@@ -27,7 +29,7 @@ class Message(NamedTuple):
 
 
 class Record(Protocol):
-    """What a consumer gets. As aiokafka has it: to make another object of each takes time."""
+    """A record as aiokafka returns it: converting each one would take time."""
 
     @property
     def partition(self) -> int:
@@ -56,7 +58,7 @@ class Record(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """The event's id, type, metadata if any, and version if told, in this order."""
+        """In this order: the event's id, its type, metadata if any, its version if it is stated."""
         ...
 
 
@@ -81,12 +83,12 @@ def messages(stream: str, events: Sequence[NewEvent]) -> list[Message]:
 
 
 def versioned(message: Message, version: int) -> Message:
-    """The message, telling the version of its event."""
+    """The message with the version of its event in a header."""
     header = ("version", version.to_bytes(_VERSION_BYTES))
     return Message(message.key, message.value, [*message.headers, header])
 
 
-def told_version(record: Record) -> int:
+def header_version(record: Record) -> int:
     """The version that `versioned` wrote."""
     return int.from_bytes(record.headers[-1][1])
 
@@ -114,3 +116,32 @@ def _headers(event: NewEvent, key_bytes: int) -> Headers:
     if event.metadata:
         headers.append(("metadata", event.metadata))
     return headers
+
+
+_MASK = 0xFFFFFFFF
+_FACTOR = 0x5BD1E995
+_SEED = 0x9747B28C
+_STREAMS_KEPT = 65536
+
+
+@lru_cache(maxsize=_STREAMS_KEPT)
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that holds the stream with this key, in a topic of `partitions`."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(key: bytes) -> int:
+    """The hash, as an unsigned number of 32 bits."""
+    whole = len(key) // 4 * 4
+    value = _SEED ^ len(key)
+    for (word,) in struct.iter_unpack("<I", key[:whole]):
+        value = (value * _FACTOR & _MASK) ^ _scrambled(word)
+    if whole < len(key):
+        value = (value ^ int.from_bytes(key[whole:], "little")) * _FACTOR & _MASK
+    value = (value ^ value >> 13) * _FACTOR & _MASK
+    return value ^ value >> 15
+
+
+def _scrambled(word: int) -> int:
+    word = word * _FACTOR & _MASK
+    return (word ^ word >> 24) * _FACTOR & _MASK

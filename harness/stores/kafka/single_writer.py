@@ -1,45 +1,113 @@
-"""`kafka:single-writer`: one fenced owner, whose heads in memory stand in for a conditional write.
+"""`kafka:single-writer`: one fenced owner, whose heads in memory replace a conditional write.
 
 Concurrent callers share one transaction.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 
-from harness.errors import OutcomeUnknown, ReadFailed, StoreError, StoreUnavailable
-from harness.store import AppendResult, ExpectedVersion, Guarantees, NewEvent, Position
-from harness.stores.kafka.connection import Connection
-from harness.stores.kafka.deadlines import Turn
-from harness.stores.kafka.durability import durability_of, topic_settings
-from harness.stores.kafka.facts import FACTS
-from harness.stores.kafka.grouping import Group, Placed
+from harness.domain.durability import Durability
+from harness.domain.errors import (
+    AppendRefused,
+    OutcomeUnknown,
+    ReadFailed,
+    StoreError,
+    StoreUnavailable,
+)
+from harness.domain.store import AppendResult, ExpectedVersion, Guarantees, NewEvent, Position
+from harness.stores._shared.group_commit import GroupCommit, WaitingAppend
+from harness.stores.kafka.clients import Transactions
+from harness.stores.kafka.deadlines import SendState
+from harness.stores.kafka.errors import Fenced
+from harness.stores.kafka.group import Group, Heads, Placed
 from harness.stores.kafka.messages import EVENT_LIMIT_BYTES, Message, messages
-from harness.stores.kafka.options import KafkaOptions
-from harness.stores.kafka.owner import Owner
-from harness.stores.kafka.store import TopicStore
+from harness.stores.kafka.options import (
+    FACTS,
+    KafkaOptions,
+    durability_of_transactions,
+    requested_settings,
+)
+from harness.stores.kafka.store import Connection, TopicStore
+
+
+class Owner:
+    """One connection's claim on a topic, from its first append until another claims it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._transactions: Transactions | None = None
+        self.heads = Heads(connection.target.partitions)
+        self.fenced = False
+        """Whether another owner took over: this one never writes again."""
+
+    async def group(self) -> Group:
+        """A group on heads that are up to date. Raises `NotWritten`: nothing was sent."""
+        if self.fenced:
+            raise _refusal()
+        if self._transactions is None:
+            await self._claim()
+        return Group(self.heads)
+
+    async def write(self, group: Group) -> list[int]:
+        """Write it; the offsets of its messages. Raises `NotWritten` or `OutcomeUnknown`."""
+        assert self._transactions is not None
+        try:
+            offsets = await self._transactions.write(group.messages)
+        except Fenced as error:
+            self.fenced = True
+            raise _unknown() if error.committing else _refusal() from error
+        except StoreError:
+            # The next claim aborts an open transaction, or waits for its commit and reads it.
+            await self.release()
+            raise
+        group.written(offsets)
+        return offsets
+
+    async def release(self) -> None:
+        """Close the producer; the heads stay, up to where they were read."""
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            await transactions.aclose()
+
+    async def _claim(self) -> None:
+        transactions = self._connection.clients.transactions()
+        try:
+            # First: it ends the old owner's transaction, so that the log has an end.
+            await transactions.open()
+            starts = dict(enumerate(self.heads.places))
+            async with aclosing(self._connection.scanner.scan(starts)) as pages:
+                async for page in pages:
+                    self.heads.learn(page)
+        except BaseException:
+            await transactions.aclose()
+            raise
+        self._transactions = transactions
+
+
+def _refusal() -> AppendRefused:
+    return AppendRefused("another owner took the topic over; connect again", reason="Fenced")
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown("another owner took the topic over during the commit")
+
 
 GROUP_MAX = 1024
 """Appends in one transaction."""
 _CLOSE_WITHIN_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
-    """An append whose caller waits for `answer`."""
+class Waiting(WaitingAppend[AppendResult]):
+    """An append of a transaction."""
 
-    stream: str
-    batch: Sequence[Message]
-    expected: ExpectedVersion
-    answer: asyncio.Future[AppendResult]
-    turn: Turn = field(default_factory=Turn)
+    __slots__ = ("batch", "expected", "state", "stream")
 
-    def refuse(self, error: StoreError) -> None:
-        """Tell the caller, unless the deadline did."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    def __init__(self, stream: str, batch: Sequence[Message], expected: ExpectedVersion) -> None:
+        super().__init__()
+        self.stream, self.batch, self.expected = stream, batch, expected
+        self.state = SendState()
 
 
 class SingleWriter(TopicStore):
@@ -51,8 +119,7 @@ class SingleWriter(TopicStore):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._owner = Owner(connection)
-        self._waiting: list[Waiting] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._commits = GroupCommit(self._write, lambda waiting: min(len(waiting), GROUP_MAX))
 
     @classmethod
     def declares(cls, options: KafkaOptions) -> Guarantees:
@@ -68,11 +135,15 @@ class SingleWriter(TopicStore):
             stream_read="scan",
             subscription="push",
             append_only="by-convention",
-            durability=durability_of(topic_settings(options)),
+            durability=durability_of_transactions(requested_settings(options)),
             writers="one",
             event_limit_bytes=EVENT_LIMIT_BYTES,
             facts=FACTS,
         )
+
+    @staticmethod
+    def durability_of(settings: Mapping[str, str]) -> Durability:
+        return durability_of_transactions(settings)
 
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
@@ -84,13 +155,10 @@ class SingleWriter(TopicStore):
         deadlines = self._connection.deadlines
         if deadlines.down:
             await deadlines.require()
-        answer: asyncio.Future[AppendResult] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(stream, batch, expected, answer)
-        self._waiting.append(waiting)
-        deadlines.add(answer, waiting.turn)
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
-        return await answer
+        waiting = Waiting(stream, batch, expected)
+        self._commits.add(waiting)
+        deadlines.add(waiting.answer, waiting.state)
+        return await waiting.answer
 
     async def teardown(self) -> None:
         """Delete the topic, and forget it."""
@@ -99,51 +167,28 @@ class SingleWriter(TopicStore):
         await super().teardown()
 
     async def aclose(self) -> None:
-        """Tell whoever still waits, and close every client."""
+        """Fail every waiting append, and close every client."""
         self._connection.deadlines.close()
-        writer = self._writer
-        if writer is not None:
-            await asyncio.wait([writer], timeout=_CLOSE_WITHIN_S)
+        await self._commits.drain(_CLOSE_WITHIN_S)
         await self._owner.release()
-        if writer is not None:
-            writer.cancel()
-            await asyncio.wait([writer])
+        await self._commits.aclose()
         await super().aclose()
 
-    async def _write(self) -> None:
-        """Write one group after another until nobody waits."""
-        try:
-            await asyncio.sleep(0)  # callers of this turn of the loop come along
-            while self._waiting:
-                group = self._waiting[:GROUP_MAX]
-                del self._waiting[:GROUP_MAX]
-                await self._write_group([one for one in group if not one.answer.done()])
-        finally:
-            self._writer = None
-            for one in self._waiting:
-                one.refuse(StoreUnavailable("closed before the append was sent"))
-
-    async def _write_group(self, callers: Sequence[Waiting]) -> None:
+    async def _write(self, waiting: Sequence[Waiting]) -> None:
+        """Decide each append on the owner's heads, then write all of them in one transaction."""
         try:
             group = await self._owner.group()
-        except StoreError as error:
-            _refuse(callers, _not_sent(error))
-            return
-        # Refusals wait, too: they may rest on what this group is about to write.
-        ends = [_decide(group, one) for one in callers if not one.answer.done()]
-        try:
-            offsets = await self._owner.write(group) if group.messages else []
-        except StoreError as error:
-            _refuse([one for one, _ in ends], error)
-            return
-        except BaseException:
-            _refuse([one for one, _ in ends], OutcomeUnknown("the store was closed"))
-            raise
+        except ReadFailed as error:
+            # Reading the heads failed: nothing of the group was sent.
+            raise StoreUnavailable(str(error)) from error
+        # Refusals wait, too: they may depend on events that this group is about to write.
+        ends = [_decide(group, one) for one in waiting if not one.answer.done()]
+        offsets = await self._owner.write(group) if group.messages else []
         for one, end in ends:
             if isinstance(end, StoreError):
                 one.refuse(end)
-            elif not one.answer.done():
-                one.answer.set_result(self._result(end, offsets))
+            else:
+                one.resolve(self._result(end, offsets))
 
     def _result(self, placed: Placed, offsets: Sequence[int]) -> AppendResult:
         offset = offsets[placed.number] if placed.offset is None else placed.offset
@@ -152,20 +197,10 @@ class SingleWriter(TopicStore):
 
 
 def _decide(group: Group, one: Waiting) -> tuple[Waiting, Placed | StoreError]:
-    """An append's place, or why it has none."""
+    """An append's place, or the error that it failed with."""
     try:
         placed = group.place(one.stream, one.batch, one.expected)
     except StoreError as error:
         return one, error
-    one.turn.sent = True
+    one.state.sent = True
     return one, placed
-
-
-def _not_sent(error: StoreError) -> StoreError:
-    """Reading the heads failed: nothing of the group was sent."""
-    return StoreUnavailable(str(error)) if isinstance(error, ReadFailed) else error
-
-
-def _refuse(callers: Sequence[Waiting], error: StoreError) -> None:
-    for one in callers:
-        one.refuse(error)

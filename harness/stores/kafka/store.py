@@ -1,4 +1,4 @@
-"""`kafka`: a topic keyed by stream, as teams use it. It cannot compare versions, and says so."""
+"""`kafka`: a topic keyed by stream, as teams use it. It declares that it compares no versions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Self
 
-from harness.errors import UnsupportedByStore
-from harness.store import (
+from harness.domain import marks
+from harness.domain.durability import Durability
+from harness.domain.errors import Unsuitable, UnsupportedByStore, require_as_asked
+from harness.domain.store import (
     UNTOLD,
     AppendResult,
     Endpoint,
@@ -19,14 +21,45 @@ from harness.store import (
     RecordedEvent,
     StreamState,
 )
-from harness.stores.kafka.aio.held import HeldTransaction
-from harness.stores.kafka.clients import Producer
-from harness.stores.kafka.connection import Connection
-from harness.stores.kafka.durability import durability_of, topic_settings
-from harness.stores.kafka.facts import FACTS
+from harness.stores.kafka.clients import Administrator, Clients, Producer
+from harness.stores.kafka.deadlines import BrokerProbe, Deadlines
+from harness.stores.kafka.driver import Target
 from harness.stores.kafka.messages import EVENT_LIMIT_BYTES, messages
-from harness.stores.kafka.options import KafkaOptions
-from harness.stores.kafka.reading import Reading
+from harness.stores.kafka.open_transactions import TopicTransaction
+from harness.stores.kafka.options import (
+    FACTS,
+    KafkaOptions,
+    durability_of,
+    requested_settings,
+    topic_settings,
+)
+from harness.stores.kafka.reading import Reading, Scanner
+
+
+class Connection:
+    """What both designs need of a cluster."""
+
+    def __init__(self, target: Target, clients: Clients, administrator: Administrator) -> None:
+        self.target, self.clients, self.administrator = target, clients, administrator
+        self._probe = BrokerProbe(target.endpoint.address)
+        deadline_s = target.options.deadline_s
+        self.deadlines = Deadlines(self._probe, deadline_s)
+        self.scanner = Scanner(clients, administrator, self._probe, deadline_s)
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, options: KafkaOptions, *, partitions: int) -> Self:
+        """Raises `StoreUnavailable` if no server answers."""
+        target = Target(endpoint, options, partitions)
+        await BrokerProbe(endpoint.address).require()
+        clients = Clients(target)
+        return cls(target, clients, await clients.administrator())
+
+    async def close(self) -> None:
+        """Close everything that is open."""
+        self.deadlines.close()
+        await self.scanner.close()
+        await self.administrator.aclose()
+
 
 _NO_RESULT = AppendResult(UNTOLD, None)
 
@@ -35,11 +68,9 @@ class TopicStore:
     """What both designs share: the topic, and reading it."""
 
     partitions: ClassVar[int]
-    """Where the options say nothing."""
+    """The default number of partitions."""
     counting: ClassVar[bool]
-    """Versions are counted on reading; else the records tell them."""
-
-    durability_of = staticmethod(durability_of)
+    """Versions are counted on reading; else the records state them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -51,6 +82,10 @@ class TopicStore:
     def _partitions(cls, options: KafkaOptions) -> int:
         return options.partitions or cls.partitions
 
+    @staticmethod
+    def durability_of(settings: Mapping[str, str]) -> Durability:
+        return durability_of(settings)
+
     @classmethod
     async def connect(cls, endpoint: Endpoint, options: KafkaOptions) -> Self:
         """Open one connection; producers and consumers are opened as they are needed."""
@@ -58,20 +93,33 @@ class TopicStore:
         return cls(await Connection.open(endpoint, options, partitions=partitions))
 
     async def setup(self) -> None:
-        """Make the topic."""
+        """Make the topic. Raises `Unsuitable` where it is not as it was asked to be."""
         settings = topic_settings(self._connection.target.options)
-        await self._connection.administrator.create(settings)
+        administrator = self._connection.administrator
+        await administrator.create(settings)
+        asked = settings | {"partitions": str(self._connection.target.partitions)}
+        found = await administrator.settings() | {"partitions": str(await administrator.width())}
+        try:
+            require_as_asked("Kafka", asked, found)
+        except Unsuitable:
+            await administrator.delete()
+            raise
 
     async def teardown(self) -> None:
         """Delete the topic."""
         await self._connection.scanner.close()
         await self._connection.administrator.delete()
 
+    async def namespaces(self) -> Sequence[str]:
+        """Topics of labs."""
+        names = await self._connection.administrator.topics()
+        return sorted(name for name in names if name.startswith(marks.PREFIX))
+
     async def settings(self) -> Mapping[str, str]:
         """The topic's settings and the broker's version, where the lab knows it."""
-        found = await self._connection.administrator.settings()
-        version = self._connection.target.endpoint.version or "not told by Kafka"
-        return {**found, "version": version}
+        settings = await self._connection.administrator.settings()
+        version = self._connection.target.endpoint.version or "unknown: Kafka does not report it"
+        return {**settings, "version": version}
 
     async def aclose(self) -> None:
         """Close every client."""
@@ -92,7 +140,7 @@ class TopicStore:
     def subscribe(
         self, *, after: Position | None = None, category: str | None = None
     ) -> AsyncIterator[RecordedEvent]:
-        """Fetches that the broker holds until there is something."""
+        """By fetches that the broker answers once there are events."""
         return self._reading.follow(after, category)
 
 
@@ -121,7 +169,7 @@ class KeyedTopic(TopicStore):
             stream_read="scan",
             subscription="push",
             append_only="by-convention",
-            durability=durability_of(topic_settings(options)),
+            durability=durability_of(requested_settings(options)),
             writers="many",
             event_limit_bytes=EVENT_LIMIT_BYTES,
             facts=FACTS,
@@ -146,20 +194,20 @@ class KeyedTopic(TopicStore):
         await super().teardown()
 
     async def aclose(self) -> None:
-        """Close every client; what nobody acknowledged is given up."""
+        """Close every client; messages without an acknowledgement are given up."""
         self._connection.deadlines.close()
         await self._close_producer()
         await super().aclose()
 
     async def open_transaction(self, *, early: bool = False) -> OpenTransaction:  # noqa: ARG002
-        """Through aiokafka. A transaction has a number of its own, but none among the others."""
-        return await HeldTransaction.begin(self._connection.target)
+        """Begin a transaction. `early` has no effect: Kafka's transactions have no common order."""
+        return await TopicTransaction.begin(self._connection.target)
 
     async def _opened(self) -> Producer:
         async with self._opening:
             if self._producer is None:
                 connection = self._connection
-                self._producer = await connection.driver.producer(connection.deadlines)
+                self._producer = await connection.clients.producer(connection.deadlines)
             return self._producer
 
     async def _close_producer(self) -> None:

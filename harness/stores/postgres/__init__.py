@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.postgres.coalesced import Coalesced
 from harness.stores.postgres.options import PostgresOptions
+from harness.stores.postgres.store import Counter, GlobalLock, StreamLock, StreamRow, TableLock
 from harness.stores.postgres.template import Template
-from harness.stores.postgres.variants import Counter, GlobalLock, StreamLock, StreamRow, TableLock
 
 STORE = StoreKind(
     name="postgres",
@@ -23,4 +23,5 @@ STORE = StoreKind(
     options=PostgresOptions,
     server="postgres",
     extra="postgres",
+    drivers=("asyncpg",),
 )

@@ -1,134 +1,128 @@
-"""What PostgreSQL counts of its own work: WAL, full-page images, commits, syncs, bytes of data."""
+"""PostgreSQL's counters of its own work: WAL, full-page images, commits, syncs, bytes of data."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from harness import costs
-from harness.stores.postgres.driver import asyncpg, errors, read_error
-from harness.stores.postgres.order import QUERY
-from harness.stores.postgres.session import Session
+from harness.domain import costs
+from harness.stores.postgres.driver import READING, asyncpg
+from harness.stores.postgres.pool import Session
+from harness.stores.postgres.rows import QUERY
 
 if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from harness.stores.postgres.pool import Link
+    from asyncpg import Connection, Record
 
 LEAST_VERSION = 15
-"""`pg_walinspect` and the telling of statistics are there from 15 on."""
+"""The first version with `pg_walinspect` and `pg_stat_force_next_flush`."""
 SYNCS_MOVED = 18
 """The version from which `pg_stat_io` counts the log's syncs, and `pg_stat_wal` no longer."""
 _LOG = logging.getLogger(__name__)
 
 
 class Counting:
-    """Asks on one connection of the pool; its own commits and syncs are taken out again."""
+    """Reads the server's statistics, without the commits and syncs of the reading itself."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._own_commits = self._own_syncs = 0
+        self._own_commits = self._own_syncs = self._told = 0
         self._since: str | None = None
         self._walinspect: str | None = None
 
     async def settle(self) -> None:
-        """CHECKPOINT, and count full-page images from here. An extension may have to be made."""
-        try:
-            async with self._session.pool.lent() as link:
-                await self._allowed(link, QUERY["make_walinspect"])
-                await self._allowed(link, "CHECKPOINT")
-                self._since = (await self._end_of_wal(link))["lsn"]
-                found = await self._ask(link, QUERY["walinspect"])
-                self._walinspect = found[0]["schema"] if found else None
-        except errors() as error:
-            raise read_error(error) from error
+        """CHECKPOINT, create the extension that reads the log, and count images from here."""
+        with READING:
+            async with self._session.pool.connection() as connection:
+                await self._attempt(connection, QUERY["make_walinspect"])
+                await self._attempt(connection, "CHECKPOINT")
+                self._since = (await self._end_of_wal(connection))["lsn"]
+                schemas = await self._ask(connection, QUERY["walinspect"])
+                self._walinspect = schemas[0]["schema"] if schemas else None
 
     async def counts(self) -> costs.Counts:
-        """So far, with what the pool's idle connections have not told the server's statistics."""
-        await self.tell()
-        try:
-            async with self._session.pool.lent() as link:
-                return await self._read(link)
-        except errors() as error:
-            raise read_error(error) from error
+        """The counters now, including what idle connections have not reported yet."""
+        await self.report_counts()
+        with READING:
+            async with self._session.pool.connection() as connection:
+                return await self._read(connection)
 
-    async def tell(self) -> costs.Counts:
-        """Statistics reach others up to ten seconds late, unless a connection is told to."""
-        try:
-            links = await self._session.pool.all_idle()
-            for link in links:
-                await self._tell(link)
-        except errors() as error:
-            raise read_error(error) from error
-        return {costs.COMMITS: len(links)}
+    async def report_counts(self) -> costs.Counts:
+        """Flush the idle connections' statistics, which the server else sees ten seconds late."""
+        with READING:
+            connections = self._session.pool.take_idle()
+            for connection in connections:
+                await self._flush_statistics(connection)
+        confirmed, self._told = (
+            self._session.pool.confirmed - self._told,
+            self._session.pool.confirmed,
+        )
+        return {costs.COMMITS: len(connections) + confirmed}
 
     async def compact(self) -> None:
         """Write the events and their indexes anew."""
-        try:
-            async with self._session.pool.lent() as link:
-                await link.connection.execute("VACUUM (FULL) events", timeout=self._limit_s)
-        except errors() as error:
-            raise read_error(error) from error
+        with READING:
+            async with self._session.pool.connection() as connection:
+                await connection.execute("VACUUM (FULL) events", timeout=self._limit_s)
 
-    async def _tell(self, link: Link) -> None:
+    async def _flush_statistics(self, connection: Connection) -> None:
         try:
-            await link.connection.execute(QUERY["tell"], timeout=self._limit_s)
+            await connection.execute(QUERY["flush_statistics"], timeout=self._limit_s)
         finally:
-            self._session.pool.give_back(link)
+            self._session.pool.give_back(connection)
         self._own_commits += 1
 
-    async def _read(self, link: Link) -> dict[str, float]:
-        version = link.connection.get_server_version().major
+    async def _read(self, connection: Connection) -> dict[str, float]:
+        version = connection.get_server_version().major
         if version < LEAST_VERSION:
             return {}
-        own_commits, own_syncs = self._own_commits, self._own_syncs
-        (counts,) = await self._ask(link, QUERY["counts"])
+        own_commits = self._own_commits + self._session.pool.confirmed
+        own_syncs = self._own_syncs
+        (counts,) = await self._ask(connection, QUERY["counts"])
         syncs = QUERY["syncs" if version >= SYNCS_MOVED else "syncs_before_18"]
-        (synced,) = await self._ask(link, syncs)
+        (synced,) = await self._ask(connection, syncs)
         cells = [*counts.items(), *synced.items()]
-        found = {name: float(value) for name, value in cells if value is not None}
-        found[costs.COMMITS] -= own_commits
-        found[costs.SYNCS] -= own_syncs
-        return found | await self._log(link)
+        counted = {name: float(value) for name, value in cells if value is not None}
+        counted[costs.COMMITS] -= own_commits
+        counted[costs.SYNCS] -= own_syncs
+        return counted | await self._log(connection)
 
-    async def _log(self, link: Link) -> dict[str, float]:
-        """How far the write-ahead log has come, and what of it since `settle` are images."""
-        end = await self._end_of_wal(link)
-        images = 0.0 if end["lsn"] == self._since else await self._images(link, end["lsn"])
+    async def _log(self, connection: Connection) -> dict[str, float]:
+        """Bytes of the write-ahead log, and how many since `settle` are full-page images."""
+        end = await self._end_of_wal(connection)
+        images = 0.0 if end["lsn"] == self._since else await self._images(connection, end["lsn"])
         if images is None:
             return {costs.LOG_BYTES_WITH_IMAGES: float(end["bytes"])}
         return {costs.LOG_BYTES: end["bytes"] - images, costs.FULL_PAGE_BYTES: images}
 
-    async def _images(self, link: Link, until: str) -> float | None:
-        """Out of the log itself; `None` where that may not be read, or is gone."""
+    async def _images(self, connection: Connection, until: str) -> float | None:
+        """Bytes of images in the log; `None` if the role may not read it, or it is recycled."""
         if self._walinspect is None:
             return None
         query = QUERY["full_page_bytes"].replace(":schema", self._walinspect)
         try:
-            (row,) = await self._ask(link, query, self._since, until)
+            (row,) = await self._ask(connection, query, self._since, until)
         except (asyncpg.PostgresError, TimeoutError) as error:
             _LOG.info("full-page images are not counted: %s", error)
             return None
         return float(row["bytes"])
 
-    async def _end_of_wal(self, link: Link) -> Record:
-        """Where it ends, all of it on disk: only there can it be read."""
-        await link.connection.execute(QUERY["flush_wal"], timeout=self._limit_s)
+    async def _end_of_wal(self, connection: Connection) -> Record:
+        """The log's end, after it is flushed to disk: only that part can be read."""
+        await connection.execute(QUERY["flush_wal"], timeout=self._limit_s)
         self._own_commits += 1
         self._own_syncs += 1
-        (row,) = await self._ask(link, QUERY["end_of_wal"])
+        (row,) = await self._ask(connection, QUERY["end_of_wal"])
         return row
 
-    async def _ask(self, link: Link, query: str, *arguments: Any) -> list[Record]:
+    async def _ask(self, connection: Connection, query: str, *arguments: Any) -> list[Record]:
         self._own_commits += 1
-        statement = await link.prepared(query, self._limit_s)
-        rows: list[Record] = await statement.fetch(*arguments, timeout=self._limit_s)
+        rows: list[Record] = await connection.fetch(query, *arguments, timeout=self._limit_s)
         return rows
 
-    async def _allowed(self, link: Link, statement: str) -> None:
-        """A statement that the server may refuse: the right may be missing, or its files."""
+    async def _attempt(self, connection: Connection, statement: str) -> None:
+        """Run a statement that the server may refuse: a right or the extension may be missing."""
         try:
-            await link.connection.execute(statement, timeout=self._limit_s)
+            await connection.execute(statement, timeout=self._limit_s)
         except asyncpg.PostgresError as error:
             _LOG.info("%s: %s", statement, error)
 

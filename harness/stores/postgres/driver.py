@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import (
+from harness.domain.errors import (
     AppendRefused,
     EventIdReused,
+    NoServer,
+    NotWritten,
     OutcomeUnknown,
-    ReadFailed,
-    ReadTimeout,
-    StoreError,
+    StoreUnavailable,
+    Unsuitable,
 )
-from harness.stores.drivers import lazy
+from harness.stores._shared.driver_errors import (
+    Mapped,
+    Meanings,
+    Table,
+    out_of_resources,
+    refused,
+)
+from harness.stores._shared.drivers import lazy
 
 if TYPE_CHECKING:
     import asyncpg as asyncpg  # noqa: PLC0414 - handed on
 else:
     asyncpg = lazy("asyncpg", extra="postgres")
 
+_NO_RESOURCES = ("53", "58")
+"""Classes of SQLSTATE: insufficient resources (disk, memory, connections), and system errors."""
+_NOT_AS_ASKED = "ESLAB"
+"""The SQLSTATE of `confirm.sql`."""
 _ENDED = {"57P01", "57P02", "57P03", "57P05"}
-"""The server ends the session: it may have committed before it said so."""
+"""The server ends the session: it may have committed before."""
 EVENT_ID_CONSTRAINT = "events_id"
 
 
 def errors() -> tuple[type[BaseException], ...]:
-    """Everything that asyncpg raises, and what it lets through.
+    """Everything that asyncpg raises, and errors that pass through it.
 
-    An `InternalClientError` is how it meets a server that said goodbye to an idle connection.
+    asyncpg raises `InternalClientError` where the server has closed an idle connection.
     """
     return (
         asyncpg.PostgresError,
@@ -38,30 +51,75 @@ def errors() -> tuple[type[BaseException], ...]:
     )
 
 
-def append_error(error: BaseException) -> StoreError:
-    """The answer to "was it written?" in what the driver raised after the append was sent."""
-    if isinstance(error, asyncpg.UniqueViolationError):
-        if error.constraint_name == EVENT_ID_CONSTRAINT:
-            return EventIdReused(str(error))
-        return AppendRefused(str(error), reason=type(error).__name__)
-    if isinstance(error, TimeoutError):
-        return OutcomeUnknown("PostgreSQL did not answer before the deadline")
-    if _refused(error):
-        return AppendRefused(str(error), reason=type(error).__name__)
-    return OutcomeUnknown(f"PostgreSQL: {type(error).__name__}: {error}")
+def _duplicate(error: Any) -> AppendRefused:
+    if error.constraint_name == EVENT_ID_CONSTRAINT:
+        return EventIdReused(str(error))
+    return refused(error)
 
 
-def read_error(error: BaseException) -> StoreError:
-    """What the driver raised during a read."""
-    if isinstance(error, TimeoutError):
-        return ReadTimeout("PostgreSQL did not answer before the deadline")
-    return ReadFailed(f"PostgreSQL: {type(error).__name__}: {error}")
+def _refused(error: BaseException) -> NotWritten | OutcomeUnknown:
+    """The server rolled the statement back, unless it ended the session."""
+    state = getattr(error, "sqlstate", None) or ""
+    if state == _NOT_AS_ASKED:
+        return _unsuitable(error)
+    if state.startswith(_NO_RESOURCES):
+        return out_of_resources(error)
+    return _MEANINGS.unknown(error) if state in _ENDED else refused(error)
 
 
-def _refused(error: BaseException) -> bool:
-    """Whether the server rolled the statement back, or the driver could not even encode it."""
-    if isinstance(error, asyncpg.PostgresConnectionError | ConnectionError):
-        return False
-    if isinstance(error, asyncpg.PostgresError):
-        return getattr(error, "sqlstate", None) not in _ENDED
-    return isinstance(error, asyncpg.DataError)
+def _not_let_in(error: BaseException) -> NoServer:
+    return NoServer(f"postgres: {next(iter(str(error).splitlines()), '')}")
+
+
+def _unsuitable(error: BaseException) -> Unsuitable:
+    return Unsuitable(
+        f"PostgreSQL did not take what was asked of it: {error}; "
+        "connect past any pooler, to PostgreSQL itself"
+    )
+
+
+def _not_connected(error: BaseException) -> StoreUnavailable:
+    if getattr(error, "sqlstate", None) == _NOT_AS_ASKED:
+        return _unsuitable(error)
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return StoreUnavailable(f"no connection to PostgreSQL: {reason}")
+
+
+_MEANINGS = Meanings("PostgreSQL")
+
+
+@cache
+def _appends() -> Table:
+    return {
+        asyncpg.UniqueViolationError: _duplicate,
+        asyncpg.PostgresConnectionError: _MEANINGS.unknown,
+        asyncpg.PostgresError: _refused,
+        asyncpg.InterfaceError: _MEANINGS.unknown,
+        asyncpg.InternalClientError: _MEANINGS.unknown,
+        TimeoutError: _MEANINGS.unknown_late,
+        OSError: _MEANINGS.unknown,
+    }
+
+
+@cache
+def _reads() -> Table:
+    return {
+        asyncpg.PostgresError: _MEANINGS.failed,
+        asyncpg.InterfaceError: _MEANINGS.failed,
+        asyncpg.InternalClientError: _MEANINGS.failed,
+        TimeoutError: _MEANINGS.late,
+        OSError: _MEANINGS.failed,
+    }
+
+
+@cache
+def _connections() -> Table:
+    return {
+        asyncpg.InvalidAuthorizationSpecificationError: _not_let_in,
+        asyncpg.InvalidCatalogNameError: _not_let_in,
+        **dict.fromkeys(errors(), _not_connected),
+    }
+
+
+APPENDING, READING, CONNECTING = Mapped(_appends), Mapped(_reads), Mapped(_connections)
+"""Blocks that call asyncpg: an append that may be sent, a read, a connection that opens."""

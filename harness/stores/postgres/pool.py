@@ -1,7 +1,4 @@
-"""Connections to one namespace: opened as needed, the most recently used first, never shared.
-
-asyncpg's own pool resets a connection after every use, which is a second round trip.
-"""
+"""Connections to one namespace: a pool, and calls with the driver's errors mapped."""
 
 from __future__ import annotations
 
@@ -11,193 +8,225 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import NoServer, StoreError, StoreUnavailable
-from harness.store import Endpoint
-from harness.stores.postgres.driver import asyncpg, errors
+from harness.domain.errors import StoreError
+from harness.domain.store import Endpoint
+from harness.stores.postgres.driver import APPENDING, CONNECTING, READING, asyncpg, errors
 from harness.stores.postgres.options import PostgresOptions
+from harness.stores.postgres.rows import SQL
 
 if TYPE_CHECKING:
-    from asyncpg.prepared_stmt import PreparedStatement
+    from asyncpg import Connection, Record
 
 _CLOSE_WITHIN_S = 2.0
 
 
-class Link:
-    """One connection and its prepared statements."""
-
-    __slots__ = ("connection", "statements")
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
-        self.statements: dict[str, PreparedStatement] = {}
-
-    async def prepared(self, query: str, within_s: float) -> PreparedStatement:
-        """The statement, prepared at its first use."""
-        statement = self.statements.get(query)
-        if statement is None:
-            statement = await self.connection.prepare(query, timeout=within_s)
-            self.statements[query] = statement
-        return statement
-
-
 class Pool:
-    """At most `options.connections` links. Raises `StoreUnavailable` if none can be opened."""
+    """At most `options.connections` connections, the most recently used first, none shared.
+
+    Raises `StoreUnavailable` if none can be opened. Why the lab has its own: docs/adr/0020.
+    """
 
     def __init__(self, endpoint: Endpoint, options: PostgresOptions) -> None:
         self._endpoint, self._options = endpoint, options
-        self._idle: list[Link] = []
-        self._out = 0
+        self._idle: list[Connection] = []
+        self._in_use = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self.confirmed = 0
+        """Connections whose settings were asked back so far: a commit each."""
 
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a prepared statement; what the driver raises after sending it is not translated."""
-        link, limit_s = await self.take(), self._options.deadline_s
+    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
+        """Run a statement, prepared once a connection. The driver's errors leave it as they are."""
+        connection, limit_s = await self.take(), self._options.deadline_s
         try:
-            statement = link.statements.get(query) or await link.prepared(query, limit_s)
-            rows: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=limit_s)
+            rows: list[Record] = await connection.fetch(query, *arguments, timeout=limit_s)
         except BaseException as error:
-            self._give_back_after(link, error)
+            self._give_back_after(connection, error)
             raise
-        self.give_back(link)
+        self.give_back(connection)
         return rows
 
     async def execute(self, script: str) -> None:
         """Run a script of several statements as one transaction, on disk before it returns."""
-        async with self.transaction() as link:
+        async with self.transaction() as connection:
             durably = f"SET LOCAL synchronous_commit = on; {script}"
-            await link.connection.execute(durably, timeout=self._options.deadline_s)
+            await connection.execute(durably, timeout=self._options.deadline_s)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Link]:
-        """A link inside BEGIN and COMMIT; rolled back if the block or the server refuses."""
-        link = await self.take()
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside BEGIN and COMMIT; rolled back if the block or the server refuses."""
+        connection = await self.take()
         limit_s = self._options.deadline_s
         try:
-            await link.connection.execute("BEGIN", timeout=limit_s)
-            yield link
-            await link.connection.execute("COMMIT", timeout=limit_s)
+            await connection.execute("BEGIN", timeout=limit_s)
+            yield connection
+            await connection.execute("COMMIT", timeout=limit_s)
         except (StoreError, asyncpg.PostgresError):
-            await self._roll_back(link)
+            await self._roll_back(connection)
             raise
         except BaseException:
-            self.drop(link)
+            self.drop(connection)
             raise
-        self.give_back(link)
+        self.give_back(connection)
 
-    async def _roll_back(self, link: Link) -> None:
+    async def _roll_back(self, connection: Connection) -> None:
         try:
-            await link.connection.execute("ROLLBACK", timeout=self._options.deadline_s)
+            await connection.execute("ROLLBACK", timeout=self._options.deadline_s)
         except errors():
-            self.drop(link)
+            self.drop(connection)
         else:
-            self.give_back(link)
+            self.give_back(connection)
 
-    async def take(self) -> Link:
-        """A link for the caller alone, until `give_back` or `drop`."""
-        while self._out >= self._options.connections:
-            await self._turn()
-        self._out += 1
+    async def take(self) -> Connection:
+        """A connection for the caller alone, until `give_back` or `drop`."""
+        while self._in_use >= self._options.connections:
+            await self._wait_for_release()
+        self._in_use += 1
         while self._idle:
-            link = self._idle.pop()
-            if not link.connection.is_closed():
-                return link
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
         try:
-            return Link(await self.connect())
+            return await self.connect()
         except BaseException:
-            self._one_back()
+            self._release()
             raise
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[Link]:
-        """A link for the block; ended if the block fails in a way that leaves it unusable."""
-        link = await self.take()
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for the block; closed if the block fails in a way that makes it unusable."""
+        connection = await self.take()
         try:
-            yield link
+            yield connection
         except BaseException as error:
-            self._give_back_after(link, error)
+            self._give_back_after(connection, error)
             raise
-        self.give_back(link)
+        self.give_back(connection)
 
-    async def all_idle(self) -> list[Link]:
-        """Every link that nobody uses, for the caller alone until each is given back."""
-        links, self._idle = self._idle, []
-        self._out += len(links)
-        return links
+    def take_idle(self) -> list[Connection]:
+        """Every idle connection, for the caller alone until each is given back."""
+        connections, self._idle = self._idle, []
+        self._in_use += len(connections)
+        return connections
 
-    def give_back(self, link: Link) -> None:
-        """The link may be used by the next caller."""
-        self._idle.append(link)
-        self._one_back()
+    def give_back(self, connection: Connection) -> None:
+        """The next caller may use the connection."""
+        self._idle.append(connection)
+        self._release()
 
-    def drop(self, link: Link) -> None:
-        """The link is in the middle of something: end it without asking the server."""
-        link.connection.terminate()
-        self._one_back()
+    def drop(self, connection: Connection) -> None:
+        """Close the connection in the middle of a call, without asking the server."""
+        connection.terminate()
+        self._release()
 
-    async def _turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+    async def _wait_for_release(self) -> None:
+        released = asyncio.get_running_loop().create_future()
+        self._waiting.append(released)
         try:
-            await turn
+            await released
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if released.done() and not released.cancelled():
                 self._wake_one()
             raise
 
-    def _one_back(self) -> None:
-        self._out -= 1
+    def _release(self) -> None:
+        self._in_use -= 1
         self._wake_one()
 
     def _wake_one(self) -> None:
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            released = self._waiting.popleft()
+            if not released.done():
+                released.set_result(None)
                 return
 
-    async def connect(self) -> asyncpg.Connection:
-        """A new connection, set up for this namespace."""
-        try:
-            return await asyncpg.connect(
+    async def connect(self) -> Connection:
+        """A new connection, set up for this namespace.
+
+        Raises `Unsuitable` where the server has other settings than those asked for.
+        """
+        with CONNECTING:
+            connection = await asyncpg.connect(
                 self._endpoint.address,
                 password=self._endpoint.credentials.get("password"),
                 timeout=self._options.deadline_s,
-                statement_cache_size=0,
-                server_settings={
-                    "application_name": "eslab",
-                    "search_path": self._endpoint.namespace,
-                    "synchronous_commit": self._options.synchronous_commit,
-                    "default_transaction_isolation": "read committed",
-                    "client_min_messages": "error",
-                    # Plans are kept, and the first are made while the tables are empty.
-                    "enable_seqscan": "off",
-                },
+                max_cached_statement_lifetime=0,
+                server_settings={"application_name": "eslab", **self._asked},
             )
-        except (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-        ) as error:
-            raise NoServer(f"postgres: {error}") from error
-        except errors() as error:
-            told = str(error) or type(error).__name__
-            raise StoreUnavailable(f"no connection to PostgreSQL: {told}") from error
+            try:
+                await self._confirm(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        return {
+            "search_path": self._endpoint.namespace,
+            "synchronous_commit": self._options.synchronous_commit,
+            "default_transaction_isolation": "read committed",
+            "client_min_messages": "error",
+            # Plans are kept, and the first are made while the tables are empty.
+            "enable_seqscan": "off",
+        }
+
+    async def _confirm(self, connection: Connection) -> None:
+        """A pooler may drop the settings of a connection, and a login trigger change them."""
+        await connection.execute(self.confirmation(), timeout=self._options.deadline_s)
+        self.confirmed += 1
+
+    def confirmation(self, *names: str) -> str:
+        """A statement that the server refuses where these settings, or any, are not as asked."""
+        pairs = ", ".join(f"('{name}', '{self._asked[name]}')" for name in names or self._asked)
+        return SQL.script("confirm", {"asked": pairs})
 
     async def clear(self) -> None:
-        """Close the links that nobody uses."""
-        links, self._idle = self._idle, []
-        await asyncio.gather(*(close(link.connection) for link in links))
+        """Close the idle connections."""
+        connections, self._idle = self._idle, []
+        await asyncio.gather(*(close(connection) for connection in connections))
 
-    def _give_back_after(self, link: Link, error: BaseException) -> None:
-        """A statement that the server refused leaves its link usable; anything else does not."""
-        if isinstance(error, asyncpg.PostgresError) and not link.connection.is_closed():
-            self.give_back(link)
+    def _give_back_after(self, connection: Connection, error: BaseException) -> None:
+        """A statement that the server refused leaves its connection usable; other errors do not."""
+        if isinstance(error, asyncpg.PostgresError) and not connection.is_closed():
+            self.give_back(connection)
         else:
-            self.drop(link)
+            self.drop(connection)
 
 
-async def close(connection: asyncpg.Connection) -> None:
-    """Say goodbye, but do not wait long for a server that does not listen."""
+async def close(connection: Connection) -> None:
+    """Close in the protocol's way, or after two seconds without it."""
     try:
         await connection.close(timeout=_CLOSE_WITHIN_S)
     except errors():
         connection.terminate()
+
+
+class Session:
+    """A pool, and its calls with the errors mapped: those that write and those that read."""
+
+    def __init__(self, endpoint: Endpoint, options: PostgresOptions) -> None:
+        self.endpoint, self.options = endpoint, options
+        self.pool = Pool(endpoint, options)
+        self.round_trips = 0
+        """Calls so far; preparing a statement, once a connection, is not among them."""
+
+    async def write(self, query: str, *arguments: Any) -> list[Record]:
+        """A statement that writes. Raises `NotWritten` or `OutcomeUnknown`."""
+        self.round_trips += 1
+        with APPENDING:
+            return await self.pool.fetch(query, *arguments)
+
+    async def read(self, query: str, *arguments: Any) -> list[Record]:
+        """A statement that only reads. Raises `ReadFailed` or `StoreUnavailable`."""
+        self.round_trips += 1
+        with READING:
+            return await self.pool.fetch(query, *arguments)
+
+    async def run(self, script: str) -> None:
+        """Run a script that makes or removes objects."""
+        with APPENDING:
+            await self.pool.execute(script)
+
+    async def open(self) -> None:
+        """Connect once, so that a missing server is noticed."""
+        self.pool.give_back(await self.pool.take())

@@ -1,21 +1,20 @@
-"""Events as PostgreSQL's columns, and back."""
+"""The SQL files, and events as PostgreSQL's columns and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.errors import AppendRefused, EmptyAppend, EventIdReused, WrongExpectedVersion
-from harness.store import ExpectedVersion, NewEvent, StreamState
+from harness.domain.errors import AppendRefused, EventIdReused, WrongExpectedVersion
+from harness.domain.store import ExpectedVersion, NewEvent
+from harness.stores._shared.append_rules import require_events
+from harness.stores._shared.sql import SqlFolder
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-_STATES: Mapping[ExpectedVersion, int] = {
-    StreamState.ANY: -1,
-    StreamState.NO_STREAM: -2,
-    StreamState.EXISTS: -3,
-}
+SQL = SqlFolder(__file__)
+QUERY = SQL.statements("queries")
 
 Row: TypeAlias = "Record"
 """A row as asyncpg gives it."""
@@ -24,19 +23,9 @@ Columns = tuple[list[Any], list[str], list[Any], list[Any]]
 """Ids, types, data and metadata, one entry an event."""
 
 
-def expected_number(expected: ExpectedVersion) -> int:
-    """An expectation as the number that the SQL functions take."""
-    if isinstance(expected, StreamState):
-        return _STATES[expected]
-    if expected < 0:
-        raise ValueError(f"expected version {expected}: versions count from 0")
-    return expected
-
-
 def as_bytes(events: Sequence[NewEvent]) -> Columns:
-    """For bytea: what was given."""
-    if not events:
-        raise EmptyAppend("an append needs at least one event")
+    """For bytea: the payloads unchanged."""
+    require_events(events)
     return (
         [event.id for event in events],
         [event.type for event in events],
@@ -55,16 +44,16 @@ def as_json(events: Sequence[NewEvent]) -> Columns:
 
 
 def refuse(row: Record, stream: str, expected: ExpectedVersion) -> None:
-    """Raise what an append function says went wrong, if it does."""
+    """Raises the error that an append function's row reports, if any."""
     match row["outcome"]:
         case "conflict":
             raise WrongExpectedVersion(stream, expected, row["version"])
         case "reused":
-            raise EventIdReused(f"stream {stream!r}: an event id was written before, differently")
+            raise EventIdReused(f"stream {stream!r}: an event id is already used by another append")
 
 
 def bytes_of(value: bytes | str | None) -> bytes:
-    """A payload as it came back."""
+    """A payload that was read, as bytes."""
     if isinstance(value, str):
         return value.encode()
     return value or b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.sqlite.store import SqliteOptions, SqliteStore
 
 __all__ = ["STORE", "SqliteOptions", "SqliteStore"]
@@ -12,4 +12,5 @@ STORE = StoreKind(
     summary="SQLite in WAL mode with synchronous=FULL: one file, no server",
     variants={"": SqliteStore},
     options=SqliteOptions,
+    keeps_files=True,
 )

@@ -1,4 +1,4 @@
-"""SQLite's statements by name, and what reading functions make of their rows."""
+"""SQLite's statements by name, and its reads: streams, the log, checkpoints, snapshots."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from harness.errors import StreamNotFound
-from harness.store import Position, RecordedEvent
-from harness.stores.scripts import named, script
+from harness.domain.errors import StreamNotFound
+from harness.domain.store import Position, RecordedEvent, Snapshot
+from harness.stores._shared.sql import SqlFolder
 
 PAGE_EVENTS = 500
 """Events that one call reads; no read transaction outlives a call."""
@@ -17,8 +17,8 @@ PAGE_EVENTS = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-SCHEMA = script("sqlite_schema", {})
-QUERY = named("sqlite_queries")
+SQL = SqlFolder(__file__)
+QUERY = SQL.statements("queries")
 
 
 def begin_stream(
@@ -55,7 +55,7 @@ def head_position(connection: sqlite3.Connection) -> int:
 def begin_log(
     connection: sqlite3.Connection, after: Position | None, limit: int | None
 ) -> tuple[range, list[RecordedEvent]]:
-    """The positions to be read up to the head of now, and the first page of their events."""
+    """The positions to be read up to the current head, and the first page of their events."""
     head = head_position(connection)
     positions = range(index_of(after, head) + 1, head + 1)[:limit]
     return positions, log_page(connection, positions)
@@ -73,6 +73,16 @@ def index_of(after: Position | None, head: int) -> int:
     if after is None:
         return 0
     return head if after == Position.NOW else after[0]
+
+
+def load_checkpoint(connection: sqlite3.Connection, subscriber: str) -> Position | None:
+    row = connection.execute(QUERY["load_checkpoint"], (subscriber,)).fetchone()
+    return Position.parse(row[0]) if row else None
+
+
+def load_snapshot(connection: sqlite3.Connection, stream: str) -> Snapshot | None:
+    row = connection.execute(QUERY["load_snapshot"], (stream,)).fetchone()
+    return Snapshot(*row) if row else None
 
 
 def _recorded(row: tuple[Any, ...]) -> RecordedEvent:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field
 
-from harness.costs import Counts
-from harness.errors import StoreUnavailable
-from harness.store import (
+from harness.domain.costs import Counts
+from harness.domain.durability import BySetting, Durability, by_settings, weakest
+from harness.domain.errors import StoreUnavailable, Unsuitable
+from harness.domain.store import (
     AppendResult,
-    Durability,
     Endpoint,
     ExpectedVersion,
     Facts,
@@ -26,16 +26,13 @@ from harness.store import (
     RecordedEvent,
     Snapshot,
     StoreOptions,
+    category_of,
 )
-from harness.stores.in_process import Bell, category_of
-from harness.stores.sqlite import beside, reading, writing
-from harness.stores.sqlite.held import HeldTransaction
+from harness.stores._shared.waiting import Bell, PollInterval
+from harness.stores.sqlite import maintenance, reading, writing
+from harness.stores.sqlite.connection import APPENDING, READING, ConnectionThread, open_file
 from harness.stores.sqlite.reading import PAGE_EVENTS
-from harness.stores.sqlite.thread import ConnectionThread, not_written, open_file, read_failed
-
-POLL_MIN_S = 0.001
-POLL_MAX_S = 0.05
-"""An idle subscription looks for other processes' events ever less often, down to this."""
+from harness.stores.sqlite.writing import SqliteTransaction
 
 FACTS = Facts(
     multi_stream_appends="yes, in one transaction of the file (not offered by this adapter)",
@@ -59,24 +56,50 @@ class SqliteOptions(StoreOptions):
     )
 
 
+_SAFE, _UNSYNCED = Durability.POWER_LOSS, Durability.PROCESS_CRASH
+_RULES = (
+    BySetting(
+        "synchronous",
+        {"extra": _SAFE, "full": _SAFE, "normal": _UNSYNCED, "off": _UNSYNCED},
+    ),
+    BySetting(
+        "journal_mode",
+        dict.fromkeys(("wal", "delete", "truncate", "persist"), _SAFE)
+        # A crash inside a transaction leaves a file that cannot be repaired.
+        | dict.fromkeys(("memory", "off"), Durability.MEMORY),
+    ),
+)
+
+
+def durability_of(settings: Mapping[str, str]) -> Durability:
+    """The weakest of the classes that each setting allows, and two of them together."""
+    # A journal that is deleted at a commit may be back after a power loss, and undo the commit;
+    # only `extra` syncs the folder.
+    undone = settings.get("journal_mode") == "delete" and settings.get("synchronous") != "extra"
+    # macOS's plain fsync leaves data in the drive's cache.
+    cached = sys.platform == "darwin" and settings.get("fullfsync") == "0"
+    classes = [_UNSYNCED for holds in (undone, cached) if holds]
+    return weakest(by_settings(_RULES, settings), *classes)
+
+
 class SqliteStore:
     """One file a namespace, in WAL mode: a writing connection and a reading one."""
 
     def __init__(self, path: Path, options: SqliteOptions) -> None:
-        self._path = path
+        self.path = path
         self._opening = opening = partial(
             open_file,
             path,
             synchronous=options.synchronous,
             busy_timeout_s=options.busy_timeout_s,
         )
-        self._writer = ConnectionThread(opening, not_written, name="eslab-sqlite-write")
-        self._reader = ConnectionThread(opening, read_failed, name="eslab-sqlite-read")
+        self._writer = ConnectionThread(opening, APPENDING, name="eslab-sqlite-write")
+        self._reader = ConnectionThread(opening, READING, name="eslab-sqlite-read")
         self._appended = Bell()
 
     @classmethod
     def declares(cls, options: SqliteOptions) -> Guarantees:
-        """Everything; only durability depends on the options."""
+        """Every guarantee; only durability depends on the options."""
         return Guarantees(
             occ="native",
             atomic_append=True,
@@ -86,7 +109,7 @@ class SqliteStore:
             stream_read="indexed",
             subscription="poll",
             append_only="enforced",
-            durability=cls.durability_of({"synchronous": options.synchronous}),
+            durability=durability_of({"synchronous": options.synchronous, "journal_mode": "wal"}),
             writers="many",
             event_limit_bytes=1_000_000_000,
             facts=FACTS,
@@ -94,9 +117,8 @@ class SqliteStore:
 
     @staticmethod
     def durability_of(settings: Mapping[str, str]) -> Durability:
-        """The class that these settings amount to, as read back or as asked for."""
-        synced = settings["synchronous"] in ("full", "extra")
-        return Durability.POWER_LOSS if synced else Durability.PROCESS_CRASH
+        """The class that follows from these settings, as read back or as requested."""
+        return durability_of(settings)
 
     @classmethod
     async def connect(cls, endpoint: Endpoint, options: SqliteOptions) -> Self:
@@ -107,32 +129,36 @@ class SqliteStore:
         return cls(folder / f"{endpoint.namespace}.sqlite", options)
 
     async def setup(self) -> None:
-        """Make the file, unless it is there."""
-        await asyncio.to_thread(self._path.touch)
-        await self._writer.call(beside.make_schema)
+        """Make the file, unless it is there. Raises `Unsuitable` where it cannot be as asked."""
+        await asyncio.to_thread(self.path.touch)
+        try:
+            await self._writer.call(maintenance.make_schema)
+        except Unsuitable:
+            await self.teardown()
+            raise
 
     async def teardown(self) -> None:
-        """Close both connections and delete the file with what SQLite keeps beside it."""
+        """Close both connections and delete the file, its log and its shared memory."""
         await self._reader.release()
         await self._writer.release()
         for suffix in ("", "-wal", "-shm"):
-            await asyncio.to_thread(Path(f"{self._path}{suffix}").unlink, missing_ok=True)
+            await asyncio.to_thread(Path(f"{self.path}{suffix}").unlink, missing_ok=True)
 
     async def settings(self) -> Mapping[str, str]:
-        """SQLite's version, and what the writing connection says of its durability."""
-        return await self._writer.call(beside.settings)
+        """SQLite's version, and the writing connection's durability settings."""
+        return await self._writer.call(maintenance.settings)
 
     async def settle(self) -> None:
         """Checkpoint the write-ahead log, so that a trial begins with an empty one."""
-        await self._writer.call(beside.settle)
+        await self._writer.call(maintenance.settle)
 
     async def counts(self) -> Counts:
         """The sizes of the file and of its write-ahead log."""
-        return await asyncio.to_thread(beside.file_bytes, self._path)
+        return await asyncio.to_thread(maintenance.file_bytes, self.path)
 
     async def compact(self) -> None:
-        """VACUUM: the file written anew."""
-        await self._writer.call(beside.compact)
+        """VACUUM."""
+        await self._writer.call(maintenance.compact)
 
     async def aclose(self) -> None:
         """Close both connections and end their threads."""
@@ -149,9 +175,11 @@ class SqliteStore:
 
     async def open_transaction(self, *, early: bool = False) -> OpenTransaction:
         """For checks: BEGIN IMMEDIATE, or with `early` a BEGIN that has read."""
-        held = HeldTransaction(ConnectionThread(self._opening, not_written, name="eslab-held"))
-        await held.begin(early=early)
-        return held
+        transaction = SqliteTransaction(
+            ConnectionThread(self._opening, APPENDING, name="eslab-open")
+        )
+        await transaction.begin(early=early)
+        return transaction
 
     async def read_stream(
         self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
@@ -187,7 +215,7 @@ class SqliteStore:
         """Polled; an append through this connection wakes it at once."""
         head = await self._reader.call(reading.head_position)
         position = reading.index_of(after, head)
-        idle_s = POLL_MIN_S
+        interval = PollInterval()
         while True:
             appended = self._appended.listen()
             page = range(position + 1, position + 1 + PAGE_EVENTS)
@@ -196,40 +224,33 @@ class SqliteStore:
                 if category is None or category_of(event.stream) == category:
                     yield event
             position += len(events)
-            if not events:
-                await _wait(appended, idle_s)
-            idle_s = POLL_MIN_S if events else min(2 * idle_s, POLL_MAX_S)
+            if events:
+                interval.reset()
+            else:
+                await interval.wait(appended)
 
     async def load_checkpoint(self, subscriber: str) -> Position | None:
-        """The subscriber's last saved position, if any."""
-        return await self._reader.call(beside.load_checkpoint, subscriber)
+        return await self._reader.call(reading.load_checkpoint, subscriber)
 
     async def save_checkpoint(self, subscriber: str, position: Position) -> None:
-        """Remember that everything up to `position` was handled."""
-        await self._writer.call(beside.save_checkpoint, subscriber, position)
+        await self._writer.call(writing.save_checkpoint, subscriber, position)
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
-        """The newest snapshot of a stream, if any."""
-        return await self._reader.call(beside.load_snapshot, stream)
+        return await self._reader.call(reading.load_snapshot, stream)
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep it unless a newer one is there."""
-        await self._writer.call(beside.save_snapshot, snapshot)
+        await self._writer.call(writing.save_snapshot, snapshot)
 
     async def overwrite(self, stream: str, version: int, data: bytes) -> bool:
-        """Try UPDATE, then INSERT OR REPLACE, past this adapter."""
+        """Try UPDATE, then INSERT OR REPLACE, without this adapter."""
         where = (data, stream, version)
-        updated = await asyncio.to_thread(beside.tamper, self._path, "tamper_update", *where)
+        updated = await asyncio.to_thread(maintenance.tamper, self.path, "tamper_update", *where)
         return updated or await asyncio.to_thread(
-            beside.tamper, self._path, "tamper_replace", *where
+            maintenance.tamper, self.path, "tamper_replace", *where
         )
 
     async def delete(self, stream: str, version: int) -> bool:
-        """Try DELETE, past this adapter."""
-        return await asyncio.to_thread(beside.tamper, self._path, "tamper_delete", stream, version)
-
-
-async def _wait(appended: asyncio.Event, at_most_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(at_most_s):
-            await appended.wait()
+        """Try DELETE, without this adapter."""
+        return await asyncio.to_thread(
+            maintenance.tamper, self.path, "tamper_delete", stream, version
+        )

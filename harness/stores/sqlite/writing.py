@@ -1,4 +1,4 @@
-"""SQLite's appends: one transaction each, every rule checked under the write lock."""
+"""SQLite's writes: appends, one transaction each, and transactions that a check keeps open."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from harness.errors import (
+from harness.domain.errors import (
     AppendRefused,
-    EmptyAppend,
-    EventIdReused,
     OutcomeUnknown,
     StoreUnavailable,
-    WrongExpectedVersion,
 )
-from harness.store import AppendResult, ExpectedVersion, NewEvent, Position, StreamState
+from harness.domain.store import (
+    AppendResult,
+    ExpectedVersion,
+    NewEvent,
+    Position,
+    Snapshot,
+)
+from harness.stores._shared import append_rules
+from harness.stores._shared.driver_errors import Mapped
+from harness.stores.sqlite.connection import ConnectionThread
 from harness.stores.sqlite.reading import QUERY
 
 
 class Known(NamedTuple):
-    """A recorded event, found by its id."""
+    """A recorded event, looked up by its id."""
 
     stream: str
     version: int
     position: int
-    content: tuple[str | bytes, ...]
-    """Type, data and metadata."""
+    type: str
+    data: bytes
+    metadata: bytes
 
 
 def append(
@@ -36,14 +43,9 @@ def append(
     events: Sequence[NewEvent],
     expected: ExpectedVersion,
 ) -> AppendResult:
-    """Write all of `events`, or raise and write none.
-
-    Ids come before versions: an exact retry returns the first call's result whatever it
-    expects and whatever was appended since.
-    """
-    if not events:
-        raise EmptyAppend("an append needs at least one event")
-    _refuse_what_utf8_cannot_hold(stream, events)
+    """Write all of `events`, or raise and write none."""
+    append_rules.require_events(events)
+    _require_utf8(stream, events)
     with _transaction(connection):
         return append_inside(connection, stream, events, expected)
 
@@ -55,38 +57,43 @@ def append_inside(
     expected: ExpectedVersion,
 ) -> AppendResult:
     """`append`, in a transaction that the caller has begun and ends."""
-    original = _original(connection, stream, events)
+    (head,) = connection.execute(QUERY["head_version"], (stream,)).fetchone()
+    known = [_known(connection, event) for event in events]
+    original = append_rules.decide(stream, events, expected, head=head, known=known)
     if original is not None:
         return _result(original.version, original.position)
-    head = _check_version(connection, stream, expected)
     return _write(connection, stream, events, head)
 
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the file's write lock. Raises `OutcomeUnknown` if nobody can tell what COMMIT did."""
+    """Hold the file's write lock. Raises `OutcomeUnknown` if COMMIT fails, unless by BUSY."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        with _COMMITTING:
+            connection.execute("COMMIT")
     except BaseException:
         _roll_back(connection)
         raise
-    try:
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        _roll_back(connection)
-        if error.sqlite_errorname == "SQLITE_BUSY":
-            raise StoreUnavailable(f"SQLite: {error}") from error
-        raise OutcomeUnknown(f"SQLite could not finish COMMIT: {error}") from error
+
+
+def _uncertain(error: sqlite3.Error) -> StoreUnavailable | OutcomeUnknown:
+    if error.sqlite_errorname == "SQLITE_BUSY":
+        return StoreUnavailable(f"SQLite: {error}")
+    return OutcomeUnknown(f"SQLite could not finish COMMIT: {error}")
+
+
+_COMMITTING = Mapped(lambda: {sqlite3.Error: _uncertain})
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    """SQLite has already rolled back by itself after some errors (disk full, I/O)."""
+    """Roll back, unless SQLite already has after an error such as a full disk."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
-def _refuse_what_utf8_cannot_hold(stream: str, events: Sequence[NewEvent]) -> None:
+def _require_utf8(stream: str, events: Sequence[NewEvent]) -> None:
     try:
         for text in (stream, *(event.type for event in events)):
             text.encode()
@@ -94,51 +101,9 @@ def _refuse_what_utf8_cannot_hold(stream: str, events: Sequence[NewEvent]) -> No
         raise AppendRefused(str(error), reason="UnicodeEncodeError") from error
 
 
-def _original(
-    connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent]
-) -> Known | None:
-    """The last event of an earlier append that `events` repeat exactly, if any is known."""
-    known = [_known(connection, event) for event in events]
-    if not any(known):
-        if len({event.id for event in events}) < len(events):
-            raise EventIdReused("the same event id twice in one append")
-        return None
-    first = known[0]
-    for offset, (old, new) in enumerate(zip(known, events, strict=True)):
-        if first is None or old is None or old.stream != stream:
-            raise EventIdReused(f"event {new.id}: the append repeats only part of an earlier one")
-        content = (new.type, new.data, new.metadata)
-        if old.version != first.version + offset or old.content != content:
-            raise EventIdReused(f"event {new.id} was written with other content or order")
-    return known[-1]
-
-
 def _known(connection: sqlite3.Connection, event: NewEvent) -> Known | None:
     row = connection.execute(QUERY["by_id"], (event.id.bytes,)).fetchone()
-    if row is None:
-        return None
-    stream, version, position, *content = row
-    return Known(stream, version, position, tuple(content))
-
-
-def _check_version(
-    connection: sqlite3.Connection, stream: str, expected: ExpectedVersion
-) -> int | None:
-    """The version of the stream's last event, `None` for no stream."""
-    head: int | None
-    (head,) = connection.execute(QUERY["head_version"], (stream,)).fetchone()
-    match expected:
-        case StreamState.ANY:
-            holds = True
-        case StreamState.NO_STREAM:
-            holds = head is None
-        case StreamState.EXISTS:
-            holds = head is not None
-        case version:
-            holds = head == version
-    if not holds:
-        raise WrongExpectedVersion(stream, expected, head)
-    return head
+    return None if row is None else Known(*row)
 
 
 def _write(
@@ -166,3 +131,53 @@ def _write(
 
 def _result(version: int, position: int) -> AppendResult:
     return AppendResult(version, Position((position,)))
+
+
+def save_checkpoint(connection: sqlite3.Connection, subscriber: str, position: Position) -> None:
+    """Remember a position, in a transaction of its own."""
+    connection.execute(QUERY["save_checkpoint"], (subscriber, str(position)))
+
+
+def save_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
+    """Keep a snapshot unless a newer one is there, in a transaction of its own."""
+    row = (snapshot.stream, snapshot.version, snapshot.data)
+    connection.execute(QUERY["save_snapshot"], row)
+
+
+class SqliteTransaction:
+    """A connection of its own inside BEGIN, until `commit` or `roll_back`."""
+
+    def __init__(self, thread: ConnectionThread) -> None:
+        self._thread = thread
+
+    async def begin(self, *, early: bool) -> None:
+        """`early` reads, which fixes what the transaction sees; else it takes the write lock."""
+        await self._thread.call(_begin_reading if early else _begin_writing)
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
+    ) -> AppendResult:
+        """The adapter's append; other writers wait until this transaction has ended."""
+        return await self._thread.call(append_inside, stream, events, expected)
+
+    async def commit(self) -> None:
+        """COMMIT, and close the connection."""
+        await self._thread.call(_commit)
+        await self._thread.aclose()
+
+    async def roll_back(self) -> None:
+        """Close the connection, which rolls back what was not committed."""
+        await self._thread.aclose()
+
+
+def _begin_reading(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")
+    connection.execute("SELECT max(position) FROM events").fetchone()
+
+
+def _begin_writing(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    connection.execute("COMMIT")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from harness.errors import ReadFailed, StreamNotFound
-from harness.store import Position
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import ReadFailed, StreamNotFound
+from harness.domain.store import Position
+from harness.stores.memory.store import MemoryStore
 
 
 class IgnoresLimits(MemoryStore):
@@ -17,7 +17,7 @@ class IgnoresLimits(MemoryStore):
 
 class FindsEveryStream(MemoryStore):
     async def read_stream(self, stream, **how):
-        if stream in self._log.streams:
+        if stream in self.log.streams:
             async for event in super().read_stream(stream, **how):
                 yield event
 
@@ -54,7 +54,7 @@ class ReadsAfterItself(MemoryStore):
     """A read that goes on for as long as somebody appends."""
 
     async def read_stream(self, stream, **how):
-        for event in self._log.streams[stream]:
+        for event in self.log.streams[stream]:
             yield event
 
 
@@ -74,7 +74,7 @@ class LogsWithoutMetadata(MemoryStore):
 
 class MissesAnEmptyLog(MemoryStore):
     async def read_all(self, **how):
-        if not len(self._log):
+        if not len(self.log):
             raise StreamNotFound("$all")
         async for event in super().read_all(**how):
             yield event
@@ -179,16 +179,16 @@ class SaysNothingOfItsVersion(MemoryStore):
 
 class KeepsTheFirstCheckpoint(MemoryStore):
     async def save_checkpoint(self, subscriber, position):
-        self._log.checkpoints.setdefault(subscriber, position)
+        self.log.checkpoints.setdefault(subscriber, position)
 
 
 class KeepsAnySnapshot(MemoryStore):
     async def save_snapshot(self, snapshot):
-        self._log.snapshots[snapshot.stream] = snapshot
+        self.log.snapshots[snapshot.stream] = snapshot
 
 
 class CanBeTamperedWith(MemoryStore):
     async def overwrite(self, stream, version, data):
-        events = self._log.streams[stream]
+        events = self.log.streams[stream]
         events[version] = replace(events[version], data=data)
         return True

@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
-from harness.errors import EmptyAppend, WrongExpectedVersion
-from harness.store import AppendResult, NewEvent, StreamState
-from harness.stores.in_process import give_way
-from harness.stores.memory import GUARANTEES, MemoryStore
+from harness.domain.errors import EmptyAppend, WrongExpectedVersion
+from harness.domain.store import AppendResult, NewEvent, StreamState
+from harness.stores._shared.append_rules import original, require_expected
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import GUARANTEES, MemoryStore
 
 ANY = StreamState.ANY
 
@@ -29,7 +30,7 @@ class ChecksThenWrites(MemoryStore):
     """The tutorial's optimistic concurrency: look, wait, write."""
 
     async def append(self, stream, events, *, expected):
-        self._log._check_version(stream, expected)
+        require_expected(stream, expected, self.log.head(stream))
         await give_way()
         return await super().append(stream, events, expected=ANY)
 
@@ -39,7 +40,7 @@ class LocksOptimistically(MemoryStore):
 
     async def append(self, stream, events, *, expected):
         if expected is ANY:
-            expected = len(self._log.streams.get(stream, ())) - 1
+            expected = len(self.log.streams.get(stream, ())) - 1
             expected = StreamState.NO_STREAM if expected < 0 else expected
         return await super().append(stream, events, expected=expected)
 
@@ -100,14 +101,14 @@ class LosesEveryTenth(MemoryStore):
 
     async def append(self, stream, events, *, expected):
         if next(self.numbers) % 10 == 0:
-            head = len(self._log.streams.get(stream, ())) - 1
+            head = len(self.log.streams.get(stream, ())) - 1
             return AppendResult(head + len(events), None)
         return await super().append(stream, events, expected=expected)
 
 
 class ForgetsIds(MemoryStore):
     async def append(self, stream, events, *, expected):
-        self._log._by_id.clear()
+        self.log.by_id.clear()
         return await super().append(stream, events, expected=expected)
 
 
@@ -115,27 +116,27 @@ class LooksBeforeItLeaps(MemoryStore):
     """Looks ids up, waits, and writes without looking again."""
 
     async def append(self, stream, events, *, expected):
-        self._log._original(stream, events)
+        original(stream, events, self.log.known(events))
         await give_way()
-        self._log._by_id.clear()
-        return self._log.append(stream, events, expected)
+        self.log.by_id.clear()
+        return self.log.append(stream, events, expected)
 
 
 class ChecksVersionsFirst(MemoryStore):
     async def append(self, stream, events, *, expected):
-        self._log._check_version(stream, expected)
+        require_expected(stream, expected, self.log.head(stream))
         return await super().append(stream, events, expected=expected)
 
 
 class AnswersRetriesWithTheHead(MemoryStore):
     async def append(self, stream, events, *, expected):
         result = await super().append(stream, events, expected=expected)
-        return replace(result, version=len(self._log.streams[stream]) - 1)
+        return replace(result, version=len(self.log.streams[stream]) - 1)
 
 
 class ComparesIdsAlone(MemoryStore):
     async def append(self, stream, events, *, expected):
-        known = [self._log._by_id.get(event.id.int) for event in events]
+        known = self.log.known(events)
         if known and all(known):
             return AppendResult(known[-1].version, known[-1].position)
         return await super().append(stream, events, expected=expected)
@@ -156,7 +157,7 @@ class HalfRetries(MemoryStore):
         return replace(GUARANTEES, idempotency="none")
 
     async def append(self, stream, events, *, expected):
-        if events and events[0].id.int in self._log._by_id:
+        if events and events[0].id.int in self.log.by_id:
             events = [replace(events[0], id=uuid4())]
         return await super().append(stream, events, expected=expected)
 

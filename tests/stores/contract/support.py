@@ -13,8 +13,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from harness.errors import AppendRefused, StreamNotFound, UnsupportedByStore, WrongExpectedVersion
-from harness.store import (
+from harness.domain.errors import (
+    AppendRefused,
+    StreamNotFound,
+    UnsupportedByStore,
+    WrongExpectedVersion,
+)
+from harness.domain.store import (
     UNTOLD,
     AppendResult,
     EventStore,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.store import CheckpointStore, Position, Snapshot, SnapshotStore, Tamper
+import pytest
+
+from harness.domain.store import CheckpointStore, Position, Snapshot, SnapshotStore, Tamper
 
 from ..subject import Subject
 from .support import append, event, ids, read, read_log
@@ -36,6 +38,7 @@ async def test_a_checkpoint_is_there_for_the_next_connection(subject: Subject):
     assert await read_log(other, after=await other.load_checkpoint("projection")) == []
 
 
+@pytest.mark.declares(newest_snapshot=(True,))
 async def test_a_newer_snapshot_replaces_an_older_one_and_never_the_other_way(subject: Subject):
     store = subject.store
     if not isinstance(store, SnapshotStore):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.errors import NotWritten, UnsupportedByStore, WrongExpectedVersion
-from harness.store import AppendResult, ExpectedVersion, NewEvent
+from harness.domain.errors import NotWritten, UnsupportedByStore, WrongExpectedVersion
+from harness.domain.store import AppendResult, ExpectedVersion, NewEvent
 
 from ..subject import Subject
 from .support import (

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.errors import (
+from harness.domain.durability import Durability
+from harness.domain.errors import (
     NotSent,
     NotWritten,
     OutcomeUnknown,
@@ -21,7 +22,7 @@ from harness.errors import (
     StoreError,
     StoreUnavailable,
 )
-from harness.store import Adapter, Durability, NewEvent, RecordedEvent
+from harness.domain.store import Adapter, NewEvent, RecordedEvent
 
 from ..subject import Subject
 from .support import append, assert_same_log, event, events, following, ids, read, read_log
@@ -165,7 +166,7 @@ async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(serv
         assert _count(await read_log(served.store), batch) == [1, 1]
 
 
-@pytest.mark.declares(subscription=("push", "poll"))
+@pytest.mark.declares(subscription=("push", "poll"), starts_where_asked=(True,))
 async def test_after_a_restart_everything_goes_on(served: Subject):
     store = served.store
     batch = [event(), event()]

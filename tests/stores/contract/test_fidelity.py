@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from harness.errors import AppendRefused
+from harness.domain.errors import AppendRefused
 
 from ..subject import Subject
 from .support import append, event, events, ids, only, read, read_log, told

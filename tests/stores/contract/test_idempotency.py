@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import EventIdReused, NotWritten
+from harness.domain.errors import EventIdReused, NotWritten
 
 from ..subject import Subject
 from .support import ANY, EXISTS, NO_STREAM, append, event, events, ids, read_log, versions

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from harness.errors import StoreError, UnsupportedByStore
-from harness.store import Durability
+from harness.domain.durability import Durability
+from harness.domain.errors import StoreError, UnsupportedByStore
 
 from ..subject import Subject, fresh
 from .support import append, events, ids, read, read_log, told

@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from harness.errors import StreamNotFound
-from harness.store import Position
+from harness.domain.errors import StreamNotFound
+from harness.domain.store import Position
 
 from ..subject import Subject
 from .support import append, event, events, ids, read, read_log, versions

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from harness.errors import UnsupportedByStore
-from harness.store import Position, RecordedEvent
+from harness.domain.errors import UnsupportedByStore
+from harness.domain.store import Position, RecordedEvent
 
 from ..subject import Subject
 from .support import (
@@ -102,6 +102,7 @@ async def _until_live(subject: Subject, follower: Following) -> int:
 
 
 @subscribing
+@pytest.mark.declares(categories=(True,))
 async def test_a_category_subscription_gets_all_and_only_its_own(subject: Subject):
     async def write() -> None:
         for stream in ("order-1", "orderly-1", "invoice-order-1", "order-a-b", "Order-1"):
@@ -119,6 +120,7 @@ async def test_a_category_subscription_gets_all_and_only_its_own(subject: Subjec
 
 
 @subscribing
+@pytest.mark.declares(categories=(True,))
 async def test_a_category_subscription_resumes_behind_a_position(subject: Subject):
     for number in range(6):
         await append(subject.store, f"{('order', 'invoice')[number % 2]}-1")

@@ -1,0 +1,285 @@
+"""Two ways to call DynamoDB: boto3 in threads, and JSON over aiohttp.
+
+boto3 validates, signs and parses every call by its models. The other client only signs, with
+botocore's signer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache, partial
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.domain.errors import NoServer
+from harness.domain.proxies import proxy_to
+from harness.stores._shared.driver_errors import Mapped, Table
+from harness.stores.dynamodb.declaration import DynamoOptions
+from harness.stores.dynamodb.driver import (
+    ErrorAnswer,
+    Item,
+    TooLate,
+    aiohttp,
+    boto3,
+    botocore,
+    error_answer,
+    not_reached,
+    orjson,
+    unanswered,
+)
+
+_CONNECT_WITHIN_S = 5.0
+_METHODS = {
+    "BatchWriteItem": "batch_write_item",
+    "CreateTable": "create_table",
+    "DeleteItem": "delete_item",
+    "DeleteTable": "delete_table",
+    "DescribeTable": "describe_table",
+    "GetItem": "get_item",
+    "ListTables": "list_tables",
+    "PutItem": "put_item",
+    "Query": "query",
+    "Scan": "scan",
+    "TransactWriteItems": "transact_write_items",
+    "UpdateItem": "update_item",
+}
+
+
+class BotoClient:
+    """Blocking calls in threads, at most `options.connections` at once."""
+
+    def __init__(
+        self, address: str, credentials: Mapping[str, str], region: str, options: DynamoOptions
+    ) -> None:
+        session = boto3.session.Session()
+        proxy = proxy_to(address)
+        config = botocore.config.Config(
+            # A conditional write that the SDK retries can fail because its first try succeeded.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            parameter_validation=False,
+            max_pool_connections=options.connections,
+            connect_timeout=min(options.deadline_s, _CONNECT_WITHIN_S),
+            read_timeout=options.deadline_s,
+            # Without this, boto3 would take the environment's proxy to loopback, too.
+            proxies={urlsplit(address).scheme: proxy.url} if proxy else {},
+        )
+        self._client = session.client(
+            "dynamodb",
+            endpoint_url=address,
+            region_name=region,
+            config=config,
+            **_arguments(credentials),
+        )
+        self._threads = ThreadPoolExecutor(options.connections, thread_name_prefix="boto3")
+        self._deadline_s = options.deadline_s
+
+    async def call(self, operation: str, body: Item) -> dict[str, Any]:
+        """In a thread. The deadline includes the wait for one."""
+        method = getattr(self._client, _METHODS[operation])
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await loop.run_in_executor(self._threads, partial(_called, method, body))
+        except TimeoutError:
+            raise TooLate("DynamoDB did not answer before the deadline") from None
+
+    async def aclose(self) -> None:
+        """Release the threads; a thread that waits for an answer ends when it arrives."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+
+def _called(method: Any, body: Item) -> dict[str, Any]:
+    with _CALLING_BOTO:
+        answer: dict[str, Any] = method(**body)
+    return answer
+
+
+@cache
+def _boto_meanings() -> Table:
+    exceptions = botocore.exceptions
+    return {
+        exceptions.ClientError: _error_answer,
+        exceptions.EndpointConnectionError: not_reached,
+        exceptions.ConnectTimeoutError: not_reached,
+        exceptions.ReadTimeoutError: lambda error: TooLate(str(error)),
+        exceptions.NoCredentialsError: _no_credentials,
+        exceptions.PartialCredentialsError: _no_credentials,
+        exceptions.BotoCoreError: unanswered,
+        OSError: unanswered,
+    }
+
+
+_CALLING_BOTO = Mapped(_boto_meanings)
+
+
+def _error_answer(error: Any) -> ErrorAnswer:
+    described, status = error.response["Error"], error.response["ResponseMetadata"]
+    return error_answer(
+        error.response, described["Code"], described.get("Message", ""), status["HTTPStatusCode"]
+    )
+
+
+def _no_credentials(error: Exception) -> NoServer:
+    return NoServer(f"dynamodb: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+
+
+def _arguments(credentials: Mapping[str, str]) -> dict[str, str]:
+    """boto3's arguments; without credentials boto3 uses those of the AWS environment."""
+    if not credentials:
+        return {}
+    return {
+        "aws_access_key_id": credentials["access_key"],
+        "aws_secret_access_key": credentials["secret_key"],
+    }
+
+
+_HTTP_OK = 200
+_LARGE_BYTES = 1 << 20
+"""aiohttp wants larger bodies as a stream."""
+_TOO_LARGE = 413
+
+
+class HttpClient:
+    """Calls on the event loop, at most `options.connections` at once."""
+
+    def __init__(
+        self, address: str, credentials: Mapping[str, str], region: str, options: DynamoOptions
+    ) -> None:
+        self._url = f"{address}/"
+        proxy = proxy_to(address)
+        self._proxy_url = proxy.url if proxy else None
+        self._signer = Signer(self._url, credentials, region)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=options.connections),
+            timeout=aiohttp.ClientTimeout(
+                total=options.deadline_s,
+                sock_connect=min(options.deadline_s, _CONNECT_WITHIN_S),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def call(self, operation: str, body: Item) -> dict[str, Any]:
+        """One POST. The deadline includes the wait for a connection."""
+        payload = orjson.dumps(body, default=_base64)
+        headers = self._signer.headers(operation, payload)
+        data = BytesIO(payload) if len(payload) > _LARGE_BYTES else payload
+        with _CALLING_HTTP:
+            posting = self._session.post(
+                self._url, data=data, headers=headers, proxy=self._proxy_url
+            )
+            async with posting as response:
+                status, text = response.status, await response.read()
+        return _answer(status, text)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+@cache
+def _http_meanings() -> Table:
+    return {
+        aiohttp.ClientConnectorError: not_reached,
+        aiohttp.ConnectionTimeoutError: not_reached,
+        TimeoutError: lambda _: TooLate("DynamoDB did not answer before the deadline"),
+        aiohttp.ClientError: unanswered,
+        OSError: unanswered,
+    }
+
+
+_CALLING_HTTP = Mapped(_http_meanings)
+
+
+def _answer(status: int, text: bytes) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        code = "RequestEntityTooLarge" if status == _TOO_LARGE else f"HTTP {status}"
+        raise error_answer({}, code, "the answer is no JSON", status) from None
+    if status == _HTTP_OK:
+        return answer
+    code = str(answer.get("__type", f"HTTP {status}")).rpartition("#")[2]
+    message = answer.get("message") or answer.get("Message") or ""
+    raise error_answer(answer, code, message, status)
+
+
+def _base64(value: object) -> str:
+    """Bytes in DynamoDB's JSON."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    raise TypeError(f"not a value of DynamoDB: {type(value).__name__}")
+
+
+_SERVICE = "dynamodb"
+
+
+class Signer:
+    """Signs calls to one URL with SigV4 and keeps the derived key, which changes once a day.
+
+    Raises `NoServer` where there are no credentials.
+    """
+
+    def __init__(self, url: str, credentials: Mapping[str, str], region: str) -> None:
+        self._url = url
+        self._source = _source(credentials)
+        self._auth_class = _auth_class()
+        self._region = region
+
+    def headers(self, operation: str, payload: bytes) -> dict[str, str]:
+        """The headers of a request, signature included."""
+        request = botocore.awsrequest.AWSRequest(
+            "POST",
+            self._url,
+            {
+                "Content-Type": "application/x-amz-json-1.0",
+                "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+            },
+            payload,
+        )
+        # Temporary credentials renew themselves, so each call takes the current ones.
+        frozen = self._source.get_frozen_credentials()
+        self._auth_class(frozen, _SERVICE, self._region).add_auth(request)
+        return dict(request.headers.items())
+
+
+def _source(credentials: Mapping[str, str]) -> Any:
+    session = boto3.session.Session()
+    if credentials:
+        return botocore.credentials.Credentials(
+            credentials["access_key"], credentials["secret_key"]
+        )
+    ambient = session.get_credentials()
+    if ambient is None:
+        raise NoServer(
+            "dynamodb: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "(DynamoDB Local takes any)"
+        )
+    return ambient
+
+
+@cache
+def _auth_class() -> Any:
+    """A subclass of botocore's signer, defined when botocore is loaded."""
+
+    class KeptKeySigV4(botocore.auth.SigV4Auth):  # type: ignore[misc]
+        def signature(self, string_to_sign: str, request: Any) -> str:
+            date = request.context["timestamp"][:8]
+            key = _derived(self.credentials.secret_key, date, self._region_name)
+            return hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
+
+    return KeptKeySigV4
+
+
+@lru_cache(maxsize=4)
+def _derived(secret: str, date: str, region: str) -> bytes:
+    key = b"AWS4" + secret.encode()
+    for part in (date, region, _SERVICE, "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key

@@ -1,1 +1,0 @@
-"""Kafka by librdkafka's Python client, confluent-kafka."""

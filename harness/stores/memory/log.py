@@ -1,0 +1,86 @@
+"""The memory store's log: events in lists, appended by the shared rule, with no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from harness.domain.store import (
+    AppendResult,
+    ExpectedVersion,
+    NewEvent,
+    Position,
+    RecordedEvent,
+    Snapshot,
+)
+from harness.stores._shared import append_rules
+from harness.stores._shared.waiting import Bell
+
+
+class Log:
+    """Events kept once, in global order; `streams` and `by_id` only refer to them.
+
+    An event's index in the log is its position, its index in the stream is its version. The
+    adapter only appends; the other public members are for tests that build faults into a store.
+    """
+
+    def __init__(self) -> None:
+        self.streams: dict[str, list[RecordedEvent]] = {}
+        self.by_id: dict[int, RecordedEvent] = {}
+        """Events by the integer of their id, to recognise a retry."""
+        self.checkpoints: dict[str, Position] = {}
+        self.snapshots: dict[str, Snapshot] = {}
+        self.appended = Bell()
+        self._events: list[RecordedEvent] = []
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, index: int) -> RecordedEvent:
+        return self._events[index]
+
+    def head(self, stream: str) -> int | None:
+        """The version of the stream's last event; `None` where there is no stream."""
+        events = self.streams.get(stream)
+        return len(events) - 1 if events else None
+
+    def known(self, events: Sequence[NewEvent]) -> list[RecordedEvent | None]:
+        """For each event the recorded one with its id."""
+        return [self.by_id.get(event.id.int) for event in events]
+
+    def index_after(self, position: Position | None) -> int:
+        """The index of the first event after a position; the end for `Position.NOW`."""
+        if position is None:
+            return 0
+        return len(self._events) if position == Position.NOW else position[0] + 1
+
+    def append(
+        self, stream: str, events: Sequence[NewEvent], expected: ExpectedVersion
+    ) -> AppendResult:
+        """Write all of `events`, or raise a `NotWritten` and write none."""
+        last = append_rules.decide(
+            stream, events, expected, head=self.head(stream), known=self.known(events)
+        )
+        if last is None:
+            last = self._write(stream, events)
+            self.appended.ring()
+        return AppendResult(last.version, last.position)
+
+    def _write(self, stream: str, events: Sequence[NewEvent]) -> RecordedEvent:
+        in_stream = self.streams.setdefault(stream, [])
+        now = datetime.now(UTC)
+        for event in events:
+            recorded = RecordedEvent(
+                event.id,
+                stream,
+                len(in_stream),
+                Position((len(self._events),)),
+                event.type,
+                event.data,
+                event.metadata,
+                now,
+            )
+            self._events.append(recorded)
+            self.by_id[event.id.int] = recorded
+            in_stream.append(recorded)
+        return in_stream[-1]
