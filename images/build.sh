@@ -22,7 +22,13 @@ base() {
 
 jars() {
     rm -rf "$1/lib"
-    mvn -q -B -f "$root/harness/servers/poms/$1.xml" dependency:copy-dependencies "-DoutputDirectory=$PWD/$1/lib"
+    mvn -q -B --strict-checksums -f "$root/harness/servers/native/poms/$1.xml" dependency:copy-dependencies "-DoutputDirectory=$PWD/$1/lib"
+    local hashes
+    hashes=$(realpath "$root/harness/servers/native/poms/$1.sha256")
+    (cd "$1/lib" && sha256sum --check --strict --quiet "$hashes" && [[ $(ls | wc -l) -eq $(wc -l <"$hashes") ]]) || {
+        echo "$1: its jars are not those that the lab knows ($hashes)" >&2
+        exit 1
+    }
 }
 
 # A jar without classes, whose manifest names the main class and the other jars.
@@ -41,7 +47,7 @@ with zipfile.ZipFile(jar, "w") as archive:
 PYTHON
 }
 
-version() { grep -m1 -oP '(?<=<version>)[^<$]+' "$root/harness/servers/poms/$1.xml"; }
+version() { grep -m1 -oP '(?<=<version>)[^<$]+' "$root/harness/servers/native/poms/$1.xml"; }
 
 tag() { [[ $1 == postgres ]] && echo debian12 || version "$1"; }
 

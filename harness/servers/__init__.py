@@ -1,4 +1,4 @@
-"""Where running servers come from: external, docker or native, all behind one `Server`."""
+"""Where running servers come from: external, docker or native, each as a `Server`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from harness.errors import NoServer
+from harness.domain.errors import NoServer
+from harness.domain.server import (
+    Availability,
+    Server,
+    ServerSettings,
+    Statistics,
+    UnsupportedByServer,
+)
 from harness.servers.choice import WAYS, Choice, choose_way, probe
-from harness.servers.protocol import Availability, Server, Statistics, UnsupportedByServer
-from harness.servers.table import TECHNOLOGIES
+from harness.servers.technologies import TECHNOLOGIES
 
 __all__ = [
     "TECHNOLOGIES",
@@ -21,11 +27,17 @@ __all__ = [
     "Statistics",
     "UnsupportedByServer",
     "choose_way",
+    "declarable_settings",
     "probe",
     "serving",
 ]
 
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+def declarable_settings() -> Mapping[str, ServerSettings]:
+    """What a scenario may set, by technology."""
+    return {name: technology.settings for name, technology in TECHNOLOGIES.items()}
 
 
 @asynccontextmanager
@@ -36,15 +48,15 @@ async def serving(
     scratch: Path,
     settings: Mapping[str, str] = _NO_SETTINGS,
 ) -> AsyncIterator[Server]:
-    """A started server, stopped and removed on the way out, whatever happens inside.
+    """A started server, stopped and removed after the block, also if the block raises.
 
     Raises `NoServer` with one line that says what would make one available, and `BadInput`
     where a name, a setting or an address is wrong.
     """
     choice = choose_way([technology], way)
     if technology not in choice.ways:
-        raise NoServer("; ".join(choice.reasons))
-    chosen = TECHNOLOGIES[technology][choice.ways[technology]]
+        raise NoServer(choice.reasons[technology])
+    chosen = TECHNOLOGIES[technology].providers[choice.ways[technology]]
     server = chosen.server(scratch=scratch, settings=settings)
     try:
         await server.start()

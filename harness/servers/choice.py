@@ -1,13 +1,13 @@
-"""Which way a run takes to its servers: one for all of them, unless they may be mixed."""
+"""How a run gets its servers: one way for all of them, unless `mixed` allows several."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.errors import BadInput
-from harness.servers.protocol import Availability
-from harness.servers.table import TECHNOLOGIES
+from harness.domain.errors import BadInput
+from harness.domain.server import Availability
+from harness.servers.technologies import TECHNOLOGIES
 
 WAYS = ("external", "docker", "native")
 ASKED = ("auto", *WAYS, "mixed")
@@ -15,14 +15,14 @@ ASKED = ("auto", *WAYS, "mixed")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The way of each technology that can be had, and a line for each that cannot."""
+    """The way of each technology that has a server, and the reason for each that has none."""
 
     ways: Mapping[str, str]
-    reasons: tuple[str, ...]
+    reasons: Mapping[str, str]
 
 
 def probe(technology: str, way: str) -> Availability:
-    """Whether that way is open. Cheap, starts nothing; what the user wrote wrong is its detail."""
+    """Whether that way is ready. Cheap, starts nothing; a user's wrong setting is its detail."""
     try:
         return _probe(technology, way)
     except BadInput as error:
@@ -33,22 +33,22 @@ def choose_way(technologies: Iterable[str], asked: str) -> Choice:
     """The way of each technology under `asked`: auto, external, docker, native or mixed.
 
     `auto` takes one way for all, so that every path is alike: the first that the user named
-    or that is ready for any of them. `mixed` goes through the ways for each by itself.
-    Raises `BadInput` where the user's own words are wrong.
+    or that is ready for any of them. `mixed` chooses a way for each technology separately.
+    Raises `BadInput` for an unknown name or a wrong address in a variable.
     """
     if asked not in ASKED:
         raise BadInput(f"no way {asked!r} to get servers; allowed: {', '.join(ASKED)}")
-    found = {name: [_probe(name, way) for way in WAYS] for name in dict.fromkeys(technologies)}
-    one = _one_way(found.values()) if asked == "auto" else asked
-    open_to = {name: [a for a in row if one in ("mixed", a.way)] for name, row in found.items()}
+    rows = {name: [_probe(name, way) for way in WAYS] for name in dict.fromkeys(technologies)}
+    way = _one_way(rows.values()) if asked == "auto" else asked
+    open_to = {name: [a for a in row if way in ("mixed", a.way)] for name, row in rows.items()}
     chosen = {name: _first(row) for name, row in open_to.items()}
     return Choice(
         ways={name: a.way for name, a in chosen.items() if a is not None and a.ready},
-        reasons=tuple(
-            _reason(name, [a] if a else open_to[name], found[name])
+        reasons={
+            name: _reason(name, [a] if a else open_to[name], rows[name])
             for name, a in chosen.items()
             if a is None or not a.ready
-        ),
+        },
     )
 
 
@@ -58,14 +58,11 @@ def _probe(technology: str, way: str) -> Availability:
         raise BadInput(f"no servers of {technology!r} are known; allowed: {known}")
     if way not in WAYS:
         raise BadInput(f"no way {way!r} to get a server; allowed: {', '.join(WAYS)}")
-    built = TECHNOLOGIES[technology].get(way)
-    if built is None:
-        return Availability(technology, way, ready=False, detail="not built yet")
-    return built.probe()
+    return TECHNOLOGIES[technology].providers[way].probe()
 
 
 def _first(row: Iterable[Availability]) -> Availability | None:
-    """A server that the user named is never passed over for another in silence."""
+    """The first that is ready or named: no other silently replaces one that the user named."""
     return next((a for a in row if a.ready or a.named), None)
 
 

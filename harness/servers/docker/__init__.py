@@ -1,5 +1,1 @@
-"""Servers in containers, over Compose and the `docker` SDK: the way `docker` of a technology."""
-
-from harness.servers.docker.way import Docker
-
-__all__ = ["Docker"]
+"""Servers in containers, over Compose and the `docker` SDK."""

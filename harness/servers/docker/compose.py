@@ -1,4 +1,4 @@
-"""Compose, v2 or v1: the files that describe the servers, and bringing services up."""
+"""Compose, v2 or v1: the files that describe the servers, and the start of services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from harness.errors import BadInput, NoServer
+from harness.domain.errors import BadInput, NoServer
 
 Described = Mapping[str, Any]
 """A service as a compose file describes it."""
@@ -32,7 +32,7 @@ class Description:
     files: tuple[Path, ...]
 
     def services(self) -> dict[str, Described]:
-        """Each service with what the last file that mentions it says. Variables stay as written."""
+        """Each service as the last file with it describes it. Variables stay unexpanded."""
         merged: dict[str, Described] = {}
         for file in self.files:
             for name, described in _load(file)["services"].items():
@@ -47,7 +47,7 @@ def root() -> Path:
 
 
 def official() -> Description:
-    """What COMPOSE_FILE names, else the lab's own file."""
+    """The files that COMPOSE_FILE names, else the lab's own file."""
     named = os.environ.get("COMPOSE_FILE")
     if named:
         separator = os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
@@ -56,7 +56,7 @@ def official() -> Description:
 
 
 def built() -> Description:
-    """The lab's own file under the one for images that were built here."""
+    """The lab's own file, overridden by the file for images that were built here."""
     return Description((root() / _NAME, root() / "images" / _NAME))
 
 
@@ -83,7 +83,7 @@ async def up(
     scratch: Path,
     pull: bool = False,
 ) -> None:
-    """Create and start services, `changed` laid over their description; does not wait for them.
+    """Create and start services; `changed` overrides their description. Does not wait for them.
 
     Raises `NoServer` with Compose's most telling line.
     """
@@ -99,9 +99,9 @@ async def up(
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, output = await process.communicate()
     if process.returncode:
-        raise NoServer(_reason(told.decode(errors="replace")))
+        raise NoServer(_reason(output.decode(errors="replace")))
 
 
 def _files(description: Description, changed: Mapping[str, Described], scratch: Path) -> list[Path]:
@@ -109,30 +109,31 @@ def _files(description: Description, changed: Mapping[str, Described], scratch: 
     files = _readable(description.files, scratch)
     if changed:
         files.append(scratch / "changed.json")
-        files[-1].write_text(json.dumps({"services": changed}))
+        files[-1].write_text(json.dumps({"services": changed}), encoding="utf-8")
     return files
 
 
 def _load(file: Path) -> Any:
     try:
-        return YAML(typ="safe").load(file.read_text())
+        return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror}") from None
 
 
 def _pulling(pull: bool) -> list[str]:  # noqa: FBT001
-    """v1 pulls what is missing and cannot be told not to; the caller has looked before."""
+    """v1 always pulls missing images and has no option against it, so the caller checks first."""
     return [] if pull or command() == ("docker-compose",) else ["--pull", "never"]
 
 
 def _readable(files: Sequence[Path], scratch: Path) -> list[Path]:
-    """The files themselves, or for v1 copies without the project's name, which it refuses."""
+    """The files themselves; for v1, copies without the project's name, which v1 rejects."""
     if command() != ("docker-compose",):
         return list(files)
     copies = []
     for number, file in enumerate(files):
         copies.append(scratch / f"compose-v1-{number}.yml")
-        copies[-1].write_text(_TOP_NAME.sub("", file.read_text()))
+        text = file.read_text(encoding="utf-8")
+        copies[-1].write_text(_TOP_NAME.sub("", text), encoding="utf-8")
     return copies
 
 

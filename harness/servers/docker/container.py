@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from harness.servers.docker.engine import sdk
-from harness.servers.files import disk_bytes
+from harness.servers.local import disk_bytes
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -26,7 +27,7 @@ _TELLING = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the engine says of a container."""
+    """What the engine reports of a container."""
 
     status: str
     """created, running, paused, exited, …"""
@@ -42,9 +43,21 @@ class State:
 def state(container: Container) -> State:
     """Its state now."""
     container.reload()
-    found = container.attrs["State"]
-    health = found.get("Health", {}).get("Status", "")
-    return State(found["Status"], health, found["ExitCode"], found["Pid"])
+    reported = container.attrs["State"]
+    health = reported.get("Health", {}).get("Status", "")
+    return State(reported["Status"], health, reported["ExitCode"], reported["Pid"])
+
+
+def began_s(container: Container) -> float | None:
+    """When it was last started, since the epoch; `None` where it has ended."""
+    try:
+        container.reload()
+    except sdk().errors.APIError:
+        return None
+    reported = container.attrs["State"]
+    return (
+        datetime.fromisoformat(reported["StartedAt"]).timestamp() if reported["Running"] else None
+    )
 
 
 def last_words(container: Container) -> str:
@@ -58,7 +71,7 @@ def last_words(container: Container) -> str:
 
 
 def passes_its_check(container: Container) -> bool:
-    """Run its own health check now, whenever the engine would."""
+    """Run its own health check now, without waiting for the engine's next one."""
     test = container.attrs["Config"]["Healthcheck"]["Test"]
     words = ["/bin/sh", "-c", test[1]] if test[0] == "CMD-SHELL" else test[1:]
     try:
@@ -80,7 +93,7 @@ def inside_address(container: Container) -> str:
 
 
 def has_proxy(port: int) -> bool:
-    """Whether the engine's `docker-proxy` listens at a published port; seen on Linux alone."""
+    """Whether the engine's `docker-proxy` listens at a published port. Works on Linux only."""
     for process in psutil.process_iter(["name", "cmdline"]):
         words = process.info["cmdline"] or []
         if process.info["name"] == "docker-proxy" and str(port) in words:
@@ -103,6 +116,19 @@ def data_folder(container: Container) -> Path | None:
     return None
 
 
+def mounts(container: Container) -> str:
+    """Its own mount table; empty where it has no `cat`."""
+    answer = container.exec_run(["cat", "/proc/self/mountinfo"])
+    return str(answer.output.decode(errors="replace")) if answer.exit_code == 0 else ""
+
+
+def outside(container: Container, folder: Path) -> Path | None:
+    """Its folder as one of this machine; `None` where the lab cannot read it."""
+    pid = container.attrs["State"]["Pid"]
+    seen = Path(f"/proc/{pid}/root{folder}")
+    return seen if pid and _readable(seen) else None
+
+
 def cpu_s(statistics: Any) -> float | None:
     """CPU time of its cgroup since it started."""
     used = statistics.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
@@ -110,7 +136,7 @@ def cpu_s(statistics: Any) -> float | None:
 
 
 def memory_bytes(statistics: Any) -> int | None:
-    """What it holds, less the page cache that nobody uses; as `docker stats` counts it."""
+    """Its memory without inactive page cache, as `docker stats` counts it."""
     memory = statistics.get("memory_stats", {})
     details = memory.get("stats", {})
     unused = details.get("total_inactive_file", details.get("inactive_file", 0))
@@ -118,7 +144,7 @@ def memory_bytes(statistics: Any) -> int | None:
 
 
 def data_bytes(container: Container) -> int | None:
-    """What its volume takes on disk, where the lab may look."""
+    """The size of its volume on disk; `None` where the lab may not read it."""
     folder = data_folder(container)
     return disk_bytes(folder) if folder else None
 
@@ -131,7 +157,7 @@ def _readable(folder: Path) -> bool:
     return True
 
 
-def cores(found: Container) -> str:
+def cores(container: Container) -> str:
     """The cores that it may use, as the engine writes them."""
-    limited = found.attrs["HostConfig"].get("CpusetCpus")
+    limited = container.attrs["HostConfig"].get("CpusetCpus")
     return str(limited) if limited else ",".join(map(str, range(psutil.cpu_count() or 1)))

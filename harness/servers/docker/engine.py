@@ -1,4 +1,4 @@
-"""The container engine: whether it answers, and what it holds of the lab's."""
+"""The container engine: whether it answers, and the lab's containers and images in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from harness.errors import NoServer
+from harness.domain.errors import NoServer
+from harness.domain.proxies import is_loopback, past_proxies
 
 if TYPE_CHECKING:
     from docker.client import DockerClient
@@ -26,7 +28,7 @@ _CALL_LIMIT_S = 120
 
 @contextmanager
 def engine() -> Iterator[DockerClient]:
-    """A connection to an engine that answers. Raises `NoServer` with what would make it answer."""
+    """A connection to a running engine. Raises `NoServer` with the step that would start it."""
     if shutil.which("docker") is None:
         raise NoServer("install Docker and its Compose plugin")
     where = os.environ.get("DOCKER_HOST") or f"{_UNIX}{_SOCKET}"
@@ -42,11 +44,11 @@ def engine() -> Iterator[DockerClient]:
 def containers(client: DockerClient, **labels: str) -> list[Container]:
     """All containers with these labels, running or not; `project` and `service` are Compose's."""
     names = {"project": PROJECT_LABEL, "service": SERVICE_LABEL}
-    wanted = [f"{names[name]}={value}" for name, value in labels.items()]
-    found: list[Container] = client.containers.list(
-        all=True, filters={"label": [*wanted, "eslab.started-by"]}
+    filters = [f"{names[name]}={value}" for name, value in labels.items()]
+    matching: list[Container] = client.containers.list(
+        all=True, filters={"label": [*filters, "eslab.started-by"]}
     )
-    return found
+    return matching
 
 
 def has_image(client: DockerClient, reference: str) -> bool:
@@ -67,7 +69,7 @@ def sdk() -> Any:
 
 
 def _knock(path: Path) -> None:
-    """Before the SDK does: it leaves its socket open where nobody answers."""
+    """Connect before the SDK does: the SDK leaks its socket where no engine answers."""
     try:
         there = path.exists()
     except PermissionError as error:
@@ -84,8 +86,13 @@ def _knock(path: Path) -> None:
 
 def _client() -> DockerClient:
     docker = sdk()
+    host = urlsplit(os.environ.get("DOCKER_HOST", "")).hostname
+    beside = host is not None and is_loopback(host)
     try:
-        client: DockerClient = docker.from_env(timeout=_CALL_LIMIT_S)
+        # The SDK asks for the engine's version before it can be told not to use a proxy.
+        with past_proxies(host) if host and beside else nullcontext():
+            client: DockerClient = docker.from_env(timeout=_CALL_LIMIT_S)
+        client.api.trust_env = not beside
     except (docker.errors.DockerException, OSError) as error:
         raise NoServer(_why(str(error))) from None
     try:
@@ -101,5 +108,5 @@ def _why(text: str) -> str:
     if "Permission" in text:
         return f"no permission on {where}: run as a member of its group (usually `docker`)"
     if "refused" in text or "No such file" in text:
-        return f"the engine is not running (nobody answers at {where}): start Docker"
+        return f"the engine is not running (no answer at {where}): start Docker"
     return f"the engine does not answer at {where}: {text.splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""Compose projects of the lab: that of `make up`, and those of runs; what they leave, removed."""
+"""Compose projects of the lab: that of `make up`, and those of runs, and their removal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def left_behind(client: DockerClient) -> set[str]:
 
 
 def without_containers(client: DockerClient) -> set[str]:
-    """Projects of runs of which nothing but volumes and networks is there."""
+    """Projects of runs that have only volumes and networks left."""
     things = [*client.volumes.list(), *client.networks.list()]
     named = {(each.attrs.get("Labels") or {}).get(PROJECT_LABEL, "") for each in things}
     alive = {each.labels[PROJECT_LABEL] for each in containers(client)}
@@ -43,9 +43,9 @@ def without_containers(client: DockerClient) -> set[str]:
 def remove(client: DockerClient, project: str) -> list[str]:
     """Remove its containers, volumes and networks; the names of the containers."""
     label = {"label": f"{PROJECT_LABEL}={project}"}
-    found = client.containers.list(all=True, filters=label)
-    names = [str(each.name) for each in found]
-    for each in found:
+    members = client.containers.list(all=True, filters=label)
+    names = [str(each.name) for each in members]
+    for each in members:
         _gone(each.remove, force=True, v=True)
     for volume in client.volumes.list(filters=label):
         _gone(volume.remove, force=True)
@@ -60,7 +60,7 @@ def _run_lives(container: Container) -> bool:
 
 
 def _gone(removing: object, **how: bool) -> None:
-    """What has gone already is as it should be."""
+    """An object that is already gone is no error."""
     assert callable(removing)
     try:
         removing(**how)

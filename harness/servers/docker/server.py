@@ -3,35 +3,111 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import secrets
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import NoServer
-from harness.servers.docker import compose, container, project, waiting
+from harness.domain.errors import BadInput, NoServer
+from harness.domain.server import (
+    Availability,
+    DataFolder,
+    Server,
+    Statistics,
+    UnsupportedByServer,
+)
+from harness.domain.store import Endpoint
+from harness.servers.docker import compose, container, project
 from harness.servers.docker.compose import Described, Description
-from harness.servers.docker.engine import containers, engine, sdk
+from harness.servers.docker.engine import containers, engine, has_image, sdk
 from harness.servers.docker.services import HOST, Service
-from harness.servers.files import drop_from_page_cache
-from harness.servers.protocol import Statistics, UnsupportedByServer
-from harness.store import Endpoint
+from harness.servers.local import drop_from_page_cache, free_ports
 
 if TYPE_CHECKING:
     from docker.client import DockerClient
     from docker.models.containers import Container
 
+_LOG = logging.getLogger(__name__)
+_START_LIMIT_S = 120.0
+_POLL_S = 0.05
+_PROGRESS_S = 2.0
+_PORT_MAX = 65535
+
+
+def asked_port(variable: str) -> int | None:
+    """The host port in the user's variable. Raises `BadInput` if it is no port number."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal() or not 0 < int(text) <= _PORT_MAX:
+        raise BadInput(f"{variable}: {text!r} is no port number")
+    return int(text)
+
+
+def free_port(service: Service) -> int:
+    """The host port in the user's variable, else a free one. Raises `NoServer` if it is in use."""
+    port = asked_port(service.port_variable)
+    if port is None:
+        return free_ports(1)[0]
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "in use" if taken else (error.strerror or str(error))
+        raise NoServer(f"port {port} is {why}: set {service.port_variable} to a free one") from None
+    return port
+
+
+async def until_healthy(instance: Container) -> None:
+    """Wait until its own health check passes. Raises `NoServer` with its last log line."""
+    async for waited_s in _waiting(instance):
+        state = await asyncio.to_thread(container.state, instance)
+        if state.status != "running" or state.health == "unhealthy":
+            raise NoServer(f"the container is {state}: {container.last_words(instance)}")
+        if await asyncio.to_thread(container.passes_its_check, instance):
+            return
+        if waited_s > _START_LIMIT_S:
+            raise NoServer(f"not healthy after {waited_s:.0f} s: {container.last_words(instance)}")
+
+
+async def until_serving(instance: Container, service: Service, port: int) -> None:
+    """Wait until it answers at its published port. Raises `NoServer` with its last log line."""
+    async for waited_s in _waiting(instance):
+        if await service.answers(port):
+            return
+        if waited_s > _START_LIMIT_S:
+            log = container.last_words(instance)
+            raise NoServer(f"no answer at {HOST}:{port} after {waited_s:.0f} s: {log}")
+
+
+async def _waiting(instance: Container) -> AsyncIterator[float]:
+    """Yield the seconds waited at each poll, and log progress now and then."""
+    began = time.monotonic()
+    logged_s = 0.0
+    while True:
+        waited_s = time.monotonic() - began
+        if waited_s > logged_s + _PROGRESS_S:
+            logged_s = waited_s
+            _LOG.info("%s: starting, %.0f s so far", instance.name, waited_s)
+        yield waited_s
+        await asyncio.sleep(_POLL_S)
+
+
 T = TypeVar("T")
 _STOP_LIMIT_S = 60
 _NO_CHECKS = {"interval": "1h"}
-"""The lab asks by itself while a server starts; later each check would cost the server CPU."""
+"""The lab checks health itself at the start; during a trial each check would cost CPU."""
 
 
 class DockerServer:
-    """One service's container. What the lab did not start it does not remove."""
+    """One service's container. The lab removes it only if the lab started it."""
 
     controllable = True
 
@@ -54,28 +130,28 @@ class DockerServer:
     @property
     def endpoint(self) -> Endpoint:
         """Its published port, with the container's id and its image's."""
-        found, service = _started(self._container), self._service
+        instance, service = _started(self._container), self._service
         return Endpoint(
             service.address(HOST, self.port),
-            credentials=service.credentials(container.environment(found)),
+            credentials=service.credentials(container.environment(instance)),
             provider="docker",
             version=self._version,
-            image=f"{found.attrs['Config']['Image']} {found.attrs['Image']}",
-            pid=found.attrs["State"]["Pid"] or None,
-            container=found.id,
+            image=f"{instance.attrs['Config']['Image']} {instance.attrs['Image']}",
+            pid=instance.attrs["State"]["Pid"] or None,
+            container=instance.id,
         )
 
     @property
     def port(self) -> int:
         """On the loopback interface of this machine."""
-        found, service = _started(self._container), self._service
+        instance, service = _started(self._container), self._service
         inside = service.inside_port
-        asked = waiting.asked_port(service.port_variable)
-        return container.published_port(found, inside) or asked or inside
+        asked = asked_port(service.port_variable)
+        return container.published_port(instance, inside) or asked or inside
 
     @property
     def direct(self) -> Endpoint | None:
-        """The container's own address, past every published port; `None` on the host's network."""
+        """The container's own address, without the published port; `None` on the host's network."""
         host = container.inside_address(_started(self._container))
         if not host:
             return None
@@ -88,13 +164,24 @@ class DockerServer:
         """Whether a process of the engine carries every byte between port and container."""
         return container.has_proxy(self.port)
 
+    async def data_folder(self) -> DataFolder | None:
+        """As the container sees it: a volume, a folder of the host's, memory, or its own layer."""
+        instance = _started(self._container)
+        path = Path(self._service.data_folder(container.environment(instance)))
+        try:
+            mounts = await self._call(lambda: container.mounts(instance))
+        except NoServer:
+            return None
+        reachable = await asyncio.to_thread(container.outside, instance, path)
+        return DataFolder(path, mounts, reachable) if mounts else None
+
     async def start(self) -> None:
         """Take the healthy container of `make up`, or make one and wait until it answers."""
         try:
             self._client = self._connection.enter_context(engine())
-            found = await self._call(self._of_make_up)
-            self._adopted = found is not None
-            self._container = found or await self._make()
+            instance = await self._call(self._of_make_up)
+            self._adopted = instance is not None
+            self._container = instance or await self._make()
             await self._until_it_answers()
             self._version = await self._call(self._read_version)
         except NoServer as error:
@@ -115,15 +202,15 @@ class DockerServer:
             self._connection.close()
 
     def _give_back(self) -> None:
-        found = _started(self._container)
-        _revive(found)
+        instance = _started(self._container)
+        _revive(instance)
         if self._cores_before:
-            found.update(cpuset_cpus=self._cores_before)
+            instance.update(cpuset_cpus=self._cores_before)
 
     async def restart(self, *, cold: bool = False) -> None:
-        """Stop in an orderly way what still runs, and start on the same data."""
-        found = _started(self._container)
-        folder = container.data_folder(found)
+        """Stop the server cleanly if it still runs, and start it on the same data."""
+        instance = _started(self._container)
+        folder = container.data_folder(instance)
         if cold and folder is None:
             raise UnsupportedByServer(
                 f"{self.technology}: a cold restart needs to read the container's volume: run as "
@@ -133,11 +220,11 @@ class DockerServer:
         if cold and folder is not None:
             await asyncio.to_thread(drop_from_page_cache, folder)
         self._ended_cpu_s, self._cpu_s = self._ended_cpu_s + self._cpu_s, 0.0
-        await self._call(found.start)
+        await self._call(instance.start)
         await self._until_it_answers()
 
     async def kill(self) -> None:
-        """SIGKILL everything in the container and wait until it has gone."""
+        """SIGKILL everything in the container and wait until it has ended."""
         self._look()
         await self._call(lambda: _kill(_started(self._container)))
 
@@ -146,14 +233,14 @@ class DockerServer:
         await self._call(_started(self._container).pause)
 
     async def resume(self) -> None:
-        """Let it go on."""
+        """Unfreeze the container."""
         await self._call(_started(self._container).unpause)
 
     async def pin(self, cores: frozenset[int]) -> None:
-        """Limit the container to these cores; one of `make up` gets its own back at the end."""
-        found = _started(self._container)
-        self._cores_before = self._cores_before or container.cores(found)
-        await self._call(lambda: found.update(cpuset_cpus=",".join(map(str, sorted(cores)))))
+        """Limit the container to these cores; `stop` restores those of a container of `make up`."""
+        instance = _started(self._container)
+        self._cores_before = self._cores_before or container.cores(instance)
+        await self._call(lambda: instance.update(cpuset_cpus=",".join(map(str, sorted(cores)))))
 
     def statistics(self) -> Statistics:
         """CPU over all restarts, memory now, bytes in the volume. Takes about 15 ms."""
@@ -162,24 +249,25 @@ class DockerServer:
             cpu_s=self._ended_cpu_s + self._cpu_s,
             memory_bytes=memory_bytes,
             disk_bytes=container.data_bytes(_started(self._container)),
+            began_s=container.began_s(_started(self._container)),
         )
 
     def _of_make_up(self) -> Container | None:
         if self._changed:
-            return None  # settings are for a container of the run's own
+            return None  # settings need a container of the run's own
         name = project.name()
-        found = containers(_started(self._client), project=name, service=self.technology)
-        for each in found:
+        instances = containers(_started(self._client), project=name, service=self.technology)
+        for each in instances:
             state = container.state(each)
             if str(state) not in ("healthy", "starting", "running"):
                 raise NoServer(
                     f"project {name!r} holds a container that is {state} "
                     f"({container.last_words(each)}); `make down` removes it"
                 )
-        return found[0] if found else None
+        return instances[0] if instances else None
 
     async def _make(self) -> Container:
-        port = waiting.free_port(self._service)
+        port = free_port(self._service)
         await compose.up(
             self._description,
             [self.technology],
@@ -192,60 +280,107 @@ class DockerServer:
             scratch=self._scratch,
         )
         client = _started(self._client)
-        found = await self._call(lambda: containers(client, project=self._project))
-        return found[0]
+        instances = await self._call(lambda: containers(client, project=self._project))
+        return instances[0]
 
     async def _until_it_answers(self) -> None:
-        found = _started(self._container)
-        await waiting.until_healthy(found)
-        await waiting.until_serving(found, self._service, self.port)
+        instance = _started(self._container)
+        await until_healthy(instance)
+        await until_serving(instance, self._service, self.port)
 
     def _read_version(self) -> str:
-        found = _started(self._container)
+        instance = _started(self._container)
         if not self._service.version:
-            return str(found.attrs["Config"]["Image"].rpartition(":")[2])
-        printed = found.exec_run(list(self._service.version)).output.decode()
+            return str(instance.attrs["Config"]["Image"].rpartition(":")[2])
+        printed = instance.exec_run(list(self._service.version)).output.decode()
         return next((w for w in str(printed).split() if w[0].isdigit()), "")
 
     def _end_orderly(self) -> None:
         self._look()
-        found = _started(self._container)
-        _revive(found, start=False)
-        found.stop(timeout=_STOP_LIMIT_S)
+        instance = _started(self._container)
+        _revive(instance, start=False)
+        instance.stop(timeout=_STOP_LIMIT_S)
 
     def _look(self) -> int | None:
-        """Its memory; and remember its CPU, which a restarted container counts from zero again."""
+        """Its memory. Also stores its CPU time, which a restarted container counts from zero."""
         try:
             seen = _started(self._container).stats(stream=False, one_shot=True)
-        except (sdk().errors.APIError, ValueError):  # it has gone, or is just going
+        except (sdk().errors.APIError, ValueError):  # it has ended, or is ending
             return None
-        # A container that has ended says zero: what it used is never taken back.
+        # An ended container reports zero, but CPU time that was used never shrinks.
         self._cpu_s = max(self._cpu_s, container.cpu_s(seen) or 0.0)
         return container.memory_bytes(seen)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Do it off the event loop; what the engine refuses is a `NoServer`."""
+        """Run it in a thread; raises `NoServer` for an error of the engine."""
         try:
             return await asyncio.to_thread(work)
         except sdk().errors.APIError as error:
             raise NoServer(f"{error.explanation or error}") from None
 
 
-def _kill(found: Container) -> None:
-    _revive(found, start=False)  # the engine does not kill what it has frozen
-    if container.state(found).status == "running":
-        found.kill()
-        found.wait()
+def _kill(instance: Container) -> None:
+    _revive(instance, start=False)  # the engine does not kill what it has frozen
+    if container.state(instance).status == "running":
+        instance.kill()
+        instance.wait()
 
 
-def _revive(found: Container, *, start: bool = True) -> None:
-    status = container.state(found).status
+def _revive(instance: Container, *, start: bool = True) -> None:
+    status = container.state(instance).status
     if status == "paused":
-        found.unpause()
+        instance.unpause()
     elif status == "exited" and start:
-        found.start()
+        instance.start()
 
 
 def _started(part: T | None) -> T:
     assert part is not None, "the server was not started"
     return part
+
+
+@dataclass(frozen=True, slots=True)
+class Docker:
+    """Ready if the engine answers and the image is present: a run never pulls one."""
+
+    service: Service
+
+    @property
+    def technology(self) -> str:
+        return self.service.technology
+
+    def probe(self) -> Availability:
+        """Whether a container could be started now."""
+        try:
+            description = self._description()
+        except NoServer as error:
+            return Availability(self.technology, "docker", ready=False, detail=str(error))
+        image = description.services()[self.technology]["image"]
+        version = image.rpartition(":")[2]
+        return Availability(self.technology, "docker", ready=True, detail=image, version=version)
+
+    def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
+        """The container of `make up`, or one of the lab's own."""
+        service, description = self.service, self._description()
+        described = description.services()[self.technology]
+        changed = service.changed(described, settings) if settings else {}
+        return DockerServer(service, description, changed, scratch=scratch)
+
+    def _description(self) -> compose.Description:
+        with engine() as client:
+            compose.command()
+            return usable(client, self.technology)
+
+
+def usable(client: DockerClient, technology: str) -> compose.Description:
+    """The description whose image of a technology is present: official, else built here.
+
+    Raises `NoServer` with the command that would get the image.
+    """
+    candidates = (compose.official(), compose.built())
+    for description in candidates:
+        if has_image(client, description.services()[technology]["image"]):
+            return description
+    wanted, other = (each.services()[technology]["image"] for each in candidates)
+    instead = f", `make images` builds {other}" if other != wanted else ""
+    raise NoServer(f"no image {wanted} here: `make up` pulls it{instead}")

@@ -31,7 +31,7 @@ async def join(one: Streams, other: Streams, late_s: float) -> None:
 
 
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late_s: float) -> None:
-    """Everything that is read, in its order, each piece `late_s` after it came; then its end."""
+    """Forward everything in its order, each piece `late_s` after it arrived; then the end."""
     under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_MAX)
     async with asyncio.TaskGroup() as group:
         group.create_task(_deliver(under_way, writer))
@@ -61,7 +61,7 @@ async def serve(open_target: Opening, late_s: float) -> None:
         try:
             target = await open_target()
         except OSError:
-            writer.close()  # what is refused there is cut here: a relay has accepted already
+            writer.close()  # the relay has accepted already: close it where the server refuses
             return
         await join((reader, writer), target, late_s)
 
@@ -69,7 +69,7 @@ async def serve(open_target: Opening, late_s: float) -> None:
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     over = asyncio.Event()
-    # Nothing is ever written there: it becomes readable when it ends.
+    # The lab never writes to it, so it becomes readable only at its end.
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     await over.wait()
 

@@ -19,19 +19,19 @@ _POLL_S = 0.005
 _KILL_LIMIT_S = 30.0
 _STILL_LIMIT_S = 5.0
 _STATE = re.compile(rb"\) (\S) ")
-"""In `/proc/…/stat`, behind the name, which may hold anything but ends with the last bracket."""
+"""In `/proc/…/stat`, after the name, which may contain anything but ends with the last bracket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a tree: CPU since its root started, memory now."""
+    """CPU time of a tree since its root started, and its memory now."""
 
     cpu_s: float
     memory_bytes: int
 
 
 def members(root: psutil.Process) -> list[psutil.Process]:
-    """The root, then all its descendants; empty when the root has gone."""
+    """The root, then all its descendants; empty when the root has ended."""
     try:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -39,7 +39,7 @@ def members(root: psutil.Process) -> list[psutil.Process]:
 
 
 def pause(root: psutil.Process) -> list[psutil.Process]:
-    """SIGSTOP the whole tree, until a look at it finds nobody new; returns its members."""
+    """SIGSTOP the whole tree, and again until it has no new members; returns its members."""
     stopped: list[psutil.Process] = []
     while fresh := [process for process in members(root) if process not in stopped]:
         send(fresh, signal.SIGSTOP)
@@ -48,17 +48,17 @@ def pause(root: psutil.Process) -> list[psutil.Process]:
 
 
 async def still(family: list[psutil.Process]) -> None:
-    """Wait until stopped processes stand still: their threads go on until each has noticed."""
+    """Wait until stopped processes stand still: each of their threads stops a little later."""
     deadline = time.monotonic() + _STILL_LIMIT_S
     while not all(map(_stands_still, family)):
         if time.monotonic() > deadline:
-            _LOG.warning("a stopped process goes on after %.0f s", _STILL_LIMIT_S)
+            _LOG.warning("a stopped process still runs after %.0f s", _STILL_LIMIT_S)
             return
         await asyncio.sleep(_POLL_S)
 
 
 def pin(root: psutil.Process, cores: frozenset[int]) -> None:
-    """Keep every thread of the tree on these cores, and so all that they start later."""
+    """Keep every thread of the tree on these cores, and with them all that they start later."""
     for process in members(root):
         with suppress(psutil.NoSuchProcess):
             for thread in process.threads():
@@ -72,14 +72,14 @@ def resume(root: psutil.Process) -> None:
 
 
 async def kill(root: psutil.Process) -> None:
-    """SIGKILL the whole tree and wait until every member has gone.
+    """SIGKILL the whole tree and wait until every member has ended.
 
-    It is stopped first: a root that dies earlier than its children lets them get away.
+    It is stopped first: children of a root that dies before them would escape.
     """
     family = pause(root)
     send(family, signal.SIGKILL)
     if not await gone(family, limit_s=_KILL_LIMIT_S):
-        _LOG.warning("a killed process is still there: the system has not let go of %d", root.pid)
+        _LOG.warning("a killed process still exists: the system has not ended %d", root.pid)
 
 
 async def gone(family: list[psutil.Process], *, limit_s: float) -> bool:
@@ -96,7 +96,7 @@ async def gone(family: list[psutil.Process], *, limit_s: float) -> bool:
 
 
 def usage(root: psutil.Process) -> Usage | None:
-    """CPU and memory of the tree; `None` when its root has gone. Takes about 10 ms.
+    """CPU and memory of the tree; `None` when its root has ended. Takes about 10 ms.
 
     A parent's times hold those of the children that it has reaped, so nothing is lost when a
     child ends. Memory that members share is counted once, by the largest share: summed RSS
@@ -118,7 +118,7 @@ def usage(root: psutil.Process) -> Usage | None:
 
 
 def send(family: list[psutil.Process], number: signal.Signals) -> None:
-    """Signal each of them; one that has gone in the meantime is as it should be."""
+    """Signal each of them; a process that has ended is no error."""
     for process in family:
         try:
             process.send_signal(number)
@@ -127,29 +127,29 @@ def send(family: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def _precise_cpu_s(pid: int) -> float:
-    """Of the main thread, in nanoseconds where Linux tells, else 0.
+    """CPU time of the main thread, which Linux has in nanoseconds; elsewhere 0.
 
-    Ordinary times are cut to 10 ms: 32 fresh backends would hide 0.3 s between them.
+    Ordinary times are rounded down to 10 ms: 32 fresh backends would hide 0.3 s together.
     """
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
 
 
 def _stands_still(process: psutil.Process) -> bool:
     threads = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
-    if not threads:  # no Linux, or gone
+    if not threads:  # no Linux, or ended
         return not _alive(process) or process.status() == psutil.STATUS_STOPPED
     return all(_state(thread) in b"TtZX" for thread in threads)
 
 
 def _state(thread: Path) -> bytes:
     try:
-        found = _STATE.findall(thread.read_bytes())
+        states = _STATE.findall(thread.read_bytes())
     except OSError:
         return b"X"
-    return bytes(found[-1]) if found else b"X"
+    return bytes(states[-1]) if states else b"X"
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -1,4 +1,4 @@
-"""A server as local processes of the lab: started, hurt and removed by it, whatever it runs."""
+"""Any server as local processes of the lab, which starts, kills, pauses and removes them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,73 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from harness.errors import NoServer
-from harness.servers import tree
-from harness.servers.account import unprivileged
-from harness.servers.files import disk_bytes, drop_from_page_cache
-from harness.servers.guard import Guard
-from harness.servers.logs import keep, telling_line
-from harness.servers.place import Place, choose_place
-from harness.servers.protocol import Availability, Server, Statistics
-from harness.servers.recipe import Command, Plan, Recipe
-from harness.servers.spawn import Child
-from harness.store import Endpoint
+from harness.domain.errors import NoServer
+from harness.domain.server import Availability, DataFolder, Server, Statistics
+from harness.domain.store import Endpoint
+from harness.servers.local import Child, disk_bytes, drop_from_page_cache
+from harness.servers.native import tree
+from harness.servers.native.guard import Guard, keep, require_guardian, telling_line
+from harness.servers.native.place import (
+    Place,
+    choose_place,
+    expected_account,
+    home_root,
+    unprivileged,
+)
+
+Command = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The commands of one server in one place, and the signals that its root process knows."""
+
+    prepare: Sequence[Command]
+    """Commands that make an empty data folder; run once, in this order."""
+    serve: Command
+    """The command of the server itself, in the foreground."""
+    tidy: Command = ()
+    """Removes what a killed server leaves outside its folders; harmless after any other end."""
+    orderly: signal.Signals
+    """Asks for a stop that leaves the data clean."""
+    abandon: signal.Signals
+    """Asks for an end at once, when the data is about to be removed."""
+
+
+class Recipe(Protocol):
+    """How to run one server with its settings. One file per technology: `postgres.py` and so on."""
+
+    technology: str
+    unprivileged: bool
+    """It refuses to run as root, so it needs an account of its own there."""
+    warm_up_s: float
+    """How long a fresh one needs load before it runs at its speed: a JVM compiles as it goes."""
+
+    def plan(self, place: Place) -> Plan:
+        """How it runs there. Called once, when the folders exist; may write files into them."""
+        ...
+
+    async def answers(self, place: Place, pid: int) -> bool:
+        """Whether the server that runs as `pid` accepts clients yet."""
+        ...
+
+    def log_bytes(self, place: Place) -> int | None:
+        """Size of the log that is the store, from its files; `None` if the store is no log."""
+        ...
+
+    def endpoint(self, place: Place) -> Endpoint:
+        """Where clients connect."""
+        ...
+
 
 T = TypeVar("T")
 
+OWN_PROCESSES = "processes of the lab's own"
 _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 60.0
@@ -39,17 +87,24 @@ class Native:
 
     technology: str
     installed: Callable[[], str]
-    """The version that would run; raises `NoServer` with what would make it ready."""
+    """The version that would run. Raises `NoServer` with the step that would make it ready."""
     recipe: Callable[[Mapping[str, str]], Recipe]
+    describe: Callable[[], str] = lambda: OWN_PROCESSES
+    """Where the server comes from, once `installed` has told its version."""
 
     def probe(self) -> Availability:
-        """Whether the binaries are here and run."""
+        """Whether the binaries are installed and run, and a guardian can."""
         try:
+            require_guardian()
             version = self.installed()
         except NoServer as error:
             return Availability(self.technology, "native", ready=False, detail=str(error))
-        detail = "processes of the lab's own"
+        detail = self.describe()
         return Availability(self.technology, "native", ready=True, detail=detail, version=version)
+
+    def home_root(self, scratch: Path) -> Path:
+        """Under which folder its data would lie. Makes nothing. Raises `OSError`."""
+        return home_root(scratch, expected_account() if self.recipe({}).unprivileged else None)
 
     def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
         """A server of the lab's own under `scratch`, with these settings."""
@@ -57,7 +112,7 @@ class Native:
 
 
 class NativeServer:
-    """One recipe's process tree and folders, with a guardian over both."""
+    """One recipe's process tree and folders; a guardian removes both if the lab ends."""
 
     controllable = True
 
@@ -79,41 +134,49 @@ class NativeServer:
         endpoint = self._recipe.endpoint(place)
         return replace(endpoint, provider="native", version=self._version, pid=child.pid)
 
+    async def data_folder(self) -> DataFolder:
+        """In its own place, with this machine's names."""
+        folder = _started(self._place).data
+        return DataFolder(folder, reachable=folder)
+
     async def start(self) -> None:
         """Prepare an empty data folder, start the server on it and wait until it answers."""
         account = unprivileged() if self._recipe.unprivileged else None
         try:
             self._place = choose_place(self.technology, scratch=self._scratch, account=account)
-            self._guard = Guard(self._place)
+            self._guard = Guard(self._place.folders, self._place.account)
             self._place.make()
             self._plan = self._recipe.plan(self._place)
         except OSError as error:
             raise NoServer(f"{self.technology}: cannot be set up: {error}") from None
+        if not self._place.home.is_relative_to(self._scratch.resolve()):
+            moved = f"its account cannot enter the run's folder; its data is in {self._place.home}"
+            _LOG.info("%s: %s", self.technology, moved)
         for command in self._plan.prepare:
             await self._prepare(command)
         self._guard.tidy_with(self._plan.tidy)
         await self._launch()
 
     async def stop(self) -> None:
-        """End the server at once and remove its folders: its data is of no more use."""
+        """End the server at once and remove its folders with their data."""
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.finish()
-        # Nothing is left to do then, unless the guardian was killed before.
+        # Then nothing remains to do, unless the guardian was killed before.
         if self._child is not None and self._child.poll() is None:
             await self.kill()
         for folder in self._place.folders if self._place else ():
             shutil.rmtree(folder, ignore_errors=True)
 
     async def restart(self, *, cold: bool = False) -> None:
-        """Stop in an orderly way what still runs, and start on the same data."""
+        """Stop the server cleanly if it still runs, and start it on the same data."""
         await self._stop_orderly()
         if cold:
             await asyncio.to_thread(drop_from_page_cache, _started(self._place).data)
         await self._launch()
 
     async def kill(self) -> None:
-        """SIGKILL the whole process tree and wait until it has gone."""
+        """SIGKILL the whole process tree and wait until it has ended."""
         self._look()
         child = _started(self._child)
         await tree.kill(child.root)
@@ -140,6 +203,7 @@ class NativeServer:
             memory_bytes=usage.memory_bytes if usage else 0,
             disk_bytes=disk_bytes(_started(self._place).data),
             log_bytes=self._recipe.log_bytes(_started(self._place)),
+            began_s=_started(self._child).root.create_time() if usage else None,
         )
 
     def _look(self) -> tree.Usage | None:
@@ -181,7 +245,7 @@ class NativeServer:
         self._look()
         child = _started(self._child)
         family = tree.members(child.root)
-        tree.send(family, signal.SIGCONT)  # a paused server hears nothing until it goes on
+        tree.send(family, signal.SIGCONT)  # a paused server handles no signal until it continues
         tree.send(family[:1], _started(self._plan).orderly)
         if not await tree.gone(family, limit_s=_STOP_LIMIT_S):
             _LOG.warning("%s did not stop within %.0f s: killed", self.technology, _STOP_LIMIT_S)
@@ -206,7 +270,7 @@ class NativeServer:
 async def _exit_code(child: Child, *, limit_s: float) -> int | None:
     """Wait for a child's end; `None` if it still runs after `limit_s`.
 
-    Its exit code alone tells: a JVM's first thread is a zombie while its others still end.
+    Only its exit code shows the end: a JVM's first thread is a zombie while others still run.
     """
     deadline = time.monotonic() + limit_s
     while True:

@@ -1,16 +1,16 @@
-"""All services at once, for `make up` and `make down`: nothing else pulls, nothing else cleans."""
+"""All services at once, for `make up` and `make down`; only these two pull images and clean up."""
 
 from __future__ import annotations
 
 import re
 import socket
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import NoServer
-from harness.servers.docker import compose, project, waiting
+from harness.domain.errors import NoServer
+from harness.domain.temporary import temporary_folder
+from harness.servers.docker import compose, project, server
 from harness.servers.docker.compose import Described, Description
 from harness.servers.docker.engine import SERVICE_LABEL, containers, engine, has_image
 from harness.servers.docker.services import HOST
@@ -27,7 +27,7 @@ async def up() -> dict[str, str]:
 
     Raises `NoServer` with one line that says what to do.
     """
-    with engine() as client, tempfile.TemporaryDirectory(prefix="eslab-up-") as scratch:
+    with engine() as client, temporary_folder() as scratch:
         compose.command()
         description = _description(client)
         services = _services(description)
@@ -35,14 +35,14 @@ async def up() -> dict[str, str]:
         ports = {name: _port(described) for name, described in services.items()}
         for name in set(services) - running:
             _require_free(name, *ports[name])
-        await _compose(client, description, services, Path(scratch))
+        await _compose(client, description, services, scratch)
         for each in containers(client, project=project.name()):
             await _healthy(each.labels[SERVICE_LABEL], each)
         return {name: f"{HOST}:{port}" for name, (_, port) in ports.items()}
 
 
 def down() -> list[str]:
-    """Remove what `up` made, and what runs that ended early left behind; the containers' names."""
+    """Remove the containers of `up` and leftovers of runs that ended early; returns their names."""
     with engine() as client:
         projects = {
             project.name(),
@@ -52,8 +52,20 @@ def down() -> list[str]:
         return [name for each in sorted(projects) for name in project.remove(client, each)]
 
 
+def left_behind() -> list[str]:
+    """Compose projects of runs that ended early. Raises `NoServer`."""
+    with engine() as client:
+        return sorted({*project.left_behind(client), *project.without_containers(client)})
+
+
+def remove(name: str) -> None:
+    """Remove a project with all that it has. Raises `NoServer`."""
+    with engine() as client:
+        project.remove(client, name)
+
+
 def _description(client: DockerClient) -> Description:
-    """Official images, unless only such as were built here are present."""
+    """Official images, unless only images that were built here are present."""
     official, built = compose.official(), compose.built()
     if official.files == (built.files[0],):
         here = {which: _any_here(client, which) for which in (official, built)}
@@ -63,29 +75,29 @@ def _description(client: DockerClient) -> Description:
 
 
 def _any_here(client: DockerClient, description: Description) -> bool:
-    """Whether any of the services that can be built has its image here."""
+    """Whether the image of any service that can be built is present."""
     buildable = compose.Description(compose.built().files[1:]).services()
     services = description.services()
     return any(has_image(client, services[name]["image"]) for name in buildable)
 
 
 def _services(description: Description) -> dict[str, Described]:
-    """Those without a profile; of built images, those that can be built."""
+    """Services without a profile; with built images, only services that can be built."""
     services = {name: d for name, d in description.services().items() if "profiles" not in d}
     never = {name: d for name, d in services.items() if d.get("pull_policy") == "never"}
     return never or services
 
 
 def _running(client: DockerClient) -> set[str]:
-    found = containers(client, project=project.name())
-    return {each.labels[SERVICE_LABEL] for each in found if each.status == "running"}
+    members = containers(client, project=project.name())
+    return {each.labels[SERVICE_LABEL] for each in members if each.status == "running"}
 
 
 def _port(described: Described) -> tuple[str, int]:
     """The variable of its published port, and the port."""
-    found = _PORT.search(str(described["ports"][0]))
-    assert found is not None, "every published port has a variable"
-    return found["variable"], int(waiting.asked_port(found["variable"]) or found["port"])
+    match = _PORT.search(str(described["ports"][0]))
+    assert match is not None, "every published port has a variable"
+    return match["variable"], int(server.asked_port(match["variable"]) or match["port"])
 
 
 def _require_free(service: str, variable: str, port: int) -> None:
@@ -118,6 +130,6 @@ async def _compose(
 
 async def _healthy(service: str, container: Container) -> None:
     try:
-        await waiting.until_healthy(container)
+        await server.until_healthy(container)
     except NoServer as error:
         raise NoServer(f"{service}: {error}; `make down` removes it") from None
