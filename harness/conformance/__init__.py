@@ -1,26 +1,46 @@
-"""What a store really keeps: fifty black-box checks, declared against measured."""
+"""Which guarantees a store really keeps: 51 black-box checks, declared against measured."""
 
 from __future__ import annotations
 
-from harness.conformance.check import Check, Finding, Requirement, Step, Verdict
-from harness.conformance.judging import Judgement, judge
-from harness.conformance.profiles import FAST, FULL, Profile
-from harness.conformance.registry import all_checks, numbered
-from harness.conformance.running import Subject, measure
+from harness.conformance.checks import all_checks, numbered
+from harness.conformance.framework.check import Check, Requirement
+from harness.conformance.framework.check_context import FAST, FULL, PROFILES, Profile
+from harness.conformance.framework.check_result import CheckResult, CheckVerdict, Step
+from harness.conformance.framework.matrix import (
+    MARKS,
+    Column,
+    Conclusion,
+    Judgement,
+    Matrix,
+    check_as_json,
+    judge,
+    requirements,
+    summary,
+)
+from harness.conformance.framework.running import OnResult, StoreUnderTest, measure
 
 __all__ = [
     "FAST",
     "FULL",
+    "MARKS",
+    "PROFILES",
     "Check",
-    "Finding",
+    "CheckResult",
+    "CheckVerdict",
+    "Column",
+    "Conclusion",
     "Judgement",
+    "Matrix",
+    "OnResult",
     "Profile",
     "Requirement",
     "Step",
-    "Subject",
-    "Verdict",
+    "StoreUnderTest",
     "all_checks",
+    "check_as_json",
     "judge",
     "measure",
     "numbered",
+    "requirements",
+    "summary",
 ]

@@ -16,13 +16,15 @@ from uuid import uuid4
 
 import pytest
 
-from harness.conformance.bench import Controlled, Reach
-from harness.conformance.check import Check, Verdict
-from harness.conformance.judging import Judgement, judge
-from harness.conformance.profiles import FAST, Profile
-from harness.conformance.registry import numbered
-from harness.conformance.running import Subject, measure
-from harness.store import Adapter, Endpoint
+from harness.conformance.checks import numbered
+from harness.conformance.framework.check import Check
+from harness.conformance.framework.check_context import FAST, Profile
+from harness.conformance.framework.check_result import CheckVerdict
+from harness.conformance.framework.matrix import Judgement, judge
+from harness.conformance.framework.running import StoreUnderTest, measure
+from harness.domain.factory import StoreFactory
+from harness.domain.server import Server
+from harness.domain.store import Adapter, Endpoint
 
 _ANYWHERE = Endpoint()
 
@@ -32,23 +34,23 @@ def conformance_of(
     options: Any,
     endpoint: Endpoint | Callable[[], Endpoint] = _ANYWHERE,
     *,
-    server: Controlled | None = None,
+    server: Server | None = None,
     checks: str = "",
     profile: Profile = FAST,
 ) -> Callable[[Check], None]:
-    """A parametrised test, a case for each check, each in a namespace of its own.
+    """A parametrised test with one case for each check, each in a namespace of its own.
 
-    It fails where something declared is not so, with the evidence; what is declared
-    unsupported, not promised or could not be reached is a skip that says why.
-    `server` lets checks restart, kill and pause it. `checks` is a list like `9,16`.
+    A case fails, with its evidence, if a declared guarantee does not hold. It is skipped, with the
+    reason, if the guarantee is not declared, or could not be tested.
+    With `server`, checks restart, kill and pause it. `checks` is a list like `9,16`.
     """
 
     @pytest.mark.parametrize("check", numbered(checks), ids=_id)
     def test_conformance(check: Check) -> None:
         place = endpoint() if callable(endpoint) else endpoint
         place = replace(place, namespace=f"eslab_{uuid4().hex[:12]}")
-        subject = Subject(adapter.__name__, Reach(adapter, place, options), server)
-        _report(asyncio.run(_judged(subject, check, profile)))
+        under_test = StoreUnderTest(adapter.__name__, StoreFactory(adapter, place, options), server)
+        _report(asyncio.run(_judged(under_test, check, profile)))
 
     return test_conformance
 
@@ -57,22 +59,20 @@ def _id(check: Check) -> str:
     return f"{check.number}-{check.name.replace(' ', '-')}"
 
 
-async def _judged(subject: Subject, check: Check, profile: Profile) -> Judgement:
-    store = await subject.reach.opened()
-    try:
+async def _judged(under_test: StoreUnderTest, check: Check, profile: Profile) -> Judgement:
+    async with under_test.factory.opened() as store:
         await store.setup()
-        found = await measure(subject, [check], profile)
+        under_test = replace(under_test, factory=await under_test.factory.asked(store))
+        results = await measure(under_test, [check], profile)
         await store.teardown()
-    finally:
-        await store.aclose()
-    provider = subject.reach.endpoint.provider
-    return judge(check, found[check.number], subject.guarantees, provider=provider)
+    provider = under_test.factory.endpoint.provider
+    return judge(check, results[check.number], under_test.guarantees, provider=provider)
 
 
-def _report(judged: Judgement) -> None:
-    finding = judged.finding
-    if judged.defect:
-        steps = [f"  {each.who}: {each.did} → {each.result}" for each in finding.evidence]
-        pytest.fail("\n".join([f"{judged.word}: {finding.why}", *steps]), pytrace=False)
-    if finding.verdict is not Verdict.HOLDS:
-        pytest.skip(f"{judged.word}: {finding.why}")
+def _report(judgement: Judgement) -> None:
+    result = judgement.result
+    if judgement.defect or judgement.unproven:
+        steps = [f"  {each.who}: {each.did} → {each.result}" for each in result.evidence]
+        pytest.fail("\n".join([f"{judgement.conclusion}: {result.why}", *steps]), pytrace=False)
+    if result.verdict is not CheckVerdict.HOLDS:
+        pytest.skip(f"{judgement.conclusion}: {result.why}")

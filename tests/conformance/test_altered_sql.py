@@ -1,7 +1,7 @@
 """Each line of the default PostgreSQL design that keeps a promise: without it, a check fails.
 
 The rest of the design may hold more than one thinks: without its lock, unique keys still prevent
-two winners, and what fails is how the losers are told.
+two winners, and what fails is the error that losers get.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness.conformance import FAST, Subject, Verdict, measure, numbered
-from harness.conformance.bench import Reach
+from harness.conformance import FAST, CheckVerdict, StoreUnderTest, measure, numbered
+from harness.domain.factory import StoreFactory
 from harness.servers import Server
-from harness.stores import scripts
+from harness.stores.postgres.log import ByTransaction
 from harness.stores.postgres.options import PostgresOptions
-from harness.stores.postgres.order import QUERY, ByTransaction
-from harness.stores.postgres.variants import StreamLock
+from harness.stores.postgres.rows import QUERY, SQL
+from harness.stores.postgres.store import StreamLock
 
 from ..stores.subject import fresh
 
@@ -35,7 +35,7 @@ class WithoutHorizon(StreamLock):
             assert horizon in query
             return await fetch(query.replace(horizon, "tx < $3"), *(after or (0, 0)), end, limit)
 
-        async def held_back(self, fetch, end):
+        async def delayed(self, fetch, end):
             return frozenset()
 
     order = order()
@@ -43,15 +43,17 @@ class WithoutHorizon(StreamLock):
 
 async def failing(server: Server, store: type[StreamLock], checks: str) -> dict[int, str]:
     """What fails, and why, of these checks on a fresh namespace."""
-    reach = Reach(store, fresh(server.endpoint), PostgresOptions())
-    opened = await reach.opened()
+    factory = StoreFactory(store, fresh(server.endpoint), PostgresOptions())
+    opened = await factory.open()
     await opened.setup()
     try:
-        found = await measure(Subject(store.__name__, reach, server), numbered(checks), ALONE)
+        found = await measure(
+            StoreUnderTest(store.__name__, factory, server), numbered(checks), ALONE
+        )
     finally:
         await opened.teardown()
         await opened.aclose()
-    return {n: each.why for n, each in found.items() if each.verdict is Verdict.FAILS}
+    return {n: each.why for n, each in found.items() if each.verdict is CheckVerdict.FAILS}
 
 
 @pytest.fixture
@@ -59,11 +61,11 @@ def altered(monkeypatch: pytest.MonkeyPatch):
     """`altered(file, old, new)` in the SQL that the next store sets up."""
 
     def alter(file: str, old: str, new: str) -> None:
-        text = scripts._text(file)
+        plain = SQL.text
+        text = plain(file)
         assert old in text
         changed = text.replace(old, new)
-        plain = scripts._text
-        monkeypatch.setattr(scripts, "_text", lambda name: changed if name == file else plain(name))
+        monkeypatch.setattr(SQL, "text", lambda name: changed if name == file else plain(name))
 
     return alter
 
@@ -95,7 +97,7 @@ async def test_without_the_horizon_a_tailing_reader_misses_late_commits(postgres
 async def test_without_the_refusal_of_an_early_transaction_streams_are_inverted(
     postgres_server: Server, altered
 ):
-    altered("postgres_append", "IF out_of_place() THEN", "IF false THEN")
+    altered("append", "IF out_of_place() THEN", "IF false THEN")
     found = await failing(postgres_server, StreamLock, "11")
     assert found == {11: "the log inverts a stream"}
 
@@ -103,11 +105,11 @@ async def test_without_the_refusal_of_an_early_transaction_streams_are_inverted(
 async def test_without_the_look_up_of_ids_retries_are_not_recognised(
     postgres_server: Server, altered
 ):
-    altered("postgres_write", "IF EXISTS (SELECT FROM events WHERE id = ANY (p_ids))", "IF false")
+    altered("write", "IF EXISTS (SELECT FROM events WHERE id = ANY (p_ids))", "IF false")
     found = await failing(postgres_server, StreamLock, "24,27")
     assert found == {24: "an exact retry was refused", 27: "an exact retry was refused"}
 
 
 async def test_without_its_trigger_the_table_can_be_truncated(postgres_server: Server, altered):
-    altered("postgres_events", KEEPS_TABLE, "")
+    altered("events", KEEPS_TABLE, "")
     assert await failing(postgres_server, StreamLock, "2") == {2: "a recorded event was deleted"}

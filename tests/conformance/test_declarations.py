@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from harness.conformance import all_checks, checks
 from harness.stores import kinds
 
 EVERYTHING = {
@@ -16,11 +18,18 @@ EVERYTHING = {
     "global_order": "total",
     "gap_free_read": True,
     "idempotency": "durable",
+    "refuses_known_ids": True,
     "stream_read": "indexed",
     "subscription": "poll",
     "append_only": "enforced",
     "payload": "exact",
     "keeps_metadata": True,
+    "keeps_ids": True,
+    "times_in_utc": True,
+    "whole_streams": True,
+    "starts_where_asked": True,
+    "categories": True,
+    "newest_snapshot": True,
     "durability": "power-loss safe as configured",
     "writers": "many",
     "readable": True,
@@ -48,7 +57,12 @@ KAFKA = EVERYTHING | {
     "durability": "process-crash safe",
     "event_limit_bytes": 1_000_000,
 }
-TEMPLATE = {"occ": "none", "idempotency": "none", "payload": "json"}
+UMA = EVERYTHING | {
+    "subscription": "push",
+    "idempotency": "window",
+    "event_limit_bytes": (4 * 1024 - 64) * 1024,
+}
+TEMPLATE = {"occ": "none", "idempotency": "none", "payload": "json", "whole_streams": False}
 
 DECLARED: dict[str, dict[str, Any]] = {
     "memory": EVERYTHING | {"subscription": "push", "durability": "memory", "writers": "one"},
@@ -61,14 +75,20 @@ DECLARED: dict[str, dict[str, Any]] = {
     "postgres:row": EVERYTHING | {"gap_free_read": False},
     "postgres:template": EVERYTHING
     | TEMPLATE
-    | {"gap_free_read": False, "append_only": "by-convention"},
+    | {"gap_free_read": False, "append_only": "by-convention", "times_in_utc": False}
+    | {"starts_where_asked": False, "categories": False, "newest_snapshot": False},
     "eventstoredb": EVERYTHING
     | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"}
-    | {"event_limit_bytes": 1024 * 1024},
+    | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False},
+    "eventstoredb:template": EVERYTHING
+    | {"subscription": "push", "append_only": "by-convention", "idempotency": "none"}
+    | {"event_limit_bytes": 1024 * 1024, "categories": False, "refuses_known_ids": False},
     "kafka": KAFKA,
     "kafka:single-writer": KAFKA
     | {"occ": "emulated", "tells_version": True, "atomic_append": True, "global_order": "total"}
     | {"idempotency": "durable", "writers": "one"},
+    "umadb": UMA,
+    "umadb:position": UMA,
     "dynamodb": DYNAMO,
     "dynamodb:sequenced": DYNAMO
     | {"occ": "emulated", "global_order": "total", "gap_free_read": True, "batch_limit": 49}
@@ -76,7 +96,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     "dynamodb:commit": DYNAMO | {"batch_limit": None},
     "dynamodb:template": DYNAMO
     | TEMPLATE
-    | {"batch_limit": None, "atomic_append": False, "append_only": "none", "keeps_metadata": False},
+    | {"batch_limit": None, "atomic_append": False, "append_only": "none", "keeps_metadata": False}
+    | {"keeps_ids": False},
 }
 
 
@@ -85,5 +106,22 @@ def test_a_design_declares_what_the_page_on_stores_says(name: str):
     technology, _, variant = name.partition(":")
     kind = kinds()[technology]
     declared = kind.variants[variant].declares(kind.options())
-    told = {field: getattr(declared, field) for field in DECLARED[name]}
-    assert told == DECLARED[name]
+    declared_fields = {field: getattr(declared, field) for field in DECLARED[name]}
+    assert declared_fields == DECLARED[name]
+
+
+def test_the_table_of_checks_is_what_the_modules_hold():
+    """A reader who looks for check 9 opens `checks/__init__.py` first."""
+    shown = {
+        number: module.strip("` ")
+        for numbers, module in re.findall(r"^\| (\d.*?) \| (.*?) \|$", checks.__doc__, re.M)
+        for number in numbers_of(numbers)
+    }
+    held = {number: check.requirement.value for number, check in all_checks().items()}
+    assert shown == held
+
+
+def numbers_of(text: str) -> list[int]:
+    """Of `7–15, 50`."""
+    ends = [[int(end) for end in part.split("–")] for part in text.split(", ")]
+    return [number for first, *last in ends for number in range(first, (last or [first])[0] + 1)]

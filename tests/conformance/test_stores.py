@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from harness.conformance import FAST, Judgement, Subject, Verdict, all_checks, judge, measure
-from harness.conformance.bench import Reach
-from harness.conformance.judging import Word
-from harness.errors import StoreError
+from harness.conformance import (
+    FAST,
+    Check,
+    CheckVerdict,
+    Conclusion,
+    Judgement,
+    StoreUnderTest,
+    all_checks,
+    judge,
+    measure,
+)
+from harness.domain.errors import StoreError
+from harness.domain.factory import StoreFactory
+from harness.domain.store import Endpoint
 from harness.servers import Server
-from harness.store import Endpoint
 from harness.stores import kinds
 
+from ..stores.cases import CHECKED
 from ..stores.subject import fresh
 
 NOTHING: dict[int, str] = {}
@@ -42,51 +53,80 @@ KNOWN: dict[str, dict[int, str]] = {
         1: "a recorded event was changed",
         2: "a recorded event was deleted",
         9: "passed over an event that committed late",
+        14: "a large read is incomplete",
+        15: "a large read is incomplete",
         16: "racers won",
-        17: "a losing racer got AppendRefused",
+        17: "a losing racer got (AppendRefused|WrongExpectedVersion)",
         21: "did not succeed",
         24: "an exact retry was refused",
         25: "an exact retry was refused",
         27: "an exact retry was refused",
+        32: "resuming does not continue after the checkpoint|events? (missing|never reached)",
+        33: "events were handled in neither run",
         41: "every byte, NUL",
         42: "key order, repeated keys, a small exponent came back changed; NaN was refused",
+        43: "a recorded time is not the append's in UTC",
+        47: "the newest snapshot is not the one that is loaded",
         49: "the retry was refused",
     },
     "kafka": WITHOUT_IDS,
     "dynamodb": WITHOUT_ORDER,
     "dynamodb:template": {
         **WITHOUT_ORDER,
+        3: "a replay differs from the first one",
+        6: "an append of nothing changed the stream's version",
         7: "an acknowledged event is gone",
+        8: "a batch stands in another order in the stream",
         9: "acknowledged events were never read",
         10: "the log inverts a stream",
         15: "a large read is incomplete",
         16: "16 of 16 racers won",
-        17: "an append that expected 0 at version 2 was accepted",
+        17: r"an append that expected \w+ at version \d+ was accepted",
         18: "an append that expected NO_STREAM was not refused",
         19: "an append that expected EXISTS was not refused",
-        20: "an append that expected 2 was not refused",
+        20: r"an append that expected \d+ was not refused",
         21: "an acknowledged event is gone",
         22: "an acknowledged event is gone",
+        23: "two streams are one",
         24: "a retry",
         27: "a retry",
         28: "a partly known batch was accepted",
-        44: "metadata came back changed",
+        40: "the stream does not hold its event alone",
+        43: "the stream does not hold its event alone",
+        44: "the stream does not hold its event alone",
+        46: "100 events came back as others",
         49: "a retry did not leave each event once",
     },
+    "umadb": {
+        25: "a retry returned another version",
+        26: "a retry returned another version",
+        27: "a retry returned another version",
+        29: "a reused id changed the stream",
+    },
 }
-"""What is known to fail and was never promised, and what is said of it."""
-NEEDS_NO_SERVER = {26, 37, 48}
-"""Out of reach where there is none to restart or kill."""
-NEEDS_TRANSACTIONS = {11, 12, 13}
-"""Out of reach where clients cannot hold one open."""
+"""What is known to fail and was never promised, and a pattern of what is said of it."""
+QUICKER: dict[str, dict[str, str]] = {"dynamodb": {"driver": "http"}}
+"""Options with which a technology takes a fifth of the client's CPU."""
+BY_DESIGN = frozenset({*range(7, 14), *range(16, 34), 57})
+"""Checks of order, versions, retries and catching up: what an order of commits decides."""
+DESIGNS = frozenset(
+    {"postgres:coalesced", "postgres:global-lock", "postgres:table-lock", "postgres:counter"}
+)
+"""Variants of `postgres` that differ in their order of commits alone; the soak runs all checks."""
+BUSY_MAX = 2
+"""Checks that a busy machine may keep from provoking enough, in their second try as well."""
 UNREACHED: dict[str, set[int]] = {
-    "memory": NEEDS_NO_SERVER | NEEDS_TRANSACTIONS,
-    "sqlite": NEEDS_NO_SERVER,
+    "memory": {26, 37, 48, 57},
+    "sqlite": {37, 57},
     "kafka": {1, 2},
-    "dynamodb": NEEDS_TRANSACTIONS,
-    "dynamodb:template": NEEDS_TRANSACTIONS,
+    "dynamodb": {26, 48, 57},
+    "dynamodb:template": {13, 26, 48, 57},
 }
-"""Whatever else is not reached was to be."""
+"""Without a server to kill, without a way past the adapter, with all of it in memory."""
+
+
+def test_the_contract_leaves_out_only_what_is_checked_here():
+    assert set(CHECKED) == set(KNOWN)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -96,40 +136,57 @@ def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
     kind = kinds()[name.partition(":")[0]]
     server = servers(kind.server) if kind.server else None
     endpoint = fresh(server.endpoint if server else Endpoint(address=str(tmp_path)))
-    reach = Reach(kind.variants[name.partition(":")[2]], endpoint, kind.options())
-    judged = runner.run(measured(Subject(name, reach, server)))
-    defects = {each.check.number: each.finding.why for each in judged if each.defect}
+    options = kind.options(**QUICKER.get(kind.name, {}))
+    factory = StoreFactory(kind.variants[name.partition(":")[2]], endpoint, options)
+    checks = {
+        number: check
+        for number, check in all_checks().items()
+        if name not in DESIGNS or number in BY_DESIGN
+    }
+    judged = runner.run(measured(StoreUnderTest(name, factory, server), checks))
+    defects = {each.check.number: each.result.why for each in judged if each.defect}
     assert defects == {}
-    failing = {each.check.number: each.finding.why for each in judged if each.word is Word.FACT}
-    told = {number: why for number, why in KNOWN[name].items() if why in failing.get(number, "")}
-    assert told == KNOWN[name], failing
-    missed = {each.check.number for each in judged if each.finding.verdict is Verdict.NOT_REACHED}
-    assert missed == UNREACHED.get(name, set())
+    failing = {
+        each.check.number: each.result.why
+        for each in judged
+        if each.conclusion is Conclusion.FAILS_NOT_PROMISED
+    }
+    unreached = [e for e in judged if e.result.verdict is CheckVerdict.NOT_REACHED]
+    busy = {each.check.number for each in unreached if each.result.disturbed}
+    assert len(busy) <= BUSY_MAX, [(each.check.number, each.result.why) for each in unreached]
+    known = {number: why for number, why in KNOWN[name].items() if number not in busy}
+    as_known = {
+        number: why for number, why in known.items() if re.search(why, failing.get(number, ""))
+    }
+    assert as_known == known, failing
+    missed = {each.check.number for each in unreached}
+    assert missed - busy == UNREACHED.get(name, set()) - busy
     if name in ("postgres", "postgres:coalesced"):
-        assert {each.finding.verdict for each in judged} == {Verdict.HOLDS}
+        verdicts = {each.result.verdict for each in judged if each.check.number not in busy}
+        assert verdicts == {CheckVerdict.HOLDS}
 
 
-async def measured(subject: Subject) -> list[Judgement]:
-    store = await subject.reach.opened()
+async def measured(under_test: StoreUnderTest, checks: Mapping[int, Check]) -> list[Judgement]:
+    store = await under_test.factory.open()
     await store.setup()
     await store.aclose()
     try:
-        found = await measure(subject, all_checks().values(), FAST)
+        found = await measure(under_test, checks.values(), FAST)
     finally:
-        await torn_down(subject)
-    provider = subject.reach.endpoint.provider
+        await torn_down(under_test)
+    provider = under_test.factory.endpoint.provider
     return [
-        judge(check, found[number], subject.guarantees, provider=provider)
-        for number, check in all_checks().items()
+        judge(check, found[number], under_test.guarantees, provider=provider)
+        for number, check in checks.items()
     ]
 
 
-async def torn_down(subject: Subject) -> None:
-    """As soon as the server that was hurt last is itself again."""
+async def torn_down(under_test: StoreUnderTest) -> None:
+    """Tear down as soon as the server answers again after the last fault."""
     async with asyncio.timeout(60):
         while True:
             with suppress(StoreError):
-                store = await subject.reach.opened()
+                store = await under_test.factory.open()
                 try:
                     await store.teardown()
                     return

@@ -9,7 +9,7 @@ from typing import Any
 
 from commands import ROOT, eslab, third_party
 
-from harness import words
+from harness.domain import formatting
 
 SCENARIO = str(ROOT / "scenarios" / "append-scaling.yaml")
 PAIRS = int(os.environ.get("SOAK_SCALING_PAIRS", "10"))
@@ -50,6 +50,6 @@ def shown(title: str, found: Iterable[Mapping[str, Any]], metric: str, expected:
     mine = [row for row in found if row["metric"] == metric]
     print(f"{title}, {metric}, {PAIRS} pairs:")
     for row in mine:
-        ratio, low, high = (words.change(row[name]) for name in _RATIOS)
+        ratio, low, high = (formatting.change(row[name]) for name in _RATIOS)
         print(f"  {row['point']:<32} {row['verdict']:<12} {ratio} ({low} to {high})")
     return bool(mine) and {row["verdict"] for row in mine} <= expected

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from harness import results
-from harness.compare import TIMED, Verdict, compare
-from harness.compare.pairing import log_ratios
+from harness.analysis.comparison import TIMED, Verdict, compare
+from harness.analysis.comparison.pairing import log_ratios
 
 GATES = 200
 PAIRS = 10
@@ -47,8 +47,8 @@ def _verdicts(base: pd.DataFrame, candidate: pd.DataFrame, slower_log: float) ->
         )
         rows = compare([("slowed", one, slower)], TIMED).rows
         (row,) = [row for row in rows if row.metric.name == "throughput"]
-        assert row.finding.low is not None
-        assert row.finding.high is not None
+        assert row.estimate.low is not None
+        assert row.estimate.high is not None
         told[row.verdict] += 1
     return told
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
+from uuid import UUID, uuid4
 
-from harness.store import Position, StreamState
+from harness.domain.store import Position, StreamState
 from harness.stores.sqlite import SqliteStore
 
 from .guarding import GuardsInItsProcess, _guard
@@ -33,18 +35,34 @@ class TakesTurnsInItsProcess(GuardsInItsProcess):
             return await SqliteStore.append(self, stream, events, expected=seen)
 
 
+class KnowsIdsOfItsProcessUnderAny(GuardsInItsProcess):
+    """Under ANY, ids are looked up among those that this process appended."""
+
+    seen: ClassVar[set[UUID]] = set()
+
+    async def append(self, stream, events, *, expected):
+        head = await self._head(stream)
+        result = await SqliteStore.append(self, stream, events, expected=expected)
+        known = head is not None and result.version <= head
+        if expected is ANY and known and events[0].id not in self.seen:
+            events = [replace(event, id=uuid4()) for event in events]
+            result = await SqliteStore.append(self, stream, events, expected=ANY)
+        self.seen.update(event.id for event in events)
+        return result
+
+
 class ReadsAsFarAsItsProcessWrote(SqliteStore):
-    """The log ends behind the last event that this process appended."""
+    """The log ends after the last event that this process appended."""
 
     ends: ClassVar[dict[str, Position]] = {}
 
     @property
     def end(self):
-        return self.ends.get(str(self._path), Position((0,)))
+        return self.ends.get(str(self.path), Position((0,)))
 
     async def append(self, stream, events, *, expected):
         result = await super().append(stream, events, expected=expected)
-        self.ends[str(self._path)] = max(result.position, self.end)
+        self.ends[str(self.path)] = max(result.position, self.end)
         return result
 
     async def read_all(self, *, after=None, limit=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.stores.memory import MemoryStore
+from harness.stores.memory.store import MemoryStore
 
 
 class Shares(MemoryStore):

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
-from harness.errors import EmptyAppend, EventIdReused, NotWritten, WrongExpectedVersion
-from harness.store import AppendResult, NewEvent, StreamState
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import (
+    EmptyAppend,
+    EventIdReused,
+    NotWritten,
+    TamperingPrevented,
+    WrongExpectedVersion,
+)
+from harness.domain.store import AppendResult, NewEvent, StreamState
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import MemoryStore
 
 ANY = StreamState.ANY
 
 
 class CanBeOverwritten(MemoryStore):
     async def overwrite(self, stream, version, data):
-        events = self._log.streams[stream]
+        events = self.log.streams[stream]
         events[version] = replace(events[version], data=data)
         return True
 
@@ -29,7 +38,7 @@ class CanBeOverwrittenInSilence(CanBeOverwritten):
 
 class CanBeDeletedFrom(MemoryStore):
     async def delete(self, stream, version):
-        del self._log.streams[stream][version]
+        del self.log.streams[stream][version]
         return True
 
 
@@ -39,7 +48,7 @@ class RewritesOldEvents(MemoryStore):
     async def append(self, stream, events, *, expected):
         result = await super().append(stream, events, expected=expected)
         if result.version >= 60:
-            in_stream = self._log.streams[stream]
+            in_stream = self.log.streams[stream]
             moved = in_stream[40].recorded_at + timedelta(seconds=1)
             in_stream[40] = replace(in_stream[40], recorded_at=moved)
         return result
@@ -52,8 +61,8 @@ class LeavesPartOfABatch(MemoryStore):
         try:
             return await super().append(stream, events, expected=expected)
         except EventIdReused:
-            if events[0].id.int not in self._log._by_id:
-                self._log.append(stream, events[:1], ANY)
+            if events[0].id.int not in self.log.by_id:
+                self.log.append(stream, events[:1], ANY)
             raise
 
 
@@ -74,6 +83,101 @@ class ReportsConflictsAfterWriting(MemoryStore):
             raise WrongExpectedVersion(stream, expected, head)
 
 
+class WritesConflictsOfLongBatches(MemoryStore):
+    """Four events or more are one call after the other, and the check comes with the last."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion:
+            if len(events) >= 4:
+                self.log.append(stream, events, ANY)
+            raise
+
+
+class LeavesFullPagesOfABatch(MemoryStore):
+    """What is refused by its last event is rolled back as far as the page that has it."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except EventIdReused:
+            new = {event.id for event in events if event.id.int not in self.log.by_id}
+            if len(new) >= 32:
+                self.log.append(stream, events[:16], ANY)
+            raise
+
+
+class ShowsConflictsForAMoment(MemoryStore):
+    """A batch is visible until its conflict is noticed."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion:
+            kept = self.log.streams.get(stream)
+            if kept is not None and len(events) >= 8:
+                last = kept[-1]
+                ghosts = [_ghost(event, last, n) for n, event in enumerate(events, 1)]
+                self.log.streams[stream] = [*kept, *ghosts]
+                await self._a_moment()
+                self.log.streams[stream] = kept
+            raise
+
+    async def _a_moment(self):
+        for _ in range(5):
+            await give_way()
+
+
+def _ghost(event, last, n):
+    """The event as it would stand after the last one."""
+    return replace(
+        last,
+        id=event.id,
+        version=last.version + n,
+        type=event.type,
+        data=event.data,
+        metadata=event.metadata,
+    )
+
+
+class ShowsConflictsInItsLogForAMoment(MemoryStore):
+    """The streams are sound."""
+
+    ghosts: ClassVar = defaultdict(list)
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion:
+            ghosts = self.ghosts[self.namespace]
+            ghosts += [_ghost(event, self.log[-1], n) for n, event in enumerate(events, 1)]
+            ghosts[-len(events) :] = [
+                replace(ghost, stream=stream) for ghost in ghosts[-len(events) :]
+            ]
+            for _ in range(5):
+                await give_way()
+            ghosts.clear()
+            raise
+
+    async def read_all(self, *, after=None, limit=None):
+        async for event in super().read_all(after=after, limit=limit):
+            yield event
+        if limit is None:
+            for ghost in list(self.ghosts[self.namespace]):
+                yield ghost
+
+
+class PreventsTampering(MemoryStore):
+    """Its disk is read-only to strangers, for the time being."""
+
+    async def overwrite(self, stream, version, data):
+        raise TamperingPrevented("a disk that is read-only")
+
+    async def delete(self, stream, version):
+        raise TamperingPrevented("a disk that is read-only")
+
+
 class ReversesTheCallersList(MemoryStore):
     """When it refuses."""
 
@@ -89,7 +193,7 @@ class ReversesTheCallersList(MemoryStore):
 class AcknowledgesNothing(MemoryStore):
     async def append(self, stream, events, *, expected):
         if not events:
-            return AppendResult(len(self._log.streams.get(stream, ())) - 1, None)
+            return AppendResult(len(self.log.streams.get(stream, ())) - 1, None)
         return await super().append(stream, events, expected=expected)
 
 
@@ -97,8 +201,8 @@ class CountsNothing(MemoryStore):
     """Refuses an append of nothing, and takes a version for it."""
 
     async def append(self, stream, events, *, expected):
-        if not events and stream in self._log.streams:
-            filler = NewEvent(id=UUID(int=len(self._log), version=4), type="Nothing", data=b"{}")
-            self._log.append(stream, [filler], ANY)
+        if not events and stream in self.log.streams:
+            filler = NewEvent(id=UUID(int=len(self.log), version=4), type="Nothing", data=b"{}")
+            self.log.append(stream, [filler], ANY)
             raise EmptyAppend("an append needs at least one event")
         return await super().append(stream, events, expected=expected)

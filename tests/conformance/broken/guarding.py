@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from harness.errors import StreamNotFound, WrongExpectedVersion
-from harness.store import Position, StreamState
-from harness.stores.in_process import Bell, category_of
+from harness.domain.errors import StreamNotFound, WrongExpectedVersion
+from harness.domain.store import Position, StreamState, category_of
+from harness.stores._shared.waiting import Bell
 from harness.stores.sqlite import SqliteStore
 
 _guard = asyncio.Lock()

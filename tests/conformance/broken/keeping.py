@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from harness.errors import AppendRefused, StoreError, StreamNotFound
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import AppendRefused, EventTooLarge, StoreError, StreamNotFound
+from harness.domain.store import Position
+from harness.stores.memory.store import MemoryStore
 
 from .machine import Served
 
@@ -25,7 +27,7 @@ class Changes(MemoryStore):
 
 
 class ExecutesStreamNames(MemoryStore):
-    """What stands behind a quote is not part of the name."""
+    """The part after a quote is cut from the name."""
 
     async def append(self, stream, events, *, expected):
         return await super().append(stream.partition("'")[0], events, expected=expected)
@@ -72,6 +74,71 @@ class CutsTypes(Changes):
 
     def changed(self, event):
         return replace(event, type=event.type[:32])
+
+
+class CutsLongTypes(Changes):
+    """A column of 128 characters."""
+
+    def changed(self, event):
+        return replace(event, type=event.type[:128])
+
+
+class CutsVeryLongTypes(Changes):
+    """A column of 256 characters."""
+
+    def changed(self, event):
+        return replace(event, type=event.type[:256])
+
+
+class RefusesLongNames(MemoryStore):
+    """Of more characters than its column has, with a typed error."""
+
+    column = 128
+
+    async def append(self, stream, events, *, expected):
+        if max(len(name) for name in (stream, *(each.type for each in events))) > self.column:
+            raise AppendRefused("value too long", reason="StringDataRightTruncation")
+        return await super().append(stream, events, expected=expected)
+
+
+class RefusesVeryLongNames(RefusesLongNames):
+    """Sound: nobody needs names of more than 255 characters."""
+
+    column = 255
+
+
+class CutsMetadata(Changes):
+    """A field of four kilobytes."""
+
+    def changed(self, event):
+        return replace(event, metadata=event.metadata[:4096])
+
+
+class CutsLargeMetadata(Changes):
+    """A field whose length has two bytes."""
+
+    def changed(self, event):
+        return replace(event, metadata=event.metadata[:65_535])
+
+
+class CutsVeryLargeEvents(Changes):
+    """At a mebibyte."""
+
+    def changed(self, event):
+        return replace(event, data=event.data[:1_048_576])
+
+
+class RefusesBelowItsLimit(MemoryStore):
+    """It declares half a megabyte, and takes a quarter."""
+
+    @classmethod
+    def declares(cls, options):
+        return replace(super().declares(options), event_limit_bytes=500_000)
+
+    async def append(self, stream, events, *, expected):
+        if any(len(event.data) > 250_000 for event in events):
+            raise EventTooLarge("at most 250,000 bytes")
+        return await super().append(stream, events, expected=expected)
 
 
 class ChangesOnTheWayOut(MemoryStore):
@@ -122,6 +189,24 @@ class KeepsLocalTime(MemoryStore):
             yield replace(event, recorded_at=local.replace(tzinfo=UTC))
 
 
+class FoldsRepeatedHours(MemoryStore):
+    """Times are kept as the clock on the wall has them: which of two hours it was is lost."""
+
+    async def read_stream(self, stream, **how):
+        async for event in super().read_stream(stream, **how):
+            wall = datetime.fromtimestamp(event.recorded_at.timestamp())
+            yield replace(event, recorded_at=wall.replace(fold=0).astimezone(UTC))
+
+
+class ForgetsSummerTime(MemoryStore):
+    """The clock on the wall, less the zone's offset in winter."""
+
+    async def read_stream(self, stream, **how):
+        async for event in super().read_stream(stream, **how):
+            wall = datetime.fromtimestamp(event.recorded_at.timestamp()).replace(tzinfo=UTC)
+            yield replace(event, recorded_at=wall + timedelta(seconds=time.timezone))
+
+
 class DropsMetadata(Changes):
     def changed(self, event):
         return replace(event, metadata=b"")
@@ -143,9 +228,38 @@ class CutsBatches(MemoryStore):
         return await super().append(stream, events[:64], expected=expected)
 
 
+class CutsBatchesAt128(MemoryStore):
+    """A count of events that has seven bits, and a good answer."""
+
+    most = 128
+
+    async def append(self, stream, events, *, expected):
+        return await super().append(stream, events[: self.most], expected=expected)
+
+
+class CutsBatchesAt256(CutsBatchesAt128):
+    most = 256
+
+
+class CutsSnapshots(MemoryStore):
+    """At 64 kilobytes."""
+
+    async def save_snapshot(self, snapshot):
+        await super().save_snapshot(replace(snapshot, data=snapshot.data[:65_535]))
+
+
+class KeepsAnyLargeSnapshot(MemoryStore):
+    """Large ones have a place of their own, without the guard."""
+
+    async def save_snapshot(self, snapshot):
+        if len(snapshot.data) > 65_536:
+            self.log.snapshots[snapshot.stream] = snapshot
+        await super().save_snapshot(snapshot)
+
+
 class KeepsAnySnapshot(MemoryStore):
     async def save_snapshot(self, snapshot):
-        self._log.snapshots[snapshot.stream] = snapshot
+        self.log.snapshots[snapshot.stream] = snapshot
 
 
 class KeepsSnapshotsInItsConnection(MemoryStore):
@@ -182,6 +296,16 @@ class FindsEveryStream(MemoryStore):
                 yield event
 
 
+class FindsEveryStreamBackwards(MemoryStore):
+    async def read_stream(self, stream, *, backwards=False, **how):
+        try:
+            async for event in super().read_stream(stream, backwards=backwards, **how):
+                yield event
+        except StreamNotFound:
+            if not backwards:
+                raise
+
+
 class AcknowledgesBeforeItIsDurable(Served):
     """The last event of each stream is still on its way to the disk when the power goes."""
 
@@ -192,7 +316,7 @@ class AcknowledgesBeforeItIsDurable(Served):
 
     async def read_stream(self, stream, **how):
         async for event in super().read_stream(stream, **how):
-            last = len(self._log.streams[stream]) - 1
+            last = len(self.log.streams[stream]) - 1
             if not (self.machine.killed and event.version == last):
                 yield event
 
@@ -202,8 +326,24 @@ class LosesTheEndOfItsLogAtAKill(Served):
 
     async def read_all(self, **how):
         async for event in super().read_all(**how):
-            if not (self.machine.killed and event.position[0] > len(self._log) - 100):
+            if not (self.machine.killed and event.position[0] > len(self.log) - 100):
                 yield event
+
+
+class HandsPositionsOutAgain(Served):
+    """What is appended after a kill gets positions that readers had seen before it."""
+
+    async def append(self, stream, events, *, expected):
+        if self.machine.killed and self.machine.up.is_set() and not hasattr(self.log, "at_kill"):
+            self.log.at_kill = len(self.log)
+        return await super().append(stream, events, expected=expected)
+
+    async def read_all(self, *, after=None, limit=None):
+        async for event in super().read_all(limit=limit):
+            again = event.position[0] >= getattr(self.log, "at_kill", len(self.log))
+            place = Position((event.position[0] - 100 * again,))
+            if after is None or place > after:
+                yield replace(event, position=place)
 
 
 class ForgetsItsLogAtARestart(Served):

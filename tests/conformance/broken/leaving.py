@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import ClassVar
 
-from harness.errors import WrongExpectedVersion
-from harness.stores.in_process import category_of
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import WrongExpectedVersion
+from harness.domain.store import category_of
+from harness.stores.memory.store import MemoryStore
 
 
 class KeepsRefused(MemoryStore):
@@ -20,12 +20,12 @@ class KeepsRefused(MemoryStore):
         try:
             return await super().append(stream, events, expected=expected)
         except WrongExpectedVersion:
-            self.refused[self._namespace] += [(len(self._log), stream, event) for event in events]
+            self.refused[self.namespace] += [(len(self.log), stream, event) for event in events]
             raise
 
-    def beside(self, event):
+    def ghosts(self, event):
         """What was refused while this event was the log's next one."""
-        for at, stream, ghost in list(self.refused[self._namespace]):
+        for at, stream, ghost in list(self.refused[self.namespace]):
             if at == event.position[0]:
                 yield replace(
                     event, id=ghost.id, stream=stream, data=ghost.data, metadata=ghost.metadata
@@ -36,7 +36,7 @@ class WritesItsLogBeforeItLooks(KeepsRefused):
     async def read_all(self, *, after=None, limit=None):
         left = limit
         async for event in super().read_all(after=after, limit=limit):
-            for each in (*self.beside(event), event):
+            for each in (*self.ghosts(event), event):
                 if left == 0:
                     return
                 left = None if left is None else left - 1
@@ -46,7 +46,7 @@ class WritesItsLogBeforeItLooks(KeepsRefused):
 class TellsSubscribersBeforeItLooks(KeepsRefused):
     async def subscribe(self, *, after=None, category=None):
         async for event in super().subscribe(after=after, category=category):
-            for ghost in self.beside(event):
+            for ghost in self.ghosts(event):
                 if category is None or category_of(ghost.stream) == category:
                     yield ghost
             yield event

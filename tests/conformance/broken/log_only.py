@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from harness.stores.memory import MemoryStore
+from harness.stores.memory.store import MemoryStore
 
 from .keeping import ChangesOnTheWayOut
 
@@ -18,11 +18,11 @@ class OverwritesInTheLogOnly(MemoryStore):
     changed: ClassVar = defaultdict(dict)
 
     async def overwrite(self, stream, version, data):
-        self.changed[self._namespace][stream, version] = data
+        self.changed[self.namespace][stream, version] = data
         return False
 
     async def read_all(self, **how):
-        changed = self.changed[self._namespace]
+        changed = self.changed[self.namespace]
         async for event in super().read_all(**how):
             data = changed.get((event.stream, event.version), event.data)
             yield replace(event, data=data)
@@ -32,12 +32,12 @@ class DeletesFromTheLogOnly(MemoryStore):
     gone: ClassVar = defaultdict(set)
 
     async def delete(self, stream, version):
-        self.gone[self._namespace].add((stream, version))
+        self.gone[self.namespace].add((stream, version))
         return False
 
     async def read_all(self, **how):
         async for event in super().read_all(**how):
-            if (event.stream, event.version) not in self.gone[self._namespace]:
+            if (event.stream, event.version) not in self.gone[self.namespace]:
                 yield event
 
 

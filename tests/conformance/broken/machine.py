@@ -6,10 +6,10 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 
-from harness.errors import OutcomeUnknown, ReadFailed
-from harness.store import Endpoint
-from harness.stores import memory
-from harness.stores.memory import MemoryStore
+from harness.domain.durability import Durability
+from harness.domain.errors import OutcomeUnknown, ReadFailed
+from harness.domain.store import Endpoint
+from harness.stores.memory.store import MemoryStore, logs
 
 HASTE_S = 0.2
 """How long an append waits for a machine that stands still."""
@@ -30,7 +30,7 @@ class Machine:
     def logs(self):
         """What it keeps."""
         name = self.endpoint.namespace
-        return [log for each, log in memory._logs.items() if each.startswith(name)]
+        return [log for each, log in logs.items() if each.startswith(name)]
 
     async def restart(self, *, cold=False):
         self.restarts += 1
@@ -55,9 +55,13 @@ class Served(MemoryStore):
 
     machine: Machine
 
+    @classmethod
+    def declares(cls, options):
+        return replace(super().declares(options), durability=Durability.PROCESS_CRASH)
+
     async def append(self, stream, events, *, expected):
         if not self.machine.up.is_set():
-            result = self._log.append(stream, events, expected)
+            result = self.log.append(stream, events, expected)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.machine.up.wait(), HASTE_S)
                 return result

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from harness.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
-from harness.store import StreamState
-from harness.stores.in_process import give_way
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
+from harness.domain.store import StreamState
+from harness.stores._shared.append_rules import require_expected
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import MemoryStore
 
 ANY = StreamState.ANY
 
@@ -16,10 +17,10 @@ class Meets(MemoryStore):
     """Base of stores that look at the log before they append, which gives way to others."""
 
     def head(self, stream):
-        return len(self._log.streams.get(stream, ())) - 1
+        return len(self.log.streams.get(stream, ())) - 1
 
     def knows(self, events):
-        return any(event.id.int in self._log._by_id for event in events)
+        return any(event.id.int in self.log.by_id for event in events)
 
 
 class LosesUpdatesOfBatches(Meets):
@@ -28,8 +29,30 @@ class LosesUpdatesOfBatches(Meets):
     async def append(self, stream, events, *, expected):
         if len(events) < 2 or expected is ANY or self.knows(events):
             return await super().append(stream, events, expected=expected)
-        self._log._check_version(stream, expected)
+        require_expected(stream, expected, self.log.head(stream))
         return await super().append(stream, events, expected=ANY)
+
+
+class LosesUpdatesOfLongBatches(Meets):
+    """More than 25 events are several statements, after a look at the head."""
+
+    async def append(self, stream, events, *, expected):
+        if len(events) <= 25 or expected is ANY or self.knows(events):
+            return await super().append(stream, events, expected=expected)
+        require_expected(stream, expected, self.log.head(stream))
+        return await super().append(stream, events, expected=ANY)
+
+
+class WritesConflictsOfFour(Meets):
+    """A conflict of four events or more is reported, and its write lands."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion:
+            if len(events) >= 4:
+                self.log.append(stream, events, ANY)
+            raise
 
 
 class LosesUpdatesAtVersions(Meets):
@@ -38,7 +61,7 @@ class LosesUpdatesAtVersions(Meets):
     async def append(self, stream, events, *, expected):
         if isinstance(expected, StreamState) or self.knows(events):
             return await super().append(stream, events, expected=expected)
-        self._log._check_version(stream, expected)
+        require_expected(stream, expected, self.log.head(stream))
         return await super().append(stream, events, expected=ANY)
 
 
@@ -52,28 +75,28 @@ class MistellsLateOnes(Meets):
         except WrongExpectedVersion as conflict:
             if isinstance(expected, StreamState) or self.head(stream) == before:
                 raise
-            raise self.told(stream, expected) from conflict
+            raise self.conflict(stream, expected) from conflict
 
-    def told(self, stream, expected):
+    def conflict(self, stream, expected):
         raise NotImplementedError
 
 
 class RefusesLateOnesAtVersionsByAnyError(MistellsLateOnes):
     """A unique key in the way of a racer, but not at NO_STREAM."""
 
-    def told(self, stream, expected):
+    def conflict(self, stream, expected):
         return AppendRefused("duplicate key", reason="UniqueViolation")
 
 
 class TellsLateOnesWhatTheyExpected(MistellsLateOnes):
     """As the actual version, at versions that exist."""
 
-    def told(self, stream, expected):
+    def conflict(self, stream, expected):
         return WrongExpectedVersion(stream, expected, expected)
 
 
 class LeavesTheRestOfLosers(Meets):
-    """All of a batch behind its first event, where it came a moment late."""
+    """A batch that loses a race leaves all but its first event."""
 
     async def append(self, stream, events, *, expected):
         before = self.head(stream)
@@ -81,7 +104,7 @@ class LeavesTheRestOfLosers(Meets):
             return await super().append(stream, events, expected=expected)
         except WrongExpectedVersion:
             if self.head(stream) != before and len(events) > 1:
-                self._log.append(stream, events[1:], ANY)
+                self.log.append(stream, events[1:], ANY)
             raise
 
 
@@ -107,8 +130,8 @@ class TearsWhatItDoesNotAnswer(Meets):
         before = self.head(stream)
         await give_way()
         if len(events) < 20 or self.head(stream) == before or self.chance.random() > 0.2:
-            return self._log.append(stream, events, expected)
-        self._log.append(stream, events[:7], expected)
+            return self.log.append(stream, events, expected)
+        self.log.append(stream, events[:7], expected)
         raise OutcomeUnknown("no answer by the deadline")
 
 
@@ -116,4 +139,4 @@ class LetsNothingMeet(MemoryStore):
     """Sound, and each append is over before the next one begins."""
 
     async def append(self, stream, events, *, expected):
-        return self._log.append(stream, events, expected)
+        return self.log.append(stream, events, expected)

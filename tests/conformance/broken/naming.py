@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from harness.errors import StreamNotFound
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import StreamNotFound
+from harness.stores.memory.store import MemoryStore
 
 
 class ReadsByPattern(MemoryStore):
@@ -15,7 +15,7 @@ class ReadsByPattern(MemoryStore):
     async def read_stream(self, stream, *, start=0, limit=None, backwards=False):
         parts = [{"%": ".*", "_": "."}.get(each, re.escape(each)) for each in stream]
         pattern = re.compile("".join(parts), re.DOTALL)
-        streams = self._log.streams
+        streams = self.log.streams
         found = [each for name in streams if pattern.fullmatch(name) for each in streams[name]]
         if not found:
             raise StreamNotFound(stream)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
-from harness.store import Position
-from harness.stores.memory import MemoryStore
+from harness.domain.store import Position, StreamState
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import MemoryStore
 
 from .transactions import SCALE, Transaction, Transactional
+
+ANY = StreamState.ANY
 
 
 class LeavesGapsInVersions(MemoryStore):
@@ -38,6 +44,56 @@ class ReversesLongBatches(MemoryStore):
     async def append(self, stream, events, *, expected):
         ordered = events if len(events) < 10 else events[::-1]
         return await super().append(stream, ordered, expected=expected)
+
+
+def _is_new(log, events):
+    """Whether the events are many, and none is known or there twice."""
+    ids = {event.id.int for event in events}
+    return len(ids) == len(events) > 1 and not any(each in log.by_id for each in ids)
+
+
+class WritesLargeBatchesInTwo(MemoryStore):
+    """What is larger than a packet is sent as two, and others come between."""
+
+    packet = 65_536
+
+    async def append(self, stream, events, *, expected):
+        half, size = len(events) // 2, sum(len(event.data) for event in events)
+        if size > self.packet and _is_new(self.log, events):
+            await super().append(stream, events[:half], expected=expected)
+            return await super().append(stream, events[half:], expected=ANY)
+        return await super().append(stream, events, expected=expected)
+
+
+class WritesVeryLargeBatchesInTwo(WritesLargeBatchesInTwo):
+    packet = 1_048_576
+
+
+class CutsLargeBatches(MemoryStore):
+    """After a megabyte, and a good answer."""
+
+    async def append(self, stream, events, *, expected):
+        size = kept = 0
+        for event in events:
+            size += len(event.data)
+            kept += size <= 1_048_576 or not kept
+        return await super().append(stream, events[:kept], expected=expected)
+
+
+class ShowsBatchesInHalves(MemoryStore):
+    """One append at a time, and a reader may come by in the middle of it."""
+
+    turns: ClassVar = defaultdict(asyncio.Lock)
+
+    async def append(self, stream, events, *, expected):
+        async with self.turns[self.namespace]:
+            half = len(events) // 2
+            plain = all(event.type.isascii() for event in events)
+            if plain and len(events) >= 20 and _is_new(self.log, events):
+                await super().append(stream, events[:half], expected=expected)
+                await give_way()
+                return await super().append(stream, events[half:], expected=ANY)
+            return await super().append(stream, events, expected=expected)
 
 
 class MissesSomeOfWhatIsNew(MemoryStore):
@@ -93,7 +149,7 @@ class SkipsLateCommits(Transactional):
 
     class Begun(Transaction):
         async def append(self, stream, events, *, expected):
-            self.place = len(self.store._log) * SCALE - SCALE // 2
+            self.place = len(self.store.log) * SCALE - SCALE // 2
             self.pending = (stream, events, expected)
             return self.promised(stream, events)
 
@@ -104,7 +160,7 @@ class InvertsEarlyStarters(Transactional):
     class Begun(Transaction):
         async def begin(self, *, early):
             if early:
-                self.place = len(self.store._log) * SCALE - SCALE // 2
+                self.place = len(self.store.log) * SCALE - SCALE // 2
 
 
 class LosesWhatIsWrittenBesideATransaction(Transactional):
@@ -121,7 +177,7 @@ class StallsBehindARollback(Transactional):
     class Begun(Transaction):
         async def roll_back(self):
             if self.pending and not self.ended:
-                self.store.state.wall = len(self.store._log) * SCALE
+                self.store.state.wall = len(self.store.log) * SCALE
             await super().roll_back()
 
 
@@ -132,7 +188,7 @@ class KeepsWhatWasRolledBack(Transactional):
         async def roll_back(self):
             if self.pending and not self.ended:
                 self.store.state.hidden |= {event.id for event in self.pending[1]}
-                self.store._log.append(*self.pending)
+                self.store.log.append(*self.pending)
             await super().roll_back()
 
 
@@ -146,6 +202,41 @@ class TakesLimitsFromTheOtherEnd(MemoryStore):
             return
         oldest = [event async for event in super().read_stream(stream, start=start, limit=limit)]
         for event in reversed(oldest):
+            yield event
+
+
+class ForgetsTheStartBackwards(MemoryStore):
+    """After a page of a hundred, it reads on to the stream's beginning."""
+
+    async def read_stream(self, stream, *, start=0, limit=None, backwards=False):
+        length = len(self.log.streams.get(stream, ()))
+        begins = 0 if backwards and length - start > 100 and start < length else start
+        async for event in super().read_stream(
+            stream, start=begins, limit=limit, backwards=backwards
+        ):
+            yield event
+
+
+class RepeatsAnEventBetweenPages(MemoryStore):
+    """Of 256 events, when it reads backwards from a start."""
+
+    async def read_stream(self, stream, *, start=0, limit=None, backwards=False):
+        count = 0
+        async for event in super().read_stream(
+            stream, start=start, limit=limit, backwards=backwards
+        ):
+            yield event
+            count += 1
+            if backwards and start and count == 256:
+                yield event
+
+
+class CutsLimitsOfItsLog(MemoryStore):
+    """To 256 events."""
+
+    async def read_all(self, *, after=None, limit=None):
+        limit = None if limit is None else min(limit, 256)
+        async for event in super().read_all(after=after, limit=limit):
             yield event
 
 
@@ -174,7 +265,7 @@ class DropsTheFirstOfLongStreams(MemoryStore):
     """Beyond 500 events, as a topic with a limit does."""
 
     async def read_stream(self, stream, *, start=0, **how):
-        kept = 1 if len(self._log.streams.get(stream, ())) > 500 else 0
+        kept = 1 if len(self.log.streams.get(stream, ())) > 500 else 0
         async for event in super().read_stream(stream, start=max(start, kept), **how):
             yield event
 

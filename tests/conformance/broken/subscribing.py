@@ -8,15 +8,15 @@ from collections import Counter, defaultdict, deque
 from dataclasses import replace
 from typing import ClassVar
 
-from harness.store import Position
-from harness.stores.in_process import category_of, give_way
-from harness.stores.memory import MemoryStore
+from harness.domain.store import Position, category_of
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import MemoryStore
 
 from .machine import Served
 
 
 class HasAGapBetweenCatchUpAndLive(MemoryStore):
-    """Reads to the head, and then listens for what comes behind a head that has moved on."""
+    """Reads to the head, and then listens after a head that has moved on."""
 
     async def subscribe(self, *, after=None, category=None):
         last = after
@@ -25,7 +25,7 @@ class HasAGapBetweenCatchUpAndLive(MemoryStore):
             if category is None or category_of(event.stream) == category:
                 yield event
         await asyncio.sleep(0.02)
-        last = Position((len(self._log) - 1,)) if len(self._log) > 60 else last
+        last = Position((len(self.log) - 1,)) if len(self.log) > 60 else last
         async for event in super().subscribe(after=last, category=category):
             yield event
 
@@ -40,11 +40,11 @@ class ResumesAtItsCheckpoint(MemoryStore):
 
 
 class SavesCheckpointsBeforeTheHandler(MemoryStore):
-    """The checkpoint moves on when an event is handed over."""
+    """The checkpoint advances when an event is delivered."""
 
     async def subscribe(self, *, after=None, category=None):
         async for event in super().subscribe(after=after, category=category):
-            self._log.checkpoints[event.stream] = event.position
+            self.log.checkpoints[event.stream] = event.position
             yield event
 
 
@@ -61,7 +61,7 @@ class WakesLate(MemoryStore):
 
     async def subscribe(self, *, after=None, category=None):
         if after == Position.NOW:
-            after = Position((len(self._log) - 1,))
+            after = Position((len(self.log) - 1,))
         while True:
             async for event in self.read_all(after=after):
                 after = event.position
@@ -98,12 +98,12 @@ class DropsWhatSlowConsumersDontTake(MemoryStore):
     """After half a second, the oldest thousand are dropped."""
 
     async def subscribe(self, *, after=None, category=None):
-        handed = time.monotonic()
+        delivered = time.monotonic()
         skip = 0
         async for event in super().subscribe(after=after, category=category):
-            if time.monotonic() - handed > 0.4 and len(self._log) - event.position[0] > 1_500:
+            if time.monotonic() - delivered > 0.4 and len(self.log) - event.position[0] > 1_500:
                 skip = 1_000
-            handed = time.monotonic()
+            delivered = time.monotonic()
             if skip:
                 skip -= 1
                 continue
@@ -128,16 +128,16 @@ class SharesOneCursor(MemoryStore):
     subscribers: ClassVar = Counter()
 
     async def subscribe(self, *, after=None, category=None):
-        taken = self.cursors[self._namespace]
-        self.subscribers[self._namespace] += 1
+        taken = self.cursors[self.namespace]
+        self.subscribers[self.namespace] += 1
         try:
             async for event in super().subscribe(after=after, category=category):
-                if self.subscribers[self._namespace] > 1 and event.id in taken:
+                if self.subscribers[self.namespace] > 1 and event.id in taken:
                     continue
                 taken.add(event.id)
                 yield event
         finally:
-            self.subscribers[self._namespace] -= 1
+            self.subscribers[self.namespace] -= 1
             taken.clear()
 
 
@@ -163,7 +163,7 @@ class TakesPrefixesInThePast(MemoryStore):
     """LIKE 'shop%' in catch-up; what is pushed is filtered rightly."""
 
     async def subscribe(self, *, after=None, category=None):
-        end = len(self._log)
+        end = len(self.log)
         async for event in super().subscribe(after=after):
             is_past = event.position[0] < end and event.stream.startswith(category or "")
             if category is None or is_past or category_of(event.stream) == category:
@@ -171,14 +171,14 @@ class TakesPrefixesInThePast(MemoryStore):
 
 
 class StopsSilentlyAfterAnError(MemoryStore):
-    """The page behind the seventieth event cannot be read, and nobody says so."""
+    """The page after the seventieth event cannot be read, and no error says so."""
 
     async def subscribe(self, *, after=None, category=None):
-        handed = 0
+        delivered = 0
         async for event in super().subscribe(after=after, category=category):
             yield event
-            handed += 1
-            if handed == 70:
+            delivered += 1
+            if delivered == 70:
                 await asyncio.Event().wait()
 
 
@@ -189,7 +189,7 @@ class TellsSubscribersNoVersions(MemoryStore):
 
 
 class TurnsRoundWhatCameMeanwhile(MemoryStore):
-    """What was appended during catch-up is handed newest first."""
+    """Events appended during catch-up are delivered newest first."""
 
     async def subscribe(self, *, after=None, category=None):
         last = after
@@ -218,7 +218,7 @@ class HoardsRows(MemoryStore):
         try:
             while True:
                 while rows:
-                    yield self._log[rows.popleft()[0]]
+                    yield self.log[rows.popleft()[0]]
                 more.clear()
                 await more.wait()
         finally:
@@ -269,8 +269,8 @@ class BlocksBehindTheSlowest(MemoryStore):
     places: ClassVar = defaultdict(dict)
 
     async def subscribe(self, *, after=None, category=None):
-        mine, key = self.places[self._namespace], object()
-        mine[key] = self._log.index_behind(after) - 1
+        mine, key = self.places[self.namespace], object()
+        mine[key] = self.log.index_after(after) - 1
         try:
             async for event in super().subscribe(after=after):
                 while min(mine.values()) < event.position[0] - 500:  # noqa: ASYNC110 - many wait
@@ -302,7 +302,7 @@ class SharesOneCheckpoint(MemoryStore):
 
 
 class CutsCheckpointNames(MemoryStore):
-    """What stands behind a separator is not part of the name."""
+    """The part after a separator is cut from the name."""
 
     async def load_checkpoint(self, subscriber):
         return await super().load_checkpoint(subscriber.rpartition("-")[0] or subscriber)

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from harness.store import AppendResult, Position
-from harness.stores.memory import MemoryStore
+from harness.domain.store import AppendResult, Position
+from harness.stores.memory.store import MemoryStore
 
 SCALE = 1000
 """Room for places between those of events."""
@@ -15,7 +15,7 @@ SCALE = 1000
 
 @dataclass
 class State:
-    """What all connections to a namespace share beside the log."""
+    """What all connections to a namespace share, except the log."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     places: dict = field(default_factory=dict)
@@ -42,13 +42,13 @@ class Transaction:
         return self.promised(stream, events)
 
     def promised(self, stream, events):
-        head = len(self.store._log.streams.get(stream, ())) - 1
+        head = len(self.store.log.streams.get(stream, ())) - 1
         return AppendResult(head + len(events), None)
 
     async def commit(self):
         if self.pending:
             stream, events, expected = self.pending
-            self.store._log.append(stream, events, expected)
+            self.store.log.append(stream, events, expected)
             if self.place is not None:
                 self.store.state.places |= {event.id: self.place for event in events}
         self.end()
@@ -73,7 +73,7 @@ class Transactional(MemoryStore):
 
     @property
     def state(self):
-        return self.states.setdefault(self._namespace, State())
+        return self.states.setdefault(self.namespace, State())
 
     async def open_transaction(self, *, early=False):
         self.state.open += 1
@@ -91,7 +91,11 @@ class Transactional(MemoryStore):
             yield self._placed(event)
 
     async def read_all(self, *, after=None, limit=None):
-        log = [self._placed(event) async for event in super().read_all()]
+        whole = bool(self.state.places)  # only then does the log differ from the order of writing
+        since = None if after is None or whole else Position((after[0] // SCALE,))
+        wanted = None if whole else limit
+        read = super().read_all(after=since, limit=wanted)
+        log = [self._placed(event) async for event in read]
         log = sorted(
             (event for event in log if after is None or event.position > after),
             key=lambda event: event.position,

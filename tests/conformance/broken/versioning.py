@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from harness.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
-from harness.store import StreamState
-from harness.stores.in_process import give_way
-from harness.stores.memory import MemoryStore
+from harness.domain.errors import AppendRefused, OutcomeUnknown, WrongExpectedVersion
+from harness.domain.store import StreamState
+from harness.stores._shared.append_rules import require_expected
+from harness.stores._shared.waiting import give_way
+from harness.stores.memory.store import MemoryStore
 
 ANY, NO_STREAM, EXISTS = StreamState.ANY, StreamState.NO_STREAM, StreamState.EXISTS
 
@@ -17,8 +18,8 @@ class LosesUpdates(MemoryStore):
     """The tutorial's optimistic concurrency: look, wait, write."""
 
     async def append(self, stream, events, *, expected):
-        if not any(event.id.int in self._log._by_id for event in events):
-            self._log._check_version(stream, expected)
+        if not any(event.id.int in self.log.by_id for event in events):
+            require_expected(stream, expected, self.log.head(stream))
             await give_way()
             expected = ANY
         return await super().append(stream, events, expected=expected)
@@ -30,12 +31,12 @@ class HasTwoWinnersInTwoHundred(MemoryStore):
     chance = random.Random("winners")
 
     async def append(self, stream, events, *, expected):
-        before = len(self._log)
+        before = len(self.log)
         await give_way()
         try:
             return await super().append(stream, events, expected=expected)
         except WrongExpectedVersion:
-            if len(self._log) == before or self.chance.random() > 0.005:
+            if len(self.log) == before or self.chance.random() > 0.005:
                 raise
             return await super().append(stream, events, expected=ANY)
 
@@ -58,16 +59,27 @@ class KeepsTheActualVersionToItself(MemoryStore):
             raise WrongExpectedVersion(stream, expected, None) from conflict
 
 
+class TellsActualVersionsInAByte(MemoryStore):
+    """Of streams longer than 256 events, the remainder."""
+
+    async def append(self, stream, events, *, expected):
+        try:
+            return await super().append(stream, events, expected=expected)
+        except WrongExpectedVersion as conflict:
+            actual = conflict.actual if conflict.actual is None else conflict.actual % 256
+            raise WrongExpectedVersion(stream, expected, actual) from conflict
+
+
 class RefusesConflictsByAnyError(MemoryStore):
     """A unique key in the way of a racer."""
 
     async def append(self, stream, events, *, expected):
-        before = len(self._log)
+        before = len(self.log)
         await give_way()
         try:
             return await super().append(stream, events, expected=expected)
         except WrongExpectedVersion as conflict:
-            if len(self._log) == before:
+            if len(self.log) == before:
                 raise
             raise AppendRefused("duplicate key", reason="UniqueViolation") from conflict
 
@@ -91,7 +103,7 @@ class Expects(MemoryStore):
         raise NotImplementedError
 
     async def append(self, stream, events, *, expected):
-        head = len(self._log.streams.get(stream, ())) - 1
+        head = len(self.log.streams.get(stream, ())) - 1
         return await super().append(stream, events, expected=self.taken_for(expected, head))
 
 
@@ -115,8 +127,8 @@ class LocksOptimistically(MemoryStore):
 
     async def append(self, stream, events, *, expected):
         if expected is ANY:
-            head = len(self._log.streams.get(stream, ())) - 1
-            known = any(event.id.int in self._log._by_id for event in events)
+            head = len(self.log.streams.get(stream, ())) - 1
+            known = any(event.id.int in self.log.by_id for event in events)
             expected = ANY if known else NO_STREAM if head < 0 else head
         return await super().append(stream, events, expected=expected)
 
@@ -127,14 +139,23 @@ class OverwritesWhatCommitsBeside(MemoryStore):
     chance = random.Random("puts")
 
     async def append(self, stream, events, *, expected):
-        seen = len(self._log.streams.get(stream, ()))
+        seen = len(self.log.streams.get(stream, ()))
         result = await super().append(stream, events, expected=expected)
-        in_stream = self._log.streams[stream]
+        in_stream = self.log.streams[stream]
         met = seen <= result.version - len(events)
         if met and self.chance.random() < 0.05:
             lost = in_stream[seen]
             in_stream[seen] = replace(in_stream[-1], version=lost.version, position=lost.position)
         return result
+
+
+class OverwritesWithLongBatches(OverwritesWhatCommitsBeside):
+    """Four events or more are a put without a condition, and fewer are not."""
+
+    async def append(self, stream, events, *, expected):
+        if len(events) < 4:
+            return await MemoryStore.append(self, stream, events, expected=expected)
+        return await super().append(stream, events, expected=expected)
 
 
 class FoldsStreamNames(MemoryStore):
@@ -161,7 +182,7 @@ class SometimesDoesNotAnswer(MemoryStore):
     chance = random.Random("answers")
 
     async def append(self, stream, events, *, expected):
-        seen = len(self._log.streams.get(stream, ()))
+        seen = len(self.log.streams.get(stream, ()))
         result = await super().append(stream, events, expected=expected)
         met = seen <= result.version - len(events)
         if met and self.chance.random() < 0.05:

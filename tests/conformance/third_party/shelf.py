@@ -6,10 +6,15 @@ import asyncio
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from harness.errors import EmptyAppend, StreamNotFound, UnsupportedByStore, WrongExpectedVersion
-from harness.store import (
+from harness.domain.durability import Durability
+from harness.domain.errors import (
+    EmptyAppend,
+    StreamNotFound,
+    UnsupportedByStore,
+    WrongExpectedVersion,
+)
+from harness.domain.store import (
     AppendResult,
-    Durability,
     Guarantees,
     Position,
     RecordedEvent,
@@ -44,6 +49,10 @@ class ShelfStore:
             durability=Durability.MEMORY,
             writers="one",
         )
+
+    @staticmethod
+    def durability_of(settings):
+        return Durability.MEMORY
 
     @classmethod
     async def connect(cls, endpoint, options):

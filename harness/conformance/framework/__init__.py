@@ -1,0 +1,1 @@
+"""What checks are built from: context, workers, races, probes, evidence, matrix."""

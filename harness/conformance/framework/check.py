@@ -1,0 +1,154 @@
+"""A check, the declaration that it belongs to, and the decorator that makes one of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from harness.conformance.framework.check_context import CheckContext
+from harness.domain.durability import Durability
+from harness.domain.store import Guarantees
+
+Run = Callable[[CheckContext], Awaitable[None]]
+"""Returns if the promise holds; else raises `Broken`, `NotReached` or `Unsupported`."""
+
+
+class Requirement(StrEnum):
+    """What checks are grouped by, in the order of the matrix; each names a module of `checks`."""
+
+    APPEND_ONLY = "append_only"
+    ORDERED = "ordered"
+    VERSIONED = "versioned"
+    IDEMPOTENT = "idempotent"
+    SUBSCRIPTIONS = "subscriptions"
+    FIDELITY = "fidelity"
+    DURABLE = "durable"
+
+    @property
+    def heading(self) -> str:
+        """As people write it."""
+        return self.value.replace("_", "-").capitalize()
+
+
+class Isolation(IntEnum):
+    """Which other checks may run at the same time. Checks run in this order."""
+
+    SHARED = 0
+    """Runs concurrently with others."""
+    EXCLUSIVE = 1
+    """Runs alone: it delays others' reads, or needs the whole machine."""
+    DESTRUCTIVE = 2
+    """Runs alone, last and in a namespace of its own: it restarts, kills or pauses the server, or
+    leaves a log that is too large for others to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The part of `Guarantees` that a check belongs to."""
+
+    field: str
+    """The name, or the names, of the fields."""
+    promised: Callable[[Guarantees], bool]
+    optional: bool = False
+    """An adapter may leave it out; the check then reports it as unsupported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise and how it is tested."""
+
+    number: int
+    name: str
+    """A sentence without its full stop."""
+    requirement: Requirement
+    promise: str
+    """What a store that passes guarantees."""
+    provokes: str
+    """How the failure is provoked."""
+    leaves: str
+    """The evidence that a failure leaves."""
+    declaration: Declaration
+    isolation: Isolation
+    run: Run
+
+
+def check(
+    number: int,
+    *,
+    provokes: str,
+    leaves: str,
+    declaration: Declaration,
+    isolation: Isolation = Isolation.SHARED,
+) -> Callable[[Run], Check]:
+    """Make a check of a function.
+
+    The function's name is the check's name, its docstring the promise, its module the requirement.
+    """
+
+    def decorate(run: Run) -> Check:
+        requirement = Requirement(run.__module__.rpartition(".")[2])
+        name, promise = run.__name__.replace("_", " "), (run.__doc__ or "").strip()
+        return Check(
+            number, name, requirement, promise, provokes, leaves, declaration, isolation, run
+        )
+
+    return decorate
+
+
+ALWAYS = Declaration("every store", lambda g: g.readable)
+"""Every store that keeps events: the null store only answers."""
+IDS = Declaration("keeps_ids", lambda g: g.readable and g.keeps_ids)
+UTC_TIMES = Declaration(
+    "times_in_utc, keeps_ids", lambda g: g.readable and g.times_in_utc and g.keeps_ids
+)
+"""The check knows its event by its id."""
+ATOMIC = Declaration("atomic_append", lambda g: g.atomic_append)
+ENFORCED = Declaration("append_only", lambda g: g.append_only == "enforced")
+KEEPS = Declaration("append_only", lambda g: g.append_only != "none")
+"""Events are neither lost nor overwritten, unless somebody tampers with them."""
+READS_WHOLE = Declaration("whole_streams", lambda g: g.readable and g.whole_streams)
+KEEPS_WHOLE = Declaration(
+    "append_only, whole_streams", lambda g: g.append_only != "none" and g.whole_streams
+)
+EXACT = Declaration("payload", lambda g: g.readable and g.payload == "exact")
+METADATA = Declaration("keeps_metadata", lambda g: g.readable and g.keeps_metadata)
+GAP_FREE = Declaration("gap_free_read", lambda g: g.gap_free_read)
+IN_ORDER = Declaration("global_order", lambda g: g.global_order != "none")
+"""Total or by partition: either way, the log has each stream's events in order."""
+OCC = Declaration("occ", lambda g: g.occ != "none")
+DURABLE_IDS = Declaration("idempotency", lambda g: g.idempotency == "durable")
+RECENT_IDS = Declaration("idempotency", lambda g: g.idempotency != "none")
+"""Durable, or within a window."""
+SUBSCRIBES = Declaration("subscription", lambda g: g.subscription != "none")
+RESUMES = Declaration(
+    "subscription, starts_where_asked",
+    lambda g: g.subscription != "none" and g.starts_where_asked,
+)
+CATEGORIES = Declaration(
+    "subscription, categories", lambda g: g.subscription != "none" and g.categories
+)
+FOLLOWS = Declaration(
+    "subscription, gap_free_read, starts_where_asked",
+    lambda g: g.subscription != "none" and g.gap_free_read and g.starts_where_asked,
+)
+SURVIVES_RESTARTS = Declaration(
+    "subscription, starts_where_asked, durability",
+    lambda g: (
+        g.subscription != "none" and g.starts_where_asked and g.durability != Durability.MEMORY
+    ),
+)
+"""A server that keeps everything in memory has nothing left after a restart."""
+CRASH_SAFE = Declaration(
+    "durability",
+    lambda g: g.durability in (Durability.PROCESS_CRASH, Durability.POWER_LOSS),
+)
+CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
+RESUMES_FROM_CHECKPOINTS = Declaration(
+    "CheckpointStore, starts_where_asked",
+    lambda g: g.subscription != "none" and g.starts_where_asked,
+    optional=True,
+)
+SNAPSHOTS = Declaration(
+    "SnapshotStore, newest_snapshot", lambda g: g.newest_snapshot, optional=True
+)
