@@ -1,86 +1,140 @@
-"""`eslab aa`: the same thing twice, to know what this machine can tell apart."""
+"""`eslab aa`: the same thing twice, added to the file of noise floors."""
 
 from __future__ import annotations
 
 import json as json_
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from harness import words
-from harness.cli.noise_floor import remember
-from harness.cli.pairs import Wanted, run_pairs, show_plan
-from harness.cli.sides import Subject, of_pairs
-from harness.compare import Noise, fingerprint, noise, parse_margins, refuse
-from harness.scenario.pairs import paired
+from harness.cli.shared import (
+    RESULTS,
+    Json,
+    Margins,
+    Out,
+    PairsPlan,
+    PairsServers,
+    Scenario,
+    Settings,
+    Stores,
+    require_statistics,
+)
+from harness.domain import formatting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.analysis.comparison import Floor, Noise
+    from harness.cli.compare import Subject
+    from harness.cli.pairs import PairsOptions
 
 GATE_PAIRS = 10
 
 
-def aa(wanted: Wanted) -> None:
+def aa(
+    scenario: Scenario,
+    stores: Stores = "",
+    pairs: Annotated[int, typer.Option(help="Of trials, interleaved.")] = 20,
+    margin: Margins = None,
+    set_: Settings = None,
+    out: Out = RESULTS,
+    servers: PairsServers = "auto",
+    dry_run: PairsPlan = False,
+    json: Json = False,
+) -> None:
+    """Run the same thing twice, to measure which changes this machine can show."""
+    require_statistics()
+    from harness.cli.pairs import PairsOptions
+
+    options = PairsOptions(
+        scenario=scenario,
+        pairs=pairs,
+        settings=tuple(set_ or ()),
+        margins=tuple(margin or ()),
+        stores=stores,
+        out=out,
+        way=servers,
+        dry_run=dry_run,
+        json=json,
+    )
+    run_aa(options)
+
+
+def run_aa(options: PairsOptions) -> None:
     """Run pairs of identical code; print spreads, floors and the rate of false alarms."""
-    metrics = parse_margins(wanted.margins)
-    scenario = paired(wanted.loaded(wanted.stores), wanted.loaded(wanted.stores))
-    if wanted.dry_run:
-        show_plan(scenario, json=wanted.json)
+    from rich.text import Text
+
+    from harness.analysis.comparison import noise, parse_margins, refuse
+    from harness.cli.compare import subjects_of_pairs
+    from harness.cli.pairs import print_pairs, run_pairs
+    from harness.scenario.expansion import paired
+
+    metrics = parse_margins(options.margins)
+    scenario = paired(options.loaded(options.stores), options.loaded(options.stores))
+    if options.dry_run:
+        print_pairs(scenario, json=options.json)
         return
-    folder = run_pairs(wanted, scenario)
-    found: dict[str, Noise] = {}
-    for subject in of_pairs(folder):
+    folder = run_pairs(options, scenario)
+    measured: dict[str, Noise] = {}
+    for subject in subjects_of_pairs(folder):
         refuse(subject.base, subject.candidate)
-        pairs = subject.base.trials, subject.candidate.trials
-        gate_pairs = min(GATE_PAIRS, wanted.pairs)
-        found[subject.name] = noise(*pairs, gate_pairs=gate_pairs, metrics=metrics)
-        _remember(wanted, subject, found[subject.name])
-    if wanted.json:
-        print(json_.dumps({"folder": str(folder)} | _plain(found), indent=2))
+        sides = subject.base.trials, subject.candidate.trials
+        gate_pairs = min(GATE_PAIRS, options.pairs)
+        measured[subject.name] = noise(*sides, gate_pairs=gate_pairs, metrics=metrics)
+        _remember(options, subject, measured[subject.name])
+    if options.json:
+        print(json_.dumps({"folder": str(folder)} | _plain(measured), indent=2))
         return
-    for key, each in found.items():
-        _print(key, each, wanted.console)
-    wanted.console.print(Text(f"results: {folder}"), soft_wrap=True)
+    for key, each in measured.items():
+        _print(key, each, options.console)
+    options.console.print(Text(f"results: {folder}"), soft_wrap=True)
 
 
-def _remember(wanted: Wanted, subject: Subject, found: Noise) -> None:
+def _remember(options: PairsOptions, subject: Subject, noise: Noise) -> None:
+    from harness.analysis.comparison import fingerprint, remember
+    from harness.analysis.comparison.noise_floor_file import FILE
+    from harness.results.tables import writing
+
     manifest = subject.base.manifest
     machine = fingerprint(manifest["environment"])
-    remember(wanted.out, manifest["scenario"]["hash"], machine, subject.name, found)
+    with writing(options.out / FILE):
+        remember(options.out, manifest["scenario"]["hash"], machine, subject.name, noise)
 
 
-def _print(key: str, found: Noise, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in ("margin", "spread", "furthest", "least margin", "pairs for margin"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for floor in found.floors:
-        needed = "over 1,000" if floor.pairs_for_margin is None else f"{floor.pairs_for_margin}"
-        table.add_row(
-            floor.metric.label,
-            *(_percent(share) for share in
-              (floor.metric.margin, floor.spread, floor.furthest, floor.floor)),
-            needed if floor.metric.kind == "timed" else words.MISSING,
-        )  # fmt: skip
-    console.print()
-    pairs = max((floor.pairs for floor in found.floors), default=0)
-    console.print(Text(f"{key}, {pairs} pairs of identical code", style="bold"))
-    console.print(table)
-    low, high = found.alarm_interval
+def _print(key: str, noise: Noise, console: Console) -> None:
+    from rich.text import Text
+
+    from harness.render.table import Table, numbers, print_under_heading, texts
+
+    names = ("margin", "spread", "furthest", "least margin", "pairs for margin")
+    pairs = max((floor.pairs for floor in noise.floors), default=0)
+    caption = f"{key}, {pairs} pairs of identical code"
+    quiet = [each for each in noise.floors if each.metric.kind == "share" and not each.furthest]
+    rows = [_cells(floor) for floor in noise.floors if floor not in quiet]
+    print_under_heading(Table((*texts(""), *numbers(*names)), rows, caption), console, gap=2)
+    low, high = noise.alarm_interval
     console.print(
         Text(
-            f"false alarms: {found.alarms} of {found.gates:,} simulated gates of"
-            f" {found.gate_pairs} pairs ({_percent(low)} to {_percent(high)})"
+            f"false alarms: {noise.alarms} of {noise.gates:,} simulated gates of"
+            f" {noise.gate_pairs} pairs ({_percent(low)} to {_percent(high)})"
         ),
         soft_wrap=True,
     )
+
+
+def _cells(floor: Floor) -> tuple[str, ...]:
+    needed = "over 1,000" if floor.pairs_for_margin is None else f"{floor.pairs_for_margin}"
+    shares = (floor.metric.margin, floor.spread, floor.furthest, floor.floor)
+    pairs = needed if floor.metric.kind == "timed" else formatting.MISSING
+    return (floor.metric.label, *map(_percent, shares), pairs)
 
 
 def _percent(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
-def _plain(found: Mapping[str, Noise]) -> dict[str, Any]:
+def _plain(measured: Mapping[str, Noise]) -> dict[str, Any]:
     return {
         "stores": {
             key: {
@@ -101,6 +155,6 @@ def _plain(found: Mapping[str, Noise]) -> dict[str, Any]:
                     for floor in each.floors
                 },
             }
-            for key, each in found.items()
+            for key, each in measured.items()
         }
     }

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as json_
+import sys
 
-from rich.console import Console
+from harness.cli.shared import Json
+from harness.domain.errors import NoServer
 
-from harness.servers.docker import whole
 
+def up(json: Json = False) -> None:
+    """Bring the servers up as containers; the only command that pulls images."""
+    from rich.console import Console
 
-def up(*, json: bool) -> None:
-    """Pull what is missing, start everything, wait until it is healthy."""
+    from harness.domain.cancellation import awaited
+    from harness.servers.docker import stack
+
     with Console(stderr=json).status("bringing the servers up"):
-        addresses = asyncio.run(whole.up())
+        addresses = awaited(stack.up())
     if json:
         print(json_.dumps(addresses, indent=2))
         return
@@ -22,9 +26,16 @@ def up(*, json: bool) -> None:
     print("ready: eslab run … --servers docker")
 
 
-def down(*, json: bool) -> None:
-    """Remove the containers and their data, also what a run that ended early left."""
-    removed = whole.down()
+def down(json: Json = False) -> None:
+    """Remove those containers with their data, and what runs that ended early left behind."""
+    from harness.servers.docker import stack
+    from harness.servers.native import left_behind
+
+    removed = left_behind.clear()
+    try:
+        removed += stack.down()
+    except NoServer as error:
+        print(f"eslab: no containers are removed: {error}", file=sys.stderr)
     if json:
         print(json_.dumps(removed))
         return

@@ -9,10 +9,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from harness import words
-from harness.generator.progress import Snapshot
-from harness.runner.rows import Row
-from harness.scenario.types import Trial, point_label
+from harness.analysis.percentiles import stored_time
+from harness.domain import formatting
+from harness.load.progress import Snapshot
+from harness.run.trial_metrics import Row
+from harness.scenario.model import Trial, point_label
 
 _NAME_WIDTH_MAX = 40
 
@@ -52,7 +53,7 @@ class _Progress:
 
     def __str__(self) -> str:
         done = self._total - len(self._remaining)
-        return f"{done}/{self._total} trials, about {words.clock(self.eta_s)} left"
+        return f"{done}/{self._total} trials, about {formatting.clock(self.eta_s)} left"
 
 
 class LogLines:
@@ -87,7 +88,7 @@ class LogLines:
 
 
 class LiveLines:
-    """For a terminal: finished trials scroll up, the running one is told twice a second."""
+    """For a terminal: finished trials scroll up, the running one changes below them."""
 
     def __init__(self, console: Console, trials: Sequence[Trial]) -> None:
         self._console = console
@@ -116,9 +117,9 @@ class LiveLines:
         """Show how it is doing."""
         self._running = Text.assemble(
             self._heads.of(trial),
-            f"{snapshot.elapsed_s:4.1f} s {words.rate(snapshot.operations_per_s):>10} ",
-            f" p50 {words.duration(snapshot.service_p50_ns):>7}",
-            f"  p99 {words.duration(snapshot.service_p99_ns):>7}",
+            f"{snapshot.elapsed_s:4.1f} s {formatting.rate(snapshot.operations_per_s):>10} ",
+            f" p50 {formatting.duration(snapshot.service_p50_ns):>7}",
+            f"  p99 {formatting.duration(snapshot.service_p99_ns):>7}",
             f"  {snapshot.conflicts:,} conflicts" if snapshot.conflicts else "",
         )
 
@@ -139,9 +140,9 @@ def finished_line(head: str, row: Row) -> Text:
     times = "response" if row["load"] == "open" else "service"
     return Text.assemble(
         head,
-        f"{words.rate(row['throughput_per_s']):>9}",
-        f"  p50 {words.duration(row[f'{times}_p50_ns']):>7}",
-        f"  p99 {words.duration(row[f'{times}_p99_ns']):>7}",
+        f"{formatting.rate(row['throughput_per_s']):>9}",
+        f"  p50 {formatting.duration(stored_time(row, times, 'p50')):>7}",
+        f"  p99 {formatting.duration(stored_time(row, times, 'p99')):>7}",
         f"  {row['conflicts']:,} conflicts" if row["conflicts"] else "",
         "  ",
         _verdict(row),

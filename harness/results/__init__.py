@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from harness.results.columns import FORMAT_VERSION
 from harness.results.folder import RunFolder
-from harness.results.reading import Run, load, newest
+from harness.results.reading import Run, load, newest, newest_matrix
 from harness.results.tables import TableWriter, concatenate
 
-__all__ = ["FORMAT_VERSION", "Run", "RunFolder", "TableWriter", "concatenate", "load", "newest"]
+__all__ = ["FORMAT_VERSION", "Run", "RunFolder", "TableWriter", "concatenate", "load", "newest", "newest_matrix"]

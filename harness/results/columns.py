@@ -1,4 +1,4 @@
-"""Every column of a run folder: its type, its unit and what it means. The one place for all three.
+"""Every column of a run folder, with its type, unit and meaning; all three are defined only here.
 
 A number that is missing is empty (null in Parquet, NaN or `<NA>` in pandas), never zero.
 Text is never missing: it is empty. Times within a trial are ns on one monotonic clock.
@@ -12,7 +12,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+from harness.domain.expected_version import CODES
+
+FORMAT_VERSION = 2
 
 Kind = Literal["int", "float", "bool", "text", "json", "time"]
 
@@ -62,7 +64,7 @@ def _ns(name: str, meaning: str) -> Column:
 
 
 def _spread(name: str, meaning: str) -> tuple[Column, ...]:
-    """Count, percentiles and maximum; a percentile needs 100 values beyond it to be given."""
+    """Count, percentiles and maximum; a percentile with fewer than 100 values beyond it is empty."""
     percentiles = {"p50": "50th", "p90": "90th", "p95": "95th", "p99": "99th", "p999": "99.9th"}
     return (
         _count(f"{name}_count", f"values of {meaning}"),
@@ -70,7 +72,7 @@ def _spread(name: str, meaning: str) -> tuple[Column, ...]:
             _ns(f"{name}_{label}_ns", f"{words} percentile of {meaning}")
             for label, words in percentiles.items()
         ),
-        _ns(f"{name}_max_ns", f"largest value of {meaning}"),
+        _ns(f"{name}_max_ns", f"largest value of {meaning}, or a longer wait without an answer"),
     )
 
 
@@ -96,9 +98,9 @@ _IDENTITY = (
     _key("load_label", "text", "the load in words"),
     Column("workers", "int", "count", "clients in a closed run; most in flight in an open one"),
     Column("rate_per_s", "float", "1/s", "offered rate; open runs only"),
-    Column("rate_found", "text", "", "capacity or search, where the run found the rate itself"),
+    Column("rate_found", "text", "", "capacity or search, where the run chose the rate itself"),
     Column(
-        "capacity_per_s", "float", "1/s", "reached in closed probes; where the run found a rate"
+        "capacity_per_s", "float", "1/s", "reached in closed probes; where the run chose a rate"
     ),
     Column("failed_rate_per_s", "float", "1/s", "lowest rate that did not hold in a search"),
     _key("point", "json", "the varied names and their values here, canonical JSON"),
@@ -126,14 +128,25 @@ _COUNTS = (
     _count("attempts", "appends sent, retries included"),
     _count("retries", "attempts after the first of their operation"),
     _count("conflicts", "attempts that ended in a conflict"),
+    _count("versioned_appends", "operations whose acknowledged append had an expected version"),
     Column("steady", "bool", "", "became steady while measured; empty with too few operations"),
     Column("steady_after_s", "float", "s", "0 where warm-up was long enough; empty for never"),
-    Column("refusals", "json", "", "refusals counted by class name"),
+    Column("refusals", "json", "", "operations that an error ended, counted by its class"),
+    Column("failure_message", "text", "", "class and first message of the most frequent one"),
+    Column("without_service_s", "float", "s", "operations waited and none was served, a second or longer"),
+    Column("longest_unanswered_s", "float", "s", "longest wait of an operation that was never answered"),
+    Column("stalled_s", "float", "s", "the lab's own loops stood still, half a second or longer"),
+    Column("server_restarted", "bool", "", "the server ended, restarted or recovered while measured"),
+)
+
+_RESPONSE = (
+    "response time (done − intended) of all that an open run offered; infinite among operations"
+    " that failed"
 )
 
 _TIMES = (
     *_spread("service", "service time (done − sent) of operations that ended well"),
-    *_spread("response", "response time (done − intended); open runs only"),
+    *_spread("response", _RESPONSE),
     *_delay("dispatch", "dispatched − intended, the generator's own lateness"),
     *_delay("queue", "sent − dispatched, waiting for a free place in flight"),
     *_spread("delivery", "acknowledged append to subscriber's handler"),
@@ -143,14 +156,14 @@ _VERDICTS = (
     Column("durability", "text", "", "durability class as configured; rankings stay inside one"),
     Column("guarantees", "json", "", "what the variant declares"),
     _key("verified", "text", "ok, findings, invalid, failed, impossible or off"),
-    _count("violations", "violations that verification found"),
+    _count("violations", "violations in the verification"),
     _count("declared_violations", "those of them that break a declared guarantee"),
     Column("first_violation", "text", "", "stream, version and event id of the first one"),
     Column("violation_list", "json", "", "the first few, in words"),
     _key("valid", "bool", "done, balanced, and no declared guarantee broken"),
     _count("unknown_written", "appends of unknown outcome that were written after all"),
     _count("unknown_lost", "appends of unknown outcome that were not written"),
-    _key("flags", "json", "what is to be said beside the numbers, a list of plain words"),
+    _key("flags", "json", "what a reader must know beside the numbers: a list of objects `code`, `values`"),
 )
 
 
@@ -169,12 +182,13 @@ _COSTS = (
     _each("round_trips_per_event", "count", "calls to the server"),
     _each("read_units_per_event", "units", "read units that the server says it consumed"),
     _each("write_units_per_event", "units", "write units that the server says it consumed"),
-    _each("write_units_by_rule_per_event", "units", "write units by the service's rule"),
+    _each("write_units_by_rule_per_event", "units", "write units by the service's rule, failed conditions too"),
     Column("disk_before_bytes", "int", "bytes", "server's data folder before the measured window"),
     Column("disk_after_bytes", "int", "bytes", "server's data folder after it"),
     Column("data_after_bytes", "int", "bytes", "tables and indexes after it"),
     Column("data_compacted_bytes", "int", "bytes", "the same after the store's own compaction"),
     Column("costs", "json", "", "all that was counted while measuring, by name, not divided"),
+    Column("counts_reset", "text", "", "counts that began anew while measuring, so are missing: names"),
 )
 
 _SURROUNDINGS = (
@@ -202,6 +216,10 @@ TRIALS: tuple[Column, ...] = (
     *_SURROUNDINGS,
 )
 
+_EXPECTED = ", ".join(
+    ["expected version: exact", *(f"−{-code} {state.name}" for state, code in CODES.items())]
+)
+
 SAMPLES: tuple[Column, ...] = (
     _key("op", "int", "number of the operation from 0; −1 prefill, −2 warm-up"),
     _key("worker", "int", "client that ran it, from 0"),
@@ -209,14 +227,14 @@ SAMPLES: tuple[Column, ...] = (
     _key("dispatched_ns", "int", "when the generator handed it to a client", "ns"),
     _key("sent_ns", "int", "when the client began", "ns"),
     _key("done_ns", "int", "when it ended", "ns"),
-    _key("outcome", "int", "code of harness.outcome.Outcome"),
+    _key("outcome", "int", "code of harness.domain.outcome.Outcome"),
     _key("attempts", "int", "appends sent", "count"),
     _key("events", "int", "events appended or read", "count"),
     _key("stream", "int", "number of its last acknowledged append's stream; −1 without one"),
     _key("first", "int", "sequence number of that append's first event; −1 without one"),
     _key("count", "int", "events in that append", "count"),
-    _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
-    _key("version", "int", "version of its last event; −1 if none was acknowledged or told"),
+    _key("expected", "int", _EXPECTED),
+    _key("version", "int", "version of its last event; −1 if none was acknowledged or returned"),
 )
 
 APPENDS: tuple[Column, ...] = (
@@ -224,9 +242,9 @@ APPENDS: tuple[Column, ...] = (
     _key("stream", "int", "number of the stream"),
     _key("first", "int", "sequence number of its first event"),
     _key("count", "int", "events in the append", "count"),
-    _key("expected", "int", "expected version: exact, −1 ANY, −2 NO_STREAM, −3 EXISTS"),
-    _key("version", "int", "version of its last event; −1 if not acknowledged or told"),
-    _key("outcome", "int", "code of harness.outcome.Outcome"),
+    _key("expected", "int", _EXPECTED),
+    _key("version", "int", "version of its last event; −1 if not acknowledged or returned"),
+    _key("outcome", "int", "code of harness.domain.outcome.Outcome"),
     _key("ended_ns", "int", "when the answer came", "ns"),
 )
 
@@ -269,5 +287,5 @@ PROBES: tuple[Column, ...] = (
     Column("throughput_per_s", "float", "1/s", "operations that ended well, a second"),
     _ns("response_p50_ns", "median response time; searches only"),
     Column("failed_share", "float", "", "operations that failed, of those scheduled"),
-    Column("slow_share", "float", "", "operations over the objective's last limit, of those well"),
+    Column("slow_share", "float", "", "operations over the objective's last limit, failed ones with them"),
 )

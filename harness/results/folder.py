@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import BadInput, LabError
+from harness.domain.errors import BadInput, LabError
 from harness.results.columns import FORMAT_VERSION, INTERVALS, PROBES, TRIALS, Column, schema
-from harness.results.disk import is_full, write_atomically, writing
+from harness.results.tables import is_full, write_atomically, writing
 
 Table = Literal["samples", "appends", "deliveries"]
 
@@ -35,7 +35,7 @@ class RunFolder:
         self.path = path
         """Where it is now."""
         self.name = name
-        """`<yyyymmdd-hhmmss>-<scenario>-<id>`, what it will be called."""
+        """Its final name: `<yyyymmdd-hhmmss>-<scenario>-<id>`."""
         self._tables = {
             TRIALS_FILE: schema(TRIALS).empty_table(),
             INTERVALS_FILE: schema(INTERVALS).empty_table(),
@@ -52,6 +52,12 @@ class RunFolder:
         final = f"{stamp}-{name}-{secrets.token_hex(2)}"
         path = out / (PARTIAL + final)
         try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"--out: {out}: no text in this locale, so no run can go there; see LC_ALL"
+            ) from None
+        try:
             path.mkdir(parents=True)
         except OSError as error:
             if is_full(error):
@@ -63,7 +69,7 @@ class RunFolder:
         """Replace the manifest; the format version is added."""
         content = {"format_version": FORMAT_VERSION, **manifest}
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.path / MANIFEST, text.encode())
+        write_atomically(self.path / MANIFEST, text.encode(errors="replace"))
 
     def write_conformance(self, matrix: Mapping[str, Any]) -> None:
         """Write the guarantee matrix."""
@@ -107,7 +113,7 @@ class RunFolder:
         return self.path / table / f"{trial_id}.parquet"
 
     def finish(self) -> Path:
-        """Give the folder its name; the path that it has from now on."""
+        """Give the folder its final name; returns its new path."""
         final = self.path.with_name(self.name)
         with writing(final):
             self.path.rename(final)
@@ -116,14 +122,14 @@ class RunFolder:
 
 
 def _why_not(error: OSError) -> str:
-    """Files on the way are said as such: the system calls some of them existing files."""
+    """"not a folder" for a file in the path: the system's own text for some is "file exists"."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "not a folder"
     return error.strerror or str(error)
 
 
 def _cell(column: Column, value: object, file: str) -> object:
-    """The value as Arrow wants it; what is not a number is empty."""
+    """The value as Arrow takes it; NaN becomes empty."""
     if value is None or value != value or (column.kind == "time" and value == ""):  # noqa: PLR0124
         value = _EMPTY.get(column.kind)
     if value is None and column.required:

@@ -1,23 +1,60 @@
 """latency.hlog: a histogram log (V2, format 1.3) that HdrHistogram's own tools read.
 
-A line is one second of one trial's service or response times, told apart by its tag. The lines of
-a tag add up to the trial, whatever adds them.
+A line is one second of one trial's service or response times; its tag says which. The lines of a
+tag add up to the trial.
 """
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from harness.domain.files import opened_at_its_end
+from harness.results.tables import writing
 
-import numpy as np
-from numpy.typing import NDArray
 
-from harness.results import buckets
-from harness.results.disk import writing
+LOWEST_NS = 1
+HIGHEST_NS = 10**14
+"""Longer than any trial."""
+DIGITS = 3
+_HALF_BITS = 10
+_HALF = 1 << _HALF_BITS
+"""Buckets to a doubling of the value; more than 10 ** 3, so that 3 digits are kept."""
+_MANTISSA_BITS, _EXPONENT_BIAS = 52, 1023
+_UPPER_FROM = (_EXPONENT_BIAS + _HALF_BITS - 1) << _HALF_BITS
+
+
+def index(values_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bucket of each value from 0 to `HIGHEST_NS`; `ValueError` for one outside."""
+    if len(values_ns) and (values_ns.min() < 0 or values_ns.max() > HIGHEST_NS):
+        raise ValueError(f"a histogram takes 0 to {HIGHEST_NS:,} ns")
+    # A float's exponent and the first ten bits of its mantissa, read as one number, count exactly
+    # these buckets, from 1024 on; below, each value has its own. Exact below 2 ** 53.
+    upper = values_ns.astype(np.float64).view(np.int64) >> (_MANTISSA_BITS - _HALF_BITS)
+    return np.where(values_ns < _HALF, values_ns, upper - _UPPER_FROM)
+
+
+BUCKETS = (int(index(np.array([HIGHEST_NS]))[0]) // _HALF + 1) * _HALF
+"""How many there are."""
+
+
+def bounds(bucket: int) -> tuple[int, int]:
+    """The lowest value of a bucket, and how many values it has."""
+    if bucket < _HALF:
+        return bucket, 1
+    doublings = bucket // _HALF - 1
+    return (_HALF + bucket % _HALF) << doublings, 1 << doublings
+
+
+def counts(values_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many values are in each bucket."""
+    return np.bincount(index(values_ns), minlength=BUCKETS)
+
 
 HLOG_FILE = "latency.hlog"
 _LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'
@@ -43,7 +80,7 @@ def available() -> bool:
 def append(path: Path, intervals: Iterable[Interval]) -> None:
     """Add a line for each interval; on disk before this returns. Raises `LabError`."""
     lines = [_line(interval) for interval in intervals]
-    with writing(path), path.open("a", encoding="ascii") as file:
+    with writing(path), opened_at_its_end(path) as file:
         if not file.tell() and lines:
             file.writelines(f"{line}\n" for line in _heading(float(lines[0].split(",")[1])))
         file.writelines(f"{line}\n" for line in lines)
@@ -62,14 +99,14 @@ def _heading(started_s: float) -> Iterator[str]:
 def _line(interval: Interval) -> str:
     longest_ms = interval.values_ns.max(initial=0) / _NS_A_MS
     times = f"{interval.started_s:.3f},{interval.length_s:.3f},{longest_ms:.3f}"
-    return f"Tag={interval.tag},{times},{encoded(buckets.counts(interval.values_ns))}"
+    return f"Tag={interval.tag},{times},{encoded(counts(interval.values_ns))}"
 
 
 def encoded(counts: NDArray[np.int64]) -> str:
     """Counts by bucket in HdrHistogram's V2 encoding, compressed, in base64."""
     from hdrh.histogram import HdrHistogram  # noqa: PLC0415 - optional: the extra `hlog`
 
-    histogram = HdrHistogram(buckets.LOWEST_NS, buckets.HIGHEST_NS, buckets.DIGITS)
+    histogram = HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)
     np.frombuffer(histogram.counts, np.uint64)[:] = counts
     (used,) = np.nonzero(counts)
     if len(used):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import BadInput, MissingExtra
-from harness.results.cells import checked
+from harness.domain.errors import BadInput, MissingExtra
+from harness.results.validation import checked
 from harness.results.columns import DELIVERIES, INTERVALS, PROBES, TRIALS, Column, schema
-from harness.results.consistent import require_consistent
+from harness.results.validation import require_consistent
 from harness.results.folder import (
     CONFORMANCE_FILE,
     INTERVALS_FILE,
@@ -23,12 +25,14 @@ from harness.results.folder import (
     TRIALS_FILE,
     Table,
 )
-from harness.results.manifests import read_json, read_manifest, require_run
+from harness.results.validation import read_json, read_manifest, require_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TIMES = ("op", "outcome", "attempts", "intended_ns", "sent_ns", "done_ns")
+DRAWN_MAX = 1_500_000
+"""Samples that a drawing reads, some 80 bytes each."""
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-.+")
 
 
@@ -43,12 +47,12 @@ class Run:
 
     @property
     def intervals(self) -> pd.DataFrame:
-        """A row a second a trial; empty for a run that was made before there were any."""
+        """A row per second and trial; empty for a run of a version without them."""
         return _frame(_whole(self.path / INTERVALS_FILE, INTERVALS))
 
     @property
     def probes(self) -> pd.DataFrame:
-        """A row a probe of a run that found its own rates; else empty."""
+        """A row per probe of a run that chose its own rates; else empty."""
         return _frame(_whole(self.path / PROBES_FILE, PROBES))
 
     @property
@@ -74,8 +78,15 @@ class Run:
         return (self.path / "samples" / f"{trial_id}.parquet").is_file()
 
     def kept_samples(self, trial_id: str) -> pd.DataFrame | None:
-        """The columns that times are made of, or None where the raw columns were not kept."""
-        return self.samples(trial_id, _TIMES) if self.has_samples(trial_id) else None
+        """The columns that times are made of, for a drawing of every operation.
+
+        `None` where the raw columns were not kept, or are more than `DRAWN_MAX`: a drawing then
+        has the percentiles of the trial's row.
+        """
+        if not self.has_samples(trial_id):
+            return None
+        path = self.path / "samples" / f"{trial_id}.parquet"
+        return _times(path) if _rows(path) <= DRAWN_MAX else None
 
     def _table(self, table: Table, trial_id: str, columns: Sequence[str] | None) -> pd.DataFrame:
         if trial_id not in set(self.trials["trial_id"]):
@@ -91,7 +102,7 @@ class Run:
 def load(path: str | Path) -> Run:
     """Open a run folder, a `.partial-` one too. Raises `BadInput` in one line.
 
-    What it returns is of the documented types, and its numbers follow from each other.
+    The tables have the documented types, and their numbers are consistent.
     """
     folder = Path(path)
     _require_pandas()
@@ -117,8 +128,21 @@ def newest(results: str | Path | None = None) -> Path:
     raise BadInput(f"no run in {' or '.join(map(str, places))}; `make bench` makes one")
 
 
+def newest_matrix(out: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The newest run below `out` that has a guarantee matrix, and the matrix; `None` without one."""
+    folders = [each for each in out.glob("2*") if (each / CONFORMANCE_FILE).is_file()]
+    for folder in sorted(folders, key=lambda each: each.name, reverse=True):
+        with suppress(BadInput):
+            return folder, read_json(folder / CONFORMANCE_FILE)
+    return None
+
+
 def _is_run(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
+    """Also false for a path that no system would open."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:
+        return False
 
 
 def _checks_alone(folder: Path) -> bool:
@@ -139,11 +163,37 @@ def _whole(path: Path, columns: Sequence[Column]) -> pa.Table:
     return checked(_read(path, None), path, columns) if path.exists() else _empty(columns, None)
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def _rows(path: Path) -> int:
+    with _readable(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def _times(path: Path) -> pd.DataFrame:
+    """Filled a row group at a time: reading the table as a whole takes four times its memory."""
+    import pandas as pd  # noqa: PLC0415
+
+    with _readable(path), pq.ParquetFile(path) as file:
+        columns = {name: np.empty(file.metadata.num_rows, np.int64) for name in _TIMES}
+        start = 0
+        for group in range(file.num_row_groups):
+            block = file.read_row_group(group, columns=list(_TIMES))
+            for name in _TIMES:
+                columns[name][start : start + len(block)] = block[name].to_numpy()
+            start += len(block)
+    return pd.DataFrame(columns, copy=False)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise BadInput(f"{path}: cut off or not Parquet") from error
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    with _readable(path):
+        return pq.read_table(path, columns=list(columns) if columns else None)
 
 
 def _empty(table: Sequence[Column], names: Sequence[str] | None) -> pa.Table:

@@ -1,7 +1,8 @@
-"""Raw columns to disk: one Parquet file a table and trial, one row group a block."""
+"""Tables to disk: a full disk is one clear line, and half a file never replaces a whole one."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,15 +12,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from harness.errors import LabError
-from harness.results.disk import writing
+from harness.domain.errors import LabError
+from harness.domain.files import replace_file
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an `OSError` inside the block into a `LabError` of one line that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise LabError(
+            f"{_cause(error)}: cannot write {path}; finished trials stay readable"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file, or a link in its place, as a whole; on disk before this returns.
+
+    Raises `LabError`.
+    """
+    with writing(path):
+        replace_file(path, content)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk is full."""
+    return error.errno in _FULL
+
+
+def _cause(error: OSError) -> str:
+    if is_full(error):
+        return "the disk is full"
+    return error.strerror or str(error)
 
 
 class TableWriter:
     """Takes blocks of int64 rows. Delta packing and zstd: about 8 bytes a row of samples.
 
     Blocks are on their way to the disk when `write` returns, so their memory may be reused.
-    A file that could not be written is removed: its space goes to what is still to be kept.
+    A file that could not be written is removed, which frees space for the rest of the run.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -68,7 +102,7 @@ class TableWriter:
             raise
 
     def _abandon(self) -> None:
-        """Give the file up; its writer only fails again when it is asked to finish."""
+        """Remove the file; its writer would only fail again on closing."""
         writer, self._writer = self._writer, None
         with suppress(OSError):
             if writer is not None:
@@ -80,7 +114,7 @@ class TableWriter:
 def concatenate(parts: Sequence[Path], path: Path) -> None:
     """Write the rows of files with the same columns into one, a row group at a time.
 
-    Parts that nobody finished are left out. Raises `LabError`.
+    Unfinished parts are left out. Raises `LabError`.
     """
     whole = [part for part in parts if _is_whole(part)]
     if not whole:
@@ -94,7 +128,7 @@ def concatenate(parts: Sequence[Path], path: Path) -> None:
 
 
 def _is_whole(part: Path) -> bool:
-    """Whether its writer lived to finish it."""
+    """Whether its writer finished it."""
     try:
         pq.read_schema(part)
     except (pa.ArrowInvalid, FileNotFoundError):

@@ -1,33 +1,36 @@
-"""From a file and the flags beside it to a frozen `Scenario` with all its trials."""
+"""From a file and the command line's overrides to a frozen `Scenario` with all its trials."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.catalogue import Catalogue
-from harness.errors import BadInput
-from harness.scenario import points as points_
-from harness.scenario.model import ScenarioFile, Setting, StoreEntry, WorkloadEntry
-from harness.scenario.names import chosen, refuse_twice, store_named, store_with, unknown_workload
-from harness.scenario.naming import StoreRef
-from harness.scenario.nodes import Path_
+from harness.domain.errors import BadInput
+from harness.domain.server import ServerSettings
+from harness.domain.workload import Catalogue, WorkloadParameters
+from harness.scenario import expansion
+from harness.scenario.expansion import FileAtPoint, Point
+from harness.scenario.model import Scalar, Scenario, ScenarioFile, StoreEntry
+from harness.scenario.names import (
+    StoreRef,
+    chosen,
+    refuse_twice,
+    store_named,
+    store_with,
+    unknown_workload,
+)
 from harness.scenario.overrides import Overrides, overridden
 from harness.scenario.problems import translate
-from harness.scenario.ramps import unrolled
-from harness.scenario.text import Document, read
-from harness.scenario.trials import Declared, in_order
-from harness.scenario.types import Scenario
+from harness.scenario.text import Document, Path_, read
 from harness.scenario.wording import did_you_mean, one_line, shown
-from harness.workload import WorkloadParameters
 
 _AS_WRITTEN = Overrides()
+_ALIKE = 0.8
+"""Of hundreds of settings, one is somewhat like any word."""
 
 
 def load(path: Path, catalogue: Catalogue, *, overrides: Overrides = _AS_WRITTEN) -> Scenario:
@@ -36,8 +39,8 @@ def load(path: Path, catalogue: Catalogue, *, overrides: Overrides = _AS_WRITTEN
         document = read(Path(path))
         if not isinstance(document.content, dict):
             raise document.wrong("expected a mapping (key: value)")
-        loader = _Loader(unrolled(overridden(document, overrides)), catalogue)
-        return loader.scenario(overrides.stores)
+        document = expansion.unrolled(overridden(document, overrides))
+        return _Loader(document, catalogue).scenario(overrides)
     except BadInput as error:
         raise one_line(error) from None
 
@@ -49,23 +52,22 @@ class _Loader:
         self._document, self._catalogue = document, catalogue
         self._vary = self._varied()
 
-    def scenario(self, stores: str | None) -> Scenario:
-        base = self._declared(next(points_.points(self._vary)))
-        self._check_servers(base.file)
-        refs = chosen(stores, self._catalogue) if stores else self._stores(base.file)
-        self._check_size(len(refs) * base.file.repetitions)
-        declared = [(point, self._declared(point)) for point in points_.points(self._vary)]
-        trials = tuple(in_order(refs, declared, self._server_settings(base.file)))
+    def scenario(self, overrides: Overrides) -> Scenario:
+        base = self._file(next(expansion.points(self._vary))).file
+        self._check_servers(base)
+        refs = self._chosen(overrides) or self._stores(base)
+        self._check_size(len(refs) * base.repetitions)
+        files = [self._file(point) for point in expansion.points(self._vary)]
         return Scenario(
-            name=base.file.name,
-            description=base.file.description,
-            seed=base.file.seed,
+            name=base.name,
+            description=base.description,
+            seed=base.seed,
             path=self._document.file,
             text=self._document.text,
-            hash=_hash(declared),
-            repetitions=base.file.repetitions,
-            trials=trials,
-            require=base.file.require.stated(),
+            hash=expansion.scenario_hash(files),
+            repetitions=base.repetitions,
+            trials=tuple(expansion.trials(refs, files, self._server_settings(base))),
+            require=base.require.stated(),
         )
 
     def _varied(self) -> dict[str, list[Any]]:
@@ -75,46 +77,49 @@ class _Loader:
         for name, values in vary.items():
             if not isinstance(values, list) or not values:
                 raise self._document.wrong(f"{name}: expected a list of values", ("vary", name))
-        points_.check(self._document, vary)
+        expansion.check_varied(self._document, vary)
         return vary
 
     def _check_size(self, trials_a_point: int) -> None:
         trials = trials_a_point * prod(map(len, self._vary.values()))
-        if trials > points_.TRIALS_MAX:
-            message = f"{trials:,} trials; expected at most {points_.TRIALS_MAX:,}"
+        if trials > expansion.TRIALS_MAX:
+            message = f"{trials:,} trials; expected at most {expansion.TRIALS_MAX:,}"
             raise self._document.wrong(message, ("vary",))
 
-    def _declared(self, point: Mapping[str, Any]) -> Declared:
-        """The file as it is at a point."""
-        content = points_.applied(self._document.content, point)
+    def _file(self, point: Point) -> FileAtPoint:
+        content = expansion.applied(self._document.content, point)
         try:
             file = ScenarioFile.model_validate(content)
         except ValidationError as error:
             raise translate(error, self._at(point, content), ScenarioFile) from None
-        return Declared(file, self._parameters(file, point, content))
+        return FileAtPoint(point, file, self._parameters(file, point, content))
 
-    def _at(self, point: Mapping[str, Any], content: Mapping[str, Any]) -> Document:
-        return points_.blamed(self._document, content, point, self._vary)
+    def _at(self, point: Point, content: Mapping[str, Any]) -> Document:
+        return expansion.at_point(self._document, content, point, self._vary)
 
     def _parameters(
-        self, file: ScenarioFile, point: Mapping[str, Any], content: Mapping[str, Any]
+        self, file: ScenarioFile, point: Point, content: Mapping[str, Any]
     ) -> WorkloadParameters:
-        entry = file.workload
-        name = entry.name if isinstance(entry, WorkloadEntry) else entry
+        name = file.workload_name
         kind = self._catalogue.workloads.get(name)
         if kind is None:
-            path = ("workload", "name") if isinstance(entry, WorkloadEntry) else ("workload",)
+            path = ("workload",) if isinstance(file.workload, str) else ("workload", "name")
             message = unknown_workload(name, self._catalogue)
             raise self._at(point, content).wrong(message, path)
         if kind.reads_prefilled and file.streams.prefill < 1:
-            message = f"{name} reads what is there: streams.prefill must be at least 1"
+            message = f"{name} reads existing events: streams.prefill must be at least 1"
             raise _wrong_prefill(self._at(point, content), message)
-        given = (entry.model_extra or {}) if isinstance(entry, WorkloadEntry) else {}
         try:
-            return kind.parameters.model_validate(given)
+            return kind.parameters.model_validate(file.given_parameters)
         except ValidationError as error:
             at = self._at(point, content)
             raise translate(error, at, kind.parameters, ("workload",)) from None
+
+    def _chosen(self, overrides: Overrides) -> list[StoreRef]:
+        """The stores that take the place of the file's, if any do."""
+        if not overrides.stores:
+            return []
+        return chosen(overrides.stores, self._catalogue, flag=overrides.stores_flag)
 
     def _stores(self, file: ScenarioFile) -> list[StoreRef]:
         refs: list[StoreRef] = []
@@ -139,9 +144,20 @@ class _Loader:
                 message = f"unknown server {shown(name)}; allowed: {', '.join(names) or 'none'}"
                 hint = did_you_mean(name, names)
                 raise self._document.wrong(message + hint, ("servers", name), at_key=True)
+            self._check_settings(name, file.servers[name])
 
-    def _server_settings(self, file: ScenarioFile) -> dict[str, Mapping[str, Setting]]:
-        """By technology, which need not be called as the server that it needs."""
+    def _check_settings(self, server: str, settings: Mapping[str, Scalar]) -> None:
+        allowed = self._catalogue.settings.get(server, ServerSettings(server, {}))
+        for name, value in settings.items():
+            fault = allowed.fault(name, expansion.as_text(value))
+            if fault:
+                known = name in allowed.values
+                hint = "" if known else did_you_mean(name, allowed.values, alike=_ALIKE)
+                message = f"servers.{server}: {fault}{hint}"
+                raise self._document.wrong(message, ("servers", server, name), at_key=not known)
+
+    def _server_settings(self, file: ScenarioFile) -> dict[str, Mapping[str, Scalar]]:
+        """By technology, whose name may differ from that of the server it needs."""
         kinds = self._catalogue.stores.values()
         return {kind.name: file.servers.get(kind.server or "", {}) for kind in kinds}
 
@@ -149,10 +165,3 @@ class _Loader:
 def _wrong_prefill(document: Document, message: str) -> BadInput:
     path: Path_ = ("streams", "prefill")
     return document.wrong(message, path if path in document.places else ("workload",))
-
-
-def _hash(declared: Sequence[tuple[Mapping[str, Any], Declared]]) -> str:
-    """Over what is offered, not over how it is written, to whom, or how often."""
-    content = [[dict(point), each.canonical()] for point, each in declared]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,14 +1,33 @@
-"""What a scenario file may say: strict models, from which the JSON Schema is made, too."""
+"""The content of a scenario file as strict frozen models, which a run uses as they are.
+
+`ScenarioFile` is a whole file. `Scenario` and its `Trial`s are what a file expands to.
+The JSON Schema of scenario files comes from these models; `title` is a model's name in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
-from harness.scenario.require import Require
-from harness.scenario.shapes import Model, Share, by_shape
+from harness.domain import durability as durability_classes
+from harness.domain import formatting
+from harness.domain.flags import Flag
+from harness.domain.workload import WorkloadParameters
+from harness.scenario.names import StoreRef
 
 WORKERS_MAX = 10_000
 PROCESSES_MAX = 64
@@ -20,24 +39,70 @@ VALUES_MAX = 1_000
 """Of one name in `vary`."""
 DATA_MAX_BYTES = 16 * 1024 * 1024
 JSON_MIN_BYTES = 32
-"""Less does not hold a JSON object with an event's number in it."""
+"""A JSON object with an event's number does not fit into less."""
+DURATION_S = 5.0
+"""Measured where a scenario gives neither a duration nor a number of operations."""
+
+Scalar = str | int | float | bool
 
 
-class Closed(Model):
+class Model(BaseModel):
+    """Strict, frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def by_shape(**shapes: type | tuple[type, ...]) -> Discriminator:
+    """Tells the branches of a union apart by the Python type of the value in the file."""
+
+    def tag(value: Any) -> str:
+        for name, kind in shapes.items():
+            if isinstance(value, kind):
+                return name
+        return next(iter(shapes))
+
+    return Discriminator(tag)
+
+
+def _share(value: Any) -> Any:
+    """`0.1%` is 0.001."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Share: TypeAlias = Annotated[
+    float,
+    Field(ge=0, le=1),
+    BeforeValidator(_share),
+    WithJsonSchema({"type": ["number", "string"], "pattern": r"^[0-9.]+ ?%$"}),
+]
+
+
+class ClosedLoop(Model):
     """Clients that wait for each answer."""
 
-    workers: int = Field(8, ge=1, le=WORKERS_MAX, description="clients, one operation each")
+    model_config = ConfigDict(title="Closed")
+    workers: int = Field(
+        8, ge=1, le=WORKERS_MAX, description="clients, each with one operation at a time"
+    )
+
+    def __str__(self) -> str:
+        return f"closed, {self.workers} worker{'s' if self.workers != 1 else ''}"
 
 
 Rate = Annotated[float, Field(gt=0, le=10_000_000)]
 
 
 class Ramp(Model):
-    """Rates at even distances, a trial each."""
+    """Evenly spaced rates, one trial each."""
 
     model_config = ConfigDict(validate_by_name=False, validate_by_alias=True)
     first: Rate = Field(alias="from", description="operations a second in the first step")
-    last: Rate = Field(alias="to", description="and in the last one")
+    last: Rate = Field(alias="to", description="operations a second in the last step")
     steps: int = Field(ge=2, le=VALUES_MAX)
 
     def rates(self) -> list[float]:
@@ -65,6 +130,11 @@ class Objective(Model):
             raise ValueError("expected p50_ms, p99_ms or both")
         return self
 
+    def __str__(self) -> str:
+        times = (("p50", self.p50_ms), ("p99", self.p99_ms))
+        limits = [f"{name} ≤ {limit:g} ms" for name, limit in times if limit is not None]
+        return " and ".join([*limits, f"errors ≤ {self.errors * 100:g} %"])
+
 
 class Search(Model):
     """The highest rate at which an objective holds."""
@@ -73,30 +143,49 @@ class Search(Model):
     probe_s: float = Field(3.0, gt=0, le=600, description="how long each rate is tried")
 
 
-class Open(Model):
+class OpenLoop(Model):
     """Operations at set times, whatever the store does."""
 
+    model_config = ConfigDict(title="Open")
     rate_per_s: Rate | None = Field(None, description="operations a second")
+    """`None` with `of_capacity` or `search` until the run has chosen the rate."""
     of_capacity: float | None = Field(
         None, gt=0, le=2, description="a fraction of what the store reached in a closed loop"
     )
-    ramp: Ramp | None = Field(None, description="several rates, a trial each")
+    ramp: Ramp | None = Field(None, description="several rates, one trial each")
+    """Never in a trial: a ramp expands into values of `vary`."""
     search: Search | None = Field(None, description="the highest rate that holds an objective")
     arrivals: Literal["poisson", "uniform"] = "poisson"
-    in_flight_max: int = Field(256, ge=1, le=WORKERS_MAX, description="beyond it they queue")
+    in_flight_max: int = Field(256, ge=1, le=WORKERS_MAX, description="more operations wait")
     deadline_s: float | None = Field(
         None, gt=0, le=3600, description="an operation queued for longer is dropped, and counted"
     )
     pacer: Literal["auto", "timerfd", "sleep", "spin"] = Field(
-        "auto", description="what waits for intended times; spin takes a whole core"
+        "auto", description="how to wait for intended times; spin uses a whole core"
     )
 
     @model_validator(mode="after")
-    def _one_rate(self) -> Open:
-        ways = (self.rate_per_s, self.of_capacity, self.ramp, self.search)
-        if sum(way is not None for way in ways) != 1:
+    def _one_rate(self) -> OpenLoop:
+        rates = (self.rate_per_s, self.of_capacity, self.ramp, self.search)
+        if sum(rate is not None for rate in rates) != 1:
             raise ValueError("expected one of rate_per_s, of_capacity, ramp and search")
         return self
+
+    def at_rate(self, rate_per_s: float) -> OpenLoop:
+        """The same load at the rate that the run has chosen."""
+        return self.model_copy(update={"rate_per_s": rate_per_s})
+
+    def __str__(self) -> str:
+        if self.of_capacity is not None:
+            rate = f"{self.of_capacity * 100:g} % of capacity"
+        elif self.search is not None:
+            rate = f"highest rate with {self.search.slo},"
+        else:
+            rate = f"{formatting.unit_free(self.rate_per_s or 0.0)}/s"
+        return f"open, {rate} {self.arrivals}, ≤ {self.in_flight_max} in flight"
+
+
+Load: TypeAlias = ClosedLoop | OpenLoop
 
 
 Processes: TypeAlias = Annotated[
@@ -106,36 +195,43 @@ Processes: TypeAlias = Annotated[
 ]
 
 
-class Load(Model):
+class LoadSection(Model):
     """`closed` or `open`."""
 
-    closed: Closed | None = None
-    open: Open | None = None
+    model_config = ConfigDict(title="Load")
+    closed: ClosedLoop | None = None
+    open: OpenLoop | None = None
     processes: Processes = Field(
         1, description="worker processes that share the load; auto: one for every two cores"
     )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Load:
+    def _one_of_two(self) -> LoadSection:
         if (self.closed is None) == (self.open is None):
             raise ValueError("expected one of closed and open")
         return self
 
     @model_validator(mode="after")
-    def _work_for_all(self) -> Load:
-        clients = (
-            self.closed.workers if self.closed else self.open.in_flight_max if self.open else 0
-        )
+    def _work_for_all(self) -> LoadSection:
+        offered = self.offered
+        clients = offered.workers if isinstance(offered, ClosedLoop) else offered.in_flight_max
         if isinstance(self.processes, int) and self.processes > clients:
             raise ValueError(f"expected at most a process a client; got {self.processes}")
         return self
+
+    @property
+    def offered(self) -> Load:
+        """The one of the two that the file gives."""
+        offered = self.closed or self.open
+        assert offered is not None, "the model takes exactly one"
+        return offered
 
 
 class Spread(Model):
     """Log-normal sizes."""
 
     median: int = Field(ge=1, le=DATA_MAX_BYTES)
-    sigma: float = Field(0.5, ge=0, le=5, description="of the sizes' logarithm")
+    sigma: float = Field(0.5, ge=0, le=5, description="spread of the sizes' logarithm")
     min: int = Field(JSON_MIN_BYTES, ge=1, le=DATA_MAX_BYTES)
     max: int = Field(1024 * 1024, ge=1, le=DATA_MAX_BYTES)
 
@@ -154,18 +250,19 @@ Size: TypeAlias = Annotated[
 Weight = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
-class Events(Model):
+class EventShape(Model):
     """What events look like."""
 
+    model_config = ConfigDict(title="Events")
     types: dict[Annotated[str, Field(min_length=1, max_length=200)], Weight] = Field(
         default={"OrderPlaced": 1.0}, min_length=1, max_length=1000,
-        description="names of event types and how often each comes, relative to the others",
+        description="names of event types and their relative weights",
     )  # fmt: skip
     size_bytes: Size = Field(256, description="of an event's data: fixed, or a distribution")
-    content: Literal["json", "random"] = Field("json", description="never zeros")
+    content: Literal["json", "random"] = Field("json", description="JSON objects or random bytes")
 
     @model_validator(mode="after")
-    def _json_fits(self) -> Events:
+    def _json_fits(self) -> EventShape:
         least = self.size_bytes.min if isinstance(self.size_bytes, Spread) else self.size_bytes
         if self.content == "json" and least < JSON_MIN_BYTES:
             raise ValueError(f"JSON events take at least {JSON_MIN_BYTES} bytes; got {least}")
@@ -178,7 +275,7 @@ class Zipf(Model):
     zipf: float = Field(gt=0, le=10, description="the exponent")
 
 
-Choice: TypeAlias = Annotated[
+StreamChoice: TypeAlias = Annotated[
     Annotated[Literal["uniform", "latest"], Tag("word")] | Annotated[Zipf, Tag("zipf")],
     by_shape(zipf=(dict, Zipf), word=object),
 ]
@@ -189,9 +286,14 @@ class Streams(Model):
 
     count: int = Field(1000, ge=1, le=STREAMS_MAX)
     category: str = Field("order", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
-    choice: Choice = "uniform"
-    prefill: int = Field(0, ge=0, le=1_000_000, description="events in each, before the load")
+    choice: StreamChoice = "uniform"
+    prefill: int = Field(0, ge=0, le=1_000_000, description="events in each before the load")
     cache: Literal["warm", "cold"] = Field("warm", description="cold restarts the server first")
+
+    @property
+    def names(self) -> list[str]:
+        """`<category>-0`, `<category>-1`, …"""
+        return [f"{self.category}-{number}" for number in range(self.count)]
 
     @model_validator(mode="after")
     def _bounded(self) -> Streams:
@@ -201,12 +303,11 @@ class Streams(Model):
         return self
 
 
-class Path(Model):
+class NetworkPath(Model):
     """The network between generator and server."""
 
-    rtt_ms: float = Field(
-        0, ge=0, le=10_000, description="added to each round trip: what a network would cost"
-    )
+    model_config = ConfigDict(title="Path")
+    rtt_ms: float = Field(0, ge=0, le=10_000, description="delay added to each round trip")
 
 
 class Verify(Model):
@@ -219,6 +320,46 @@ VerifyOrNot: TypeAlias = Annotated[
     Annotated[bool | Literal["conformance"], Tag("word")] | Annotated[Verify, Tag("verify")],
     by_shape(verify=(dict, Verify), word=object),
 ]
+
+
+_LIMITS = ("p50_ms", "p99_ms", "errors")
+
+
+class Require(Model):
+    """Promises and speeds. A stronger promise passes too: native for emulated, and so on."""
+
+    durability: durability_classes.Required | None = Field(
+        None, description="what an acknowledged append must survive"
+    )
+    occ: Literal["native", "emulated"] | None = Field(None, description="expected versions")
+    atomic_append: Literal[True] | None = Field(None, description="all events of one or none")
+    append_only: Literal["enforced", "by-convention"] | None = None
+    idempotency: Literal["durable", "window"] | None = Field(None, description="of a retry")
+    global_order: Literal["total", "per-partition"] | None = None
+    gap_free_read: Literal[True] | None = Field(None, description="by a reader at the head")
+    stream_read: Literal["indexed"] | None = None
+    subscription: Literal["push", "poll"] | None = None
+    payload: Literal["exact"] | None = Field(None, description="bytes come back as they were")
+    writers: Literal["many", "one-per-partition"] | None = None
+    at_rate_per_s: float | None = Field(
+        None, gt=0, le=10_000_000, description="operations a second that the store must sustain"
+    )
+    p50_ms: float | None = Field(None, gt=0, le=3_600_000, description="response time at that rate")
+    p99_ms: float | None = Field(None, gt=0, le=3_600_000, description="response time at that rate")
+    errors: Share | None = Field(
+        None, description="share that may fail at that rate; 0.1% by default"
+    )
+
+    @model_validator(mode="after")
+    def _times_at_a_rate(self) -> Require:
+        given = [name for name in _LIMITS if getattr(self, name) is not None]
+        if given and self.at_rate_per_s is None:
+            raise ValueError(f"expected at_rate_per_s with {given[0]}, which holds at a rate")
+        return self
+
+    def stated(self) -> dict[str, Any]:
+        """The requirements that the file states."""
+        return self.model_dump(exclude_none=True)
 
 
 class StoreEntry(Model):
@@ -245,8 +386,6 @@ Workload: TypeAlias = Annotated[
     Annotated[str, Tag("name")] | Annotated[WorkloadEntry, Tag("entry")],
     by_shape(entry=(dict, WorkloadEntry), name=object),
 ]
-Setting = str | int | float | bool
-Scalar = str | int | float | bool
 
 
 class ScenarioFile(Model):
@@ -256,31 +395,31 @@ class ScenarioFile(Model):
     description: str = Field("", max_length=2000, description="the question that it answers")
     seed: int = Field(1, ge=0, le=2**63 - 1)
     stores: list[Stores] = Field(min_length=1, max_length=1000)
-    servers: Mapping[str, dict[str, Setting]] = Field(
+    servers: Mapping[str, dict[str, Scalar]] = Field(
         default={}, description="settings that a technology's server is started with"
     )
     workload: Workload
-    load: Load = Load(closed=Closed())
-    events: Events = Events()
+    load: LoadSection = LoadSection(closed=ClosedLoop())
+    events: EventShape = EventShape()
     streams: Streams = Streams()
-    path: Path = Path()
+    path: NetworkPath = NetworkPath()
     warm_up_s: float = Field(1.0, ge=0, le=3600)
     duration_s: float | None = Field(
-        None, gt=0, le=DURATION_MAX_S, description="how long to measure; 5 s if nothing is said"
+        None, gt=0, le=DURATION_MAX_S, description="how long to measure; 5 s by default"
     )
     operations: int | None = Field(
         None, ge=1, le=10**10,
-        description="instead of a duration: so many operations, which makes counted costs alike",
+        description="instead of a duration; makes the counted costs of trials agree",
     )  # fmt: skip
     drain_s: float = Field(5.0, ge=0, le=3600, description="how long unfinished work may take")
     repetitions: int = Field(1, ge=1, le=1000)
     verify: VerifyOrNot = Field(
         default=True,
-        description="read back what was acknowledged; conformance: run every check as well",
+        description="read back what was acknowledged; conformance also runs every check",
     )
     require: Require = Field(Require(), description="what a store must keep to be adopted")
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=VALUES_MAX)]] = Field(
-        default={}, description="dotted names and their values; each combination is a trial"
+        default={}, description="dotted names and their values; each combination is a point"
     )
 
     @model_validator(mode="after")
@@ -288,3 +427,104 @@ class ScenarioFile(Model):
         if self.duration_s is not None and self.operations is not None:
             raise ValueError("expected one of duration_s and operations")
         return self
+
+    @property
+    def workload_name(self) -> str:
+        return self.workload if isinstance(self.workload, str) else self.workload.name
+
+    @property
+    def given_parameters(self) -> Mapping[str, Any]:
+        """The workload's parameters as the file gives them, not validated."""
+        return {} if isinstance(self.workload, str) else self.workload.model_extra or {}
+
+    @property
+    def read_back(self) -> Verify | None:
+        """What is read back after each trial; `None` without verification."""
+        if isinstance(self.verify, Verify):
+            return self.verify
+        return Verify() if self.verify else None
+
+    @property
+    def length_s(self) -> float | None:
+        """How long to measure; `None` where the file gives a number of operations."""
+        return None if self.operations is not None else self.duration_s or DURATION_S
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One store variant × one parameter point × one repetition, with its own seed."""
+
+    number: int
+    """Place in the order of the run, from 1."""
+    scenario: str
+    store: StoreRef
+    workload: str
+    parameters: WorkloadParameters
+    load: Load
+    processes: int | Literal["auto"]
+    """Worker processes that share the load."""
+    events: EventShape
+    streams: Streams
+    verify: Verify | None
+    """What is read back after it; `None` without verification."""
+    conformance: bool
+    """The run also checks the store's guarantees, once, after its trials."""
+    server_settings: Mapping[str, str]
+    added_rtt_ms: float
+    """Delay added to each round trip between generator and server."""
+    point: Mapping[str, Scalar]
+    """The varied names and their values here, e.g. `{"load.closed.workers": 8}`."""
+    warm_up_s: float
+    duration_s: float | None
+    operations: int | None
+    """Exactly one of `duration_s` and `operations` is set."""
+    drain_s: float
+    repetition: int
+    """From 1."""
+    seed: str
+    """The same for every store of a point and repetition, so that they see the same load."""
+    side: Literal["", "base", "candidate"] = ""
+    """Its half of a pair; empty where a run compares nothing."""
+    fitting: Sequence[Flag] = ()
+    """What differs from the scenario, because the store cannot do what it asks for."""
+
+    @property
+    def id(self) -> str:
+        """A name that is safe in a file: `007-postgres-template`."""
+        name = self.store.technology + (f"-{self.store.variant}" if self.store.variant else "")
+        return f"{self.number:03d}-{name}"
+
+    @property
+    def expected_s(self) -> float:
+        """Rough length of the trial, for dry runs and the time left."""
+        return self.warm_up_s + (self.duration_s or DURATION_S) + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario file, validated.
+
+    `hash` is SHA-256 of what its trials offer, defaults spelt out: not of the text, and not of
+    description, stores, requirements or repetitions, so that runs that share it can be compared.
+    """
+
+    name: str
+    description: str
+    seed: int
+    path: str
+    text: str
+    hash: str
+    repetitions: int
+    trials: tuple[Trial, ...]
+    require: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    """What a store must keep to be adopted, by name; empty where the file requires nothing."""
+
+
+def point_label(point: Mapping[str, Scalar]) -> str:
+    """`workers=8, data=256`: the last words of the varied names and their values."""
+    return formatting.point(point)
+
+
+def point_key(point: Mapping[str, Scalar]) -> str:
+    """The point as canonical JSON, for grouping rows."""
+    return json.dumps(dict(sorted(point.items())))

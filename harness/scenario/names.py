@@ -1,21 +1,72 @@
-"""Stores and workloads by name: what a scenario or a flag says, checked against what there is."""
+"""Stores and workloads by name: `name[:variant][{key=value,…}]`, checked against the catalogue.
+
+The canonical form of a store's name is its key in every table.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.catalogue import Catalogue
-from harness.errors import BadInput
-from harness.scenario.naming import StoreRef, parse_store_name, split_store_list
-from harness.scenario.problems import said
+from harness.domain.errors import BadInput
+from harness.domain.store import StoreKind
+from harness.domain.workload import Catalogue
+from harness.scenario.problems import expectation
 from harness.scenario.wording import did_you_mean, shown
-from harness.store import StoreKind
 
-_ELSEWHERE = "; one of your own is found where its package is installed beside the lab"
+_NAME = re.compile(
+    r"(?P<name>[a-z0-9_]+)(?::(?P<variant>[a-z0-9-]+))?(?:\{(?P<options>[^{}]*)\})?", re.ASCII
+)
+EVERY_STORE = "all"
+"""What `--stores` calls every variant."""
+_ELSEWHERE = "; to use your own, install its package in the lab's environment"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRef:
+    """A store variant with its options. `explicit` holds only options that differ from defaults."""
+
+    technology: str
+    variant: str = ""
+    explicit: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    options: Any = field(default=None, compare=False, repr=False)
+    """The validated options model, filled in by the scenario loader."""
+
+    @property
+    def key(self) -> str:
+        """The canonical form: keys sorted, defaults left out."""
+        return self.design + (f"{{{self.options_text}}}" if self.explicit else "")
+
+    @property
+    def design(self) -> str:
+        """`name[:variant]`, without options."""
+        return self.technology + (f":{self.variant}" if self.variant else "")
+
+    @property
+    def options_text(self) -> str:
+        """`key=value,…` of the options that differ from their defaults."""
+        return ",".join(f"{key}={_spell(value)}" for key, value in sorted(self.explicit.items()))
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def parse_store_name(text: str) -> tuple[str, str, dict[str, str]]:
+    """`name:variant{key=value}` as technology, variant and raw option strings."""
+    match = _NAME.fullmatch(text.strip())
+    if match is None:
+        raise BadInput(f"{text!r} is not a store name; expected name[:variant][{{key=value,…}}]")
+    return match["name"], match["variant"] or "", _parse_options(text, match["options"] or "")
+
+
+def split_store_list(text: str) -> list[str]:
+    """A comma-separated list of store names; commas inside braces belong to options."""
+    return [part.strip() for part in re.split(r",(?![^{]*\})", text) if part.strip()]
 
 
 def store_named(text: str, catalogue: Catalogue) -> StoreRef:
@@ -33,7 +84,7 @@ def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> S
     """A store named without options, and its options as YAML's own values."""
     technology, variant, inline = parse_store_name(text)
     if inline and options:
-        raise BadInput(f"{text!r} has options in its name and beside it; expected one of the two")
+        raise BadInput(f"{text!r} has options in its name and next to it; expected one of the two")
     if not options:
         return store_named(text, catalogue)
     kind = _kind(technology, variant, catalogue)
@@ -44,28 +95,43 @@ def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> S
         raise _option_wrong(kind, error) from None
 
 
-def chosen(text: str, catalogue: Catalogue) -> list[StoreRef]:
-    """The stores that `--stores` names, at least one and each once. Raises `BadInput`."""
+def chosen(text: str, catalogue: Catalogue, *, flag: str = "--stores") -> list[StoreRef]:
+    """The stores that a flag names, at least one and each once. Raises `BadInput` with the flag.
+
+    `all` is every variant of every technology that keeps events.
+    """
+    if text.strip() == EVERY_STORE:
+        return every_store(catalogue)
     refs: list[StoreRef] = []
     for name in split_store_list(text):
         try:
             refs.append(store_named(name, catalogue))
             refuse_twice(refs)
         except BadInput as error:
-            raise BadInput(f"--stores: {error.message}") from None
+            raise BadInput(f"{flag}: {error.message}") from None
     if not refs:
-        raise BadInput("--stores: expected names, for example postgres,sqlite")
+        raise BadInput(f"{flag}: expected names, for example postgres,sqlite")
     return refs
+
+
+def every_store(catalogue: Catalogue) -> list[StoreRef]:
+    """Every variant that keeps events, by technology, with its default options."""
+    return [
+        _ref(kind, variant, kind.options().model_dump())
+        for kind in catalogue.stores.values()
+        for variant, adapter in kind.variants.items()
+        if adapter.declares(kind.options()).readable
+    ]
 
 
 def refuse_twice(refs: Sequence[StoreRef]) -> None:
     """Raises `BadInput` where the last of the stores is among those before it."""
     if refs[-1].key in [ref.key for ref in refs[:-1]]:
-        raise BadInput(f"{refs[-1].key} is here twice")
+        raise BadInput(f"{refs[-1].key} is given twice")
 
 
 def unknown_workload(name: str, catalogue: Catalogue) -> str:
-    """The message for a workload that nobody knows."""
+    """The message for a workload that the catalogue does not have."""
     names = sorted(catalogue.workloads)
     return f"unknown workload {shown(name)}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
 
@@ -78,6 +144,9 @@ def _kind(technology: str, variant: str, catalogue: Catalogue) -> StoreKind:
             f"unknown store {shown(technology)}; allowed: {', '.join(names)}"
             f"{did_you_mean(technology, names) or _ELSEWHERE}"
         )
+    if variant in kind.renamed:
+        now = StoreRef(technology, kind.renamed[variant]).design
+        raise BadInput(f"{technology}:{variant} is called {now} now")
     if variant not in kind.variants:
         names = [name for name in kind.variants if name]
         raise BadInput(
@@ -104,6 +173,22 @@ def _ref(kind: StoreKind, variant: str, values: Mapping[str, Any]) -> StoreRef:
 
 
 def _option_wrong(kind: StoreKind, error: ValidationError) -> BadInput:
-    found = error.errors(include_url=False)[0]
-    which = f"option {found['loc'][0]}" if found["loc"] else "options"
-    return BadInput(f"{kind.name}: {which}: {said(found)}")
+    first = error.errors(include_url=False)[0]
+    which = f"option {first['loc'][0]}" if first["loc"] else "options"
+    return BadInput(f"{kind.name}: {which}: {expectation(first)}")
+
+
+def _parse_options(text: str, body: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in body.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise BadInput(f"{text!r}: {item!r} is not an option; expected key=value")
+        if key.strip() in options:
+            raise BadInput(f"{text!r}: option {key.strip()!r} is given twice")
+        options[key.strip()] = value.strip()
+    return options
+
+
+def _spell(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,33 +6,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import BadInput
-from harness.scenario.nodes import Path_
-from harness.scenario.points import applied
-from harness.scenario.text import Document, parse
+from harness.domain.errors import BadInput
+from harness.scenario.expansion import applied
+from harness.scenario.text import Document, Path_, parse
 
 _RIVALS = (
     ("operations", "duration_s"), ("duration_s", "operations"),
     ("load.open", "load.closed"), ("load.closed", "load.open"),
 )  # fmt: skip
-"""A setting of (or in) the first ends the second, unless that is set, too."""
+"""Setting the first, or something in it, removes the second, unless that is set as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
     """What the command line changes of a file.
 
-    `settings` are `dotted.name=value`. What the file varies under that name, in it or around
-    it no longer varies, nor does what cannot stand beside it (`operations` ends `duration_s`).
+    `settings` are `dotted.name=value`. A setting ends what the file varies under that name, inside
+    it or around it, and what it excludes (`operations` ends `duration_s`).
     """
 
     stores: str | None = None
     settings: Sequence[str] = ()
     repeat: int | None = None
+    stores_flag: str = "--stores"
+    """What the user wrote the stores after: messages name it."""
 
 
 def overridden(document: Document, overrides: Overrides) -> Document:
-    """The document as the flags have it; what they set is blamed on them."""
+    """The document with the flags applied; an error in a value that a flag set names the flag."""
     given = _settings(overrides.settings)
     flags = {text.partition("=")[0]: f"--set {text}" for text in overrides.settings}
     if overrides.repeat is not None:
@@ -53,16 +54,16 @@ def overridden(document: Document, overrides: Overrides) -> Document:
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs, each value read as YAML. Raises `BadInput` that names the pair."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not all(part for part in name.split(".")):
             raise BadInput(f"--set {text}: expected name=value, for example load.closed.workers=8")
         try:
-            found[name] = parse(value, "--set").content if value.strip() else ""
+            values[name] = parse(value, "--set").content if value.strip() else ""
         except BadInput as error:
             raise BadInput(f"--set {text}: {error.message}") from None
-    return found
+    return values
 
 
 def _without(content: Mapping[str, Any], ended: Iterable[str]) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _without(content: Mapping[str, Any], ended: Iterable[str]) -> dict[str, Any]
 
 
 def _touches(name: str, others: Iterable[str]) -> bool:
-    """Whether one of the others is this name, or in it, or around it."""
+    """Whether one of the others is this name, inside it, or around it."""
     return any(f"{name}.".startswith(f"{other}.") or other.startswith(f"{name}.")
                for other in others)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Pydantic's findings as one line in the lab's words, with their place in the file."""
+"""Pydantic's validation errors as one line in the lab's words, with their place in the file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from harness.errors import BadInput
-from harness.scenario.nodes import Path_
-from harness.scenario.text import Document
+from harness.domain.errors import BadInput
+from harness.scenario.text import Document, Path_
 from harness.scenario.wording import did_you_mean, shown
 
 _EXPECTED: Mapping[str, str] = {
@@ -43,66 +43,66 @@ _EXPECTED: Mapping[str, str] = {
 def translate(
     error: ValidationError, document: Document, model: type[BaseModel], under: Path_ = ()
 ) -> BadInput:
-    """The first finding of a validation of what stands at `under` in the document."""
-    found = error.errors(include_url=False)[0]
-    lacking = found["type"] == "missing"
-    loc = _in_content(_at(document.content, under), found["loc"], lacking=lacking)
+    """The first error in the value at `under` in the document."""
+    first = error.errors(include_url=False)[0]
+    missing = first["type"] == "missing"
+    loc = _in_content(_at(document.content, under), first["loc"], missing=missing)
     path = (*under, *loc)
     name = ".".join(map(str, path))
-    if found["type"] == "extra_forbidden":
-        return unknown(document, path, "key", allowed_keys(model, found["loc"][:-1]))
-    if lacking:
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(document, path, _allowed_keys(model, first["loc"][:-1]))
+    if missing:
         where = f" in {name.rpartition('.')[0]}" if "." in name else ""
-        return document.wrong(f"{str(found['loc'][-1])!r} is missing{where}", path[:-1])
-    return document.wrong(f"{name or 'the file'}: {said(found)}", path)
+        return document.wrong(f"{str(first['loc'][-1])!r} is missing{where}", path[:-1])
+    return document.wrong(f"{name or 'the file'}: {expectation(first)}", path)
 
 
-def said(found: Any) -> str:
-    """What was expected and what stands there."""
-    if found["type"] == "value_error":
-        return str(found["ctx"]["error"])
-    template = _EXPECTED.get(found["type"])
-    expected = template.format(**found.get("ctx", {})) if template else _lower(found["msg"])
+def expectation(error: ErrorDetails) -> str:
+    """What one of pydantic's errors expected, and the value that it got."""
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    template = _EXPECTED.get(error["type"])
+    expected = template.format(**context) if template else _lower(error["msg"])
     expected = "expected true" if expected == "expected True" else expected
     hint = ""
-    if found["type"] == "literal_error" and isinstance(found["input"], str):
-        hint = did_you_mean(found["input"], found["ctx"]["expected"].replace("'", "").split())
-    return f"{expected}, got {shown(found['input'])}{hint}"
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        hint = did_you_mean(error["input"], context["expected"].replace("'", "").split())
+    return f"{expected}, got {shown(error['input'])}{hint}"
 
 
-def unknown(document: Document, path: Path_, what: str, allowed: Iterable[str]) -> BadInput:
-    """A name that nobody knows, at its key."""
+def _unknown_key(document: Document, path: Path_, allowed: Iterable[str]) -> BadInput:
     names = sorted(allowed)
     message = (
-        f"unknown {what} {shown(str(path[-1]))}; allowed: {', '.join(names) or 'none'}"
+        f"unknown key {shown(str(path[-1]))}; allowed: {', '.join(names) or 'none'}"
         f"{did_you_mean(str(path[-1]), names)}"
     )
     return document.wrong(message, path, at_key=True)
 
 
-def allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys that may stand where a finding points."""
+def _allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model takes at an error's place."""
     models: list[type[BaseModel]] = [model]
     for step in loc:
         fields = [each.model_fields[step] for each in models if step in each.model_fields]
         if fields:
-            models = [found for field in fields for found in _models(field.annotation)]
+            models = [inner for field in fields for inner in _models(field.annotation)]
     return [field.alias or name for each in models for name, field in each.model_fields.items()]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for part in get_args(annotation) for found in _models(part)]
+    return [inner for part in get_args(annotation) for inner in _models(part)]
 
 
-def _in_content(content: Any, loc: tuple[int | str, ...], *, lacking: bool) -> Path_:
-    """A finding's place without the names of union branches, which no file contains."""
+def _in_content(content: Any, loc: tuple[int | str, ...], *, missing: bool) -> Path_:
+    """An error's place without the names of union branches, which no file contains."""
     path: list[str | int] = []
     for step in loc:
         if isinstance(content, list) and isinstance(step, int):
             content = content[step] if step < len(content) else None
-        elif isinstance(content, dict) and (step in content or (lacking and step == loc[-1])):
+        elif isinstance(content, dict) and (step in content or (missing and step == loc[-1])):
             content = content.get(step)
         else:
             continue

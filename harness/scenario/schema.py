@@ -1,29 +1,30 @@
-"""The JSON Schema of scenario files, for editors: the model, and the names that there are."""
+"""The JSON Schema of scenario files, for editors: the models, and the catalogue's names."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.catalogue import Catalogue
+from harness.domain.store import StoreKind
+from harness.domain.workload import Catalogue, WorkloadKind
 from harness.scenario.model import ScenarioFile
-from harness.store import StoreKind
-from harness.workload import WorkloadKind
 
 
 def schema(catalogue: Catalogue) -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
-    found: dict[str, Any] = {
+    schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ScenarioFile.model_json_schema(),
+        **_named_by_title(ScenarioFile.model_json_schema()),
     }
-    found["title"] = "eventstore-lab scenario"
-    definitions = found["$defs"]
+    schema["title"] = "eventstore-lab scenario"
+    definitions = schema["$defs"]
     stores = [catalogue.stores[name] for name in sorted(catalogue.stores)]
     definitions["StoreName"] = _store_name(stores)
+    definitions["Setting"] = {"type": ["string", "number", "boolean"]}
     definitions["StoreEntry"] = {"anyOf": [_store_entry(kind) for kind in stores]}
-    found["properties"]["stores"]["items"] = {
+    schema["properties"]["stores"]["items"] = {
         "anyOf": [
             {"$ref": "#/$defs/StoreName"},
             {"$ref": "#/$defs/StoreEntry"},
@@ -31,11 +32,24 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         ]
     }
     definitions.pop("WorkloadEntry", None)
+    schema["properties"]["servers"] |= _servers(catalogue)
     kinds = [catalogue.workloads[name] for name in sorted(catalogue.workloads)]
-    found["properties"]["workload"] = {
+    schema["properties"]["workload"] = {
         "anyOf": [{"enum": [kind.name for kind in kinds]}, *map(_workload, kinds)]
     }
-    return found
+    return schema
+
+
+def _named_by_title(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its definitions named as the sections of a file, not as our classes."""
+    titles = {name: each.get("title", name) for name, each in schema["$defs"].items()}
+    text = json.dumps(schema)
+    for name, title in titles.items():
+        text = text.replace(f'"#/$defs/{name}"', f'"#/$defs/{title}"')
+    renamed: dict[str, Any] = json.loads(text)
+    definitions = renamed["$defs"].items()
+    renamed["$defs"] = dict(sorted((titles[name], each) for name, each in definitions))
+    return renamed
 
 
 def _names(kind: StoreKind) -> list[str]:
@@ -43,7 +57,7 @@ def _names(kind: StoreKind) -> list[str]:
 
 
 def _store_name(kinds: Sequence[StoreKind]) -> Mapping[str, Any]:
-    """The names themselves, which editors offer, and the same with options behind them."""
+    """The names themselves, which editors offer, and the names followed by options."""
     names = [name for kind in kinds for name in _names(kind)]
     pattern = rf"^({'|'.join(map(re.escape, names))})\{{[^{{}}]*\}}$"
     return {
@@ -59,6 +73,24 @@ def _store_entry(kind: StoreKind) -> Mapping[str, Any]:
         "description": kind.summary,
         "properties": {"store": {"enum": _names(kind)}, "options": options},
         "required": ["store"],
+        "additionalProperties": False,
+    }
+
+
+def _servers(catalogue: Catalogue) -> Mapping[str, Any]:
+    """The settings that each server may be given, which editors offer."""
+    return {
+        "properties": {
+            name: {
+                "type": "object",
+                "properties": {
+                    key: {"enum": list(values)} if values else {"$ref": "#/$defs/Setting"}
+                    for key, values in allowed.values.items()
+                },
+                "additionalProperties": False,
+            }
+            for name, allowed in sorted(catalogue.settings.items())
+        },
         "additionalProperties": False,
     }
 

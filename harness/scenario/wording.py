@@ -1,4 +1,4 @@
-"""What a refusal shows of a file: on one line, printable, and not longer than a reader reads."""
+"""Values of a file in a message: on one line, printable and short."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from harness.errors import BadInput
+from harness.domain.errors import BadInput
+from harness.domain.formatting import printable
 
 _SHOWN_CHARACTERS = 60
 _LINE_CHARACTERS = 1_000
 
 
 def one_line(error: BadInput) -> BadInput:
-    """The same error with what cannot be printed on one line escaped, and cut if endless."""
-    message = _printable(error.message)
+    """The same error on one printable line: other characters escaped, a long message cut."""
+    message = printable(error.message)
     if len(message) > _LINE_CHARACTERS:
         message = f"{message[:_LINE_CHARACTERS]}…"
     return BadInput(
         message,
-        file=_printable(error.file),
+        file=printable(error.file),
         line=error.line,
         column=error.column,
     )
 
 
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing where nothing is near."""
-    close = get_close_matches(word, list(names), n=1, cutoff=0.5)
+def did_you_mean(word: str, names: Iterable[str], *, alike: float = 0.5) -> str:
+    """` (did you mean 'x'?)`, or nothing where no name is close."""
+    close = get_close_matches(word, list(names), n=1, cutoff=alike)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def shown(value: Any, *, quoted: bool = True) -> str:
-    """A value as a message names it; text without its quotes on request."""
+    """A value as messages show it; `quoted` keeps the quotes of text."""
     match value:
         case None:
             text = "nothing"
@@ -45,9 +46,3 @@ def shown(value: Any, *, quoted: bool = True) -> str:
         case _:
             text = repr(value) if quoted else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
 from pydantic import Field
 
-from harness.store import EventStore, StreamState
-from harness.workload import Cycle, WorkloadKind, WorkloadParameters
+from harness.domain.errors import OutcomeUnknown, StreamNotFound, WrongExpectedVersion
+from harness.domain.flags import Flag, FlagCode
+from harness.domain.store import EventStore, ExpectedVersion, Guarantees, StreamState
+from harness.domain.workload import Cycle, WorkloadKind, WorkloadParameters
 
 ANY = StreamState.ANY
 """Looked up once: Python 3.11 finds an enum's member through a function call each time."""
@@ -20,8 +23,9 @@ class AppendParameters(WorkloadParameters):
     batch_size: int = Field(1, ge=1, le=1000, description="events in one append")
     expected: Literal["any", "exact"] = Field(
         "any",
-        description="`any`: no expected version. `exact`: the version that this client saw last;"
-        " a conflict is the operation's outcome and is not retried",
+        description="`any`: no expected version. `exact`: the version that this process saw last;"
+        " a conflict is the operation's outcome and is not retried. A store without versions"
+        " appends at any, with a flag",
     )
 
 
@@ -32,38 +36,74 @@ class AppendAny:
         self._batch_size = parameters.batch_size
 
     async def prepare(self, store: EventStore) -> None:
-        """Nothing to prepare."""
+        pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        """Append one batch to a chosen stream."""
         stream = cycle.choose_stream(rng)
         await store.append(stream, cycle.new_events(self._batch_size), expected=ANY)
 
 
+_UNSURE = StreamState.EXISTS
+"""In place of a version that has to be read before the next append."""
+
+
 class AppendExact:
-    """Append behind the newest version that the clients of this process know of."""
+    """Append after the newest version that the clients of this process know."""
 
     def __init__(self, parameters: AppendParameters) -> None:
         self._batch_size = parameters.batch_size
-        self._heads: dict[str, int] = {}
+        self._heads: dict[str, ExpectedVersion] = {}
 
     async def prepare(self, store: EventStore) -> None:
-        """Learn the heads that prefilling has left."""
+        """Read the heads of the prefilled streams."""
         async for event in store.read_all():
             self._heads[event.stream] = event.version
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        """Append one batch with the expected version of the chosen stream."""
+        """One append. What a failure shows of the stream's head counts for the next one."""
         stream = cycle.choose_stream(rng)
-        expected = self._heads.get(stream, StreamState.NO_STREAM)
         events = cycle.new_events(self._batch_size)
-        result = await store.append(stream, events, expected=expected)
+        expected = self._heads.get(stream, StreamState.NO_STREAM)
+        if expected is _UNSURE:
+            expected = self._heads[stream] = await _head(store, stream)
+        try:
+            result = await store.append(stream, events, expected=expected)
+        except WrongExpectedVersion as conflict:
+            self._correct(stream, expected, conflict.actual)
+            raise
+        except OutcomeUnknown:
+            self._correct(stream, expected, None)
+            raise
         self._heads[stream] = result.version
+
+    def _correct(self, stream: str, expected: ExpectedVersion, actual: int | None) -> None:
+        """Replace a head that was wrong, unless another client has done so in the meantime."""
+        if self._heads.get(stream, StreamState.NO_STREAM) == expected:
+            self._heads[stream] = _UNSURE if actual is None else actual
+
+
+async def _head(store: EventStore, stream: str) -> ExpectedVersion:
+    try:
+        async for event in store.read_stream(stream, limit=1, backwards=True):
+            return event.version
+    except StreamNotFound:
+        pass
+    return StreamState.NO_STREAM
 
 
 def make(parameters: AppendParameters) -> AppendAny | AppendExact:
-    """The workload for these parameters."""
     return (AppendExact if parameters.expected == "exact" else AppendAny)(parameters)
+
+
+def fitted(
+    parameters: AppendParameters, guarantees: Guarantees
+) -> tuple[AppendParameters, Sequence[Flag]]:
+    """At any version, with a flag, where a store returns no versions that could be expected."""
+    has_versions = guarantees.tells_version and guarantees.readable
+    if parameters.expected == "any" or has_versions:
+        return parameters, ()
+    without = parameters.model_copy(update={"expected": "any"})
+    return without, (Flag(FlagCode.WITHOUT_VERSIONS),)
 
 
 WORKLOAD = WorkloadKind(
@@ -71,4 +111,5 @@ WORKLOAD = WorkloadKind(
     summary="append batches of events, ANY or exact version",
     parameters=AppendParameters,
     make=make,
+    fitted=fitted,
 )

@@ -6,8 +6,8 @@ from random import Random
 
 from pydantic import Field
 
-from harness.store import EventStore
-from harness.workload import Cycle, WorkloadKind, WorkloadParameters
+from harness.domain.store import EventStore
+from harness.domain.workload import Cycle, WorkloadKind, WorkloadParameters
 
 
 class CatchUpParameters(WorkloadParameters):
@@ -23,10 +23,9 @@ class CatchUp:
         self._limit = parameters.limit
 
     async def prepare(self, store: EventStore) -> None:
-        """Nothing to prepare."""
+        pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:  # noqa: ARG002
-        """One catch-up from the beginning."""
         count = 0
         async for _ in store.read_all(limit=self._limit):
             count += 1

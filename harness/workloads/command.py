@@ -1,4 +1,4 @@
-"""Command: load a stream, decide, append with the expected version, on conflict do it again."""
+"""Command: load a stream, decide, append with the expected version; on a conflict start again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from random import Random
 
 from pydantic import Field
 
-from harness.errors import StreamNotFound, WrongExpectedVersion
-from harness.store import EventStore, ExpectedVersion, StreamState
-from harness.workload import Cycle, WorkloadKind, WorkloadParameters
+from harness.domain.errors import StreamNotFound, WrongExpectedVersion
+from harness.domain.store import EventStore, ExpectedVersion, StreamState
+from harness.domain.workload import Cycle, WorkloadKind, WorkloadParameters
 
 
 class CommandParameters(WorkloadParameters):
@@ -36,10 +36,10 @@ class Command:
         self._load_max = parameters.load_max
 
     async def prepare(self, store: EventStore) -> None:
-        """Nothing to prepare."""
+        pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        """One command on a chosen stream; the last conflict leaves it as its outcome."""
+        """One command on a chosen stream. The last attempt's conflict is its outcome."""
         stream = cycle.choose_stream(rng)
         events = cycle.new_events(self._batch_size)
         for attempts_left in reversed(range(self._attempts_max)):
@@ -54,7 +54,7 @@ class Command:
                 return
 
     async def _load(self, store: EventStore, stream: str) -> ExpectedVersion:
-        """Fold the stream as an aggregate would; the version that the decision rests on."""
+        """Read as an aggregate does; returns the version that the decision is based on."""
         version: ExpectedVersion = StreamState.NO_STREAM
         try:
             async for event in store.read_stream(stream, limit=self._load_max, backwards=True):

@@ -6,8 +6,8 @@ from random import Random
 
 from pydantic import Field
 
-from harness.store import EventStore
-from harness.workload import Cycle, WorkloadKind, WorkloadParameters
+from harness.domain.store import EventStore
+from harness.domain.workload import Cycle, WorkloadKind, WorkloadParameters
 
 
 class ReadStreamParameters(WorkloadParameters):
@@ -25,10 +25,9 @@ class ReadStream:
         self._backwards = parameters.backwards
 
     async def prepare(self, store: EventStore) -> None:
-        """Nothing to prepare."""
+        pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        """Read one stream."""
         count = 0
         stream = cycle.choose_stream(rng)
         async for _ in store.read_stream(stream, limit=self._limit, backwards=self._backwards):

@@ -1,4 +1,4 @@
-"""Subscribe: writers append while subscribers follow; what counts is when they are told."""
+"""Subscribe: writers append while subscribers follow; measures how late events reach them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from random import Random
 
 from pydantic import Field
 
-from harness.errors import ReadFailed, StoreUnavailable
-from harness.store import EventStore, Position, StreamState
-from harness.workload import Cycle, Delivery, WorkloadKind, WorkloadParameters
+from harness.domain.cancellation import raise_if_cancelled
+from harness.domain.errors import ReadFailed, StoreUnavailable
+from harness.domain.store import EventStore, Position, StreamState
+from harness.domain.workload import Cycle, Delivery, WorkloadKind, WorkloadParameters
 
 _RECONNECT_S = 0.1
 
@@ -22,22 +23,21 @@ class SubscribeParameters(WorkloadParameters):
 
 
 class Subscribe:
-    """Appends are the operations; the subscribers run beside them from the beginning."""
+    """Appends are the operations; subscribers run in parallel from the start."""
 
     def __init__(self, parameters: SubscribeParameters) -> None:
         self.subscribers = parameters.subscribers
         self._batch_size = parameters.batch_size
 
     async def prepare(self, store: EventStore) -> None:
-        """Nothing to prepare."""
+        pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        """Append one batch to a chosen stream."""
         stream = cycle.choose_stream(rng)
         await store.append(stream, cycle.new_events(self._batch_size), expected=StreamState.ANY)
 
     async def follow(self, store: EventStore, delivery: Delivery) -> None:
-        """Handle every event; after a lost connection go on behind the last one handled."""
+        """Handle every event; after a lost connection resume after the last one handled."""
         checkpoint: Position | None = None
         while True:
             try:
@@ -45,6 +45,7 @@ class Subscribe:
                     delivery.handled(event)
                     checkpoint = event.position
             except (ReadFailed, StoreUnavailable):
+                raise_if_cancelled()
                 await asyncio.sleep(_RECONNECT_S)
 
 

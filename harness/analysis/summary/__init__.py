@@ -1,0 +1,100 @@
+"""Summaries of a run's trials and samples: frames in, frames out. Reads no files, draws nothing."""
+
+from __future__ import annotations
+
+from harness.analysis.percentiles import percentiles
+from harness.analysis.summary.by_parameter import (
+    COSTS,
+    contended_points,
+    contention,
+    contention_groups,
+    costs,
+    delivery,
+    has_contention,
+    has_deliveries,
+    scaling,
+    scaling_groups,
+    searched_rates,
+)
+from harness.analysis.summary.decision import Asked, answer, candidates, changes
+from harness.analysis.summary.headline import by_flag, headlines, not_run, remarks, run_flags
+from harness.analysis.summary.latency import (
+    SamplesOf,
+    has_rate_over_time,
+    heat,
+    latency_curve,
+    latency_curves,
+    operations,
+    rate_over_time,
+    stored_curve,
+    tail,
+    times_ns,
+)
+from harness.analysis.summary.matrix import matrix
+from harness.analysis.summary.ranking import (
+    GROUP,
+    POINT,
+    geometric_mean,
+    over_points,
+    ranking,
+    relative_speed,
+    that_count,
+    unranked_reason,
+)
+from harness.analysis.summary.requirements import (
+    candidates_of_pairs,
+    kept,
+    requirements,
+    shown,
+    sided,
+    strongest_first,
+)
+
+__all__ = [
+    "COSTS",
+    "GROUP",
+    "POINT",
+    "Asked",
+    "SamplesOf",
+    "answer",
+    "by_flag",
+    "candidates",
+    "candidates_of_pairs",
+    "changes",
+    "contended_points",
+    "contention",
+    "contention_groups",
+    "costs",
+    "delivery",
+    "geometric_mean",
+    "has_contention",
+    "has_deliveries",
+    "has_rate_over_time",
+    "headlines",
+    "heat",
+    "kept",
+    "latency_curve",
+    "latency_curves",
+    "matrix",
+    "not_run",
+    "operations",
+    "over_points",
+    "percentiles",
+    "ranking",
+    "rate_over_time",
+    "relative_speed",
+    "remarks",
+    "requirements",
+    "run_flags",
+    "scaling",
+    "scaling_groups",
+    "searched_rates",
+    "shown",
+    "sided",
+    "stored_curve",
+    "strongest_first",
+    "tail",
+    "that_count",
+    "times_ns",
+    "unranked_reason",
+]

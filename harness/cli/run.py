@@ -1,0 +1,182 @@
+"""`eslab run`: the trials of scenarios, as a plan or carried out."""
+
+from __future__ import annotations
+
+import json as json_
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.output import is_live, measures
+from harness.cli.shared import (
+    RESULTS,
+    Files,
+    Json,
+    Out,
+    Servers,
+    awaited,
+    catalogue,
+    command_line,
+    require_tables,
+)
+from harness.domain import formatting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.run import benchmark
+    from harness.scenario.model import Scenario, Trial
+
+
+def run(
+    files: Files,
+    stores: Annotated[
+        str, typer.Option(help="Only these stores, e.g. postgres,postgres:row{notify=true},sqlite.")
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a value: load.closed.workers=8 (repeatable)."),
+    ] = None,
+    repeat: Annotated[int | None, typer.Option(help="Repetitions of every trial.")] = None,
+    out: Out = RESULTS,
+    servers: Servers = "auto",
+    samples: Annotated[
+        bool, typer.Option("--samples/--no-samples", help="Keep or drop the raw columns.")
+    ] = True,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Generator and servers on separate cores.")
+    ] = False,
+    capacities: Annotated[
+        str, typer.Option(help="A run: offer fractions of its capacities, not of new ones.")
+    ] = "",
+    report: Annotated[bool, typer.Option("--report", help="Write report.html too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials, run none.")] = False,
+    json: Json = False,
+) -> None:
+    """Run scenarios: each trial on a real server, verified, written to a run folder."""
+    from harness.scenario import Overrides, load
+
+    known = catalogue()
+    overrides = Overrides(stores=stores or None, settings=tuple(set_ or ()), repeat=repeat)
+    scenarios = [load(path, known, overrides=overrides) for path in files]
+    if dry_run:
+        _print_plans(scenarios, json=json)
+        return
+
+    from rich.console import Console
+
+    from harness.run import benchmark
+    from harness.run.capacities import capacities_of
+
+    console = Console(stderr=json, highlight=False)
+    request = partial(
+        benchmark.Request,
+        catalogue=known,
+        out=out,
+        way=servers,
+        keep_samples=samples,
+        pin=pin,
+        command=command_line(),
+        capacities=capacities_of(capacities) if capacities else {},
+    )
+    results = []
+    for scenario in scenarios:
+        results.append(carry_out(request(scenario=scenario), console))
+        _conclude(results[-1], console, report=report)
+    if json:
+        print(json_.dumps([_plain(result) for result in results], indent=2))
+    raise typer.Exit(max(result.exit_code for result in results))
+
+
+def carry_out(request: benchmark.Request, console: Console) -> benchmark.Result:
+    """Run a scenario and show on the console how it goes, trial by trial."""
+    from rich.text import Text
+
+    from harness.cli.display import LiveLines, LogLines
+    from harness.run import benchmark
+
+    measures()
+    trials = request.scenario.trials
+    lines = LiveLines if is_live(console) else LogLines
+    console.print(Text(f"{request.scenario.name}: {len(trials)} trials", style="bold"))
+    with lines(console, trials) as observer:
+        return awaited(benchmark.run(request, observer))
+
+
+def _conclude(result: benchmark.Result, console: Console, *, report: bool) -> None:
+    require_tables()
+    from rich.text import Text
+
+    from harness import results
+    from harness.render.ranking import print_flags, print_ranking
+
+    run = results.load(result.folder)
+    print_flags(run.manifest, console)
+    print_ranking(run.trials, console)
+    console.print(Text(f"results: {result.folder}"), soft_wrap=True)
+    if report:
+        from harness.render.report import write_report
+
+        with console.status("writing the report"):
+            page = write_report(result.folder)
+        console.print(Text(f"report:  {page}"), soft_wrap=True)
+
+
+def _plain(result: benchmark.Result) -> dict[str, Any]:
+    return {
+        "run": result.folder.name,
+        "folder": str(result.folder),
+        "exit_code": result.exit_code,
+        "trials": [each.as_row() for each in result.results],
+    }
+
+
+def _print_plans(scenarios: list[Scenario], *, json: bool) -> None:
+    if json:
+        print(json_.dumps([planned(scenario) for scenario in scenarios], indent=2))
+        return
+    for scenario in scenarios:
+        print_plan(scenario)
+
+
+def print_plan(scenario: Scenario) -> None:
+    """The trials in their order, and how long they will take."""
+    print(f"{scenario.name}: {len(scenario.trials)} trials")
+    for trial in scenario.trials:
+        print(f"{trial.number:>5}  {_planned_line(trial)}")
+    expected_s = sum(trial.expected_s for trial in scenario.trials)
+    print(f"expected to take about {formatting.clock(expected_s)} and the start of the servers")
+
+
+def _planned_line(trial: Trial) -> str:
+    point = f"  {formatting.point(trial.point)}" if trial.point else ""
+    point += f"  {trial.side}" if trial.side else ""
+    length = f"{trial.duration_s:g} s" if trial.duration_s else f"{trial.operations} operations"
+    return (
+        f"{trial.store.key:<28} {trial.workload}, {trial.load}, {length}"
+        f" after {trial.warm_up_s:g} s, repetition {trial.repetition}{point}"
+    )
+
+
+def planned(scenario: Scenario) -> dict[str, Any]:
+    """The plan as plain values."""
+    return {
+        "scenario": scenario.name,
+        "hash": scenario.hash,
+        "expected_s": sum(trial.expected_s for trial in scenario.trials),
+        "trials": [
+            {
+                "trial": trial.number,
+                "key": trial.store.key,
+                "workload": trial.workload,
+                "load": str(trial.load),
+                "point": dict(trial.point),
+                "repetition": trial.repetition,
+                "side": trial.side,
+                "seed": trial.seed,
+                "expected_s": trial.expected_s,
+            }
+            for trial in scenario.trials
+        ],
+    }

@@ -1,0 +1,77 @@
+"""Durability classes: what an acknowledged append survives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+
+class Durability(StrEnum):
+    """Durability as configured, from the weakest class to the strongest; `UNKNOWN` has no place.
+
+    A member's value is the text in results and tables; `short` is its name in a scenario's
+    `require`. Rankings stay inside one class.
+    """
+
+    short: str
+
+    MEMORY = "memory", "memory"
+    BOUNDED_LOSS = "bounded loss at a crash", "bounded-loss"
+    PROCESS_CRASH = "process-crash safe", "process-crash"
+    POWER_LOSS = "power-loss safe as configured", "power-loss"
+    UNKNOWN = "unknown durability", "unknown"
+    """The server does not report what decides: no weaker and no stronger than any other class."""
+
+    def __new__(cls, text: str, short: str) -> Durability:
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.short = short
+        return member
+
+
+Required = Literal["power-loss", "process-crash", "bounded-loss"]
+"""The classes that a scenario may require, by their short names."""
+
+_KNOWN = tuple(each for each in Durability if each is not Durability.UNKNOWN)
+
+SHORT_NAMES = tuple(each.short for each in _KNOWN)
+"""From the weakest class to the strongest, without the unknown one."""
+
+SHORT_NAME_OF = {each.value: each.short for each in _KNOWN}
+"""By the text in results, without the unknown one."""
+
+
+def weakest(*classes: Durability) -> Durability:
+    """The class of a store that several settings decide: each takes away, and none gives back.
+
+    Classes differ in what a crash of the server and what a power loss leaves. `BOUNDED_LOSS` loses
+    a little in both, and `PROCESS_CRASH` everything in the second: a store with the faults of both
+    promises no more than `MEMORY`. An unknown setting may be the weakest one, unless another one
+    leaves nothing to promise.
+    """
+    told = set(classes)
+    if Durability.MEMORY in told or {Durability.BOUNDED_LOSS, Durability.PROCESS_CRASH} <= told:
+        return Durability.MEMORY
+    if Durability.UNKNOWN in told:
+        return Durability.UNKNOWN
+    return min(told, key=_KNOWN.index, default=Durability.POWER_LOSS)
+
+
+class BySetting(NamedTuple):
+    """What the values of one setting allow at most; a value that is not listed is unknown."""
+
+    name: str
+    classes: Mapping[str, Durability]
+    missing: str = ""
+    """The value where the server reports none; empty if that is unknown."""
+
+    def class_of(self, settings: Mapping[str, str]) -> Durability:
+        """The class that its value in `settings` allows."""
+        value = settings.get(self.name, self.missing).strip().lower()
+        return self.classes.get(value, Durability.UNKNOWN)
+
+
+def by_settings(rules: Iterable[BySetting], settings: Mapping[str, str]) -> Durability:
+    """The weakest of the classes that each setting allows."""
+    return weakest(*(rule.class_of(settings) for rule in rules))

@@ -1,0 +1,149 @@
+"""The store as a workload sees it: an ordinary `EventStore` whose appends are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.domain.errors import StoreError
+from harness.domain.expected_version import code_of
+from harness.domain.outcome import Outcome, outcome_of, reason_of
+from harness.domain.store import AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
+from harness.load.column_buffer import ColumnBuffer
+
+APPEND_COLUMNS = ("op", "stream", "first", "count", "expected", "version", "outcome", "ended_ns")
+NOTHING = -2
+"""The version of a recorder whose operation has acknowledged no append so far."""
+PREFILL_OP = -1
+WARM_UP_OP = -2
+
+
+class StreamNumbers(dict[str, int]):
+    """Streams numbered in the order in which they were met."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(zip(names, range(len(names)), strict=True))
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = len(self)
+        return number
+
+
+@dataclass(slots=True)
+class Failure:
+    """Measured operations that ended with one class of error, a conflict excepted."""
+
+    message: str
+    """Of the first of them, in one line."""
+    count: int = 0
+
+
+_MESSAGE_MAX = 200
+
+
+class AppendRecorder:
+    """Shared state of a trial's clients to record appends: stream numbers and failures.
+
+    An operation's last acknowledged append is stored in the operation's own row. `rows`
+    takes all others: attempts that failed, and earlier appends of the same operation.
+    """
+
+    def __init__(self, rows: ColumnBuffer, *, base: int, streams: Sequence[str]) -> None:
+        self.rows = rows
+        self.base = base
+        self.failures: dict[str, Failure] = {}
+        self.numbers = StreamNumbers(streams)
+
+    def failed(self, error: StoreError) -> None:
+        """Count an operation that this error ended."""
+        reason = reason_of(error)
+        if reason not in self.failures:
+            message = " ".join(str(error).split())
+            self.failures[reason] = Failure(message[:_MESSAGE_MAX])
+        self.failures[reason].count += 1
+
+
+class RecordingStore:
+    """One client's view of the store: reads pass through, appends are remembered.
+
+    After an operation `version` is that of its last acknowledged append, with `stream`,
+    `events` and `expected` of the same append: `UNTOLD` where the store does not return it,
+    `NOTHING` where nothing was acknowledged.
+    """
+
+    __slots__ = (
+        "_append",
+        "_clock",
+        "_log",
+        "attempts",
+        "events",
+        "expected",
+        "op",
+        "read_all",
+        "read_stream",
+        "stream",
+        "subscribe",
+        "version",
+        "written_before",
+    )
+
+    def __init__(self, store: EventStore, log: AppendRecorder, clock: Callable[[], int]) -> None:
+        self._append = store.append
+        self._log = log
+        self._clock = clock
+        self.read_stream = store.read_stream
+        self.read_all = store.read_all
+        self.subscribe = store.subscribe
+        self.stream = ""
+        self.events: Sequence[NewEvent] = ()
+        self.expected: ExpectedVersion = StreamState.ANY
+        self.op = PREFILL_OP
+        self.attempts = 0
+        self.written_before = 0
+        self.version = NOTHING
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
+    ) -> AppendResult:
+        """Append to the store and remember the outcome."""
+        self.attempts += 1
+        try:
+            result = await self._append(stream, events, expected=expected)
+        except StoreError as error:
+            self._write_down(stream, events, expected, -1, outcome_of(error))
+            raise
+        except asyncio.CancelledError:
+            self._write_down(stream, events, expected, -1, Outcome.UNKNOWN)
+            raise
+        if self.version != NOTHING:
+            self._set_aside()
+        self.stream = stream
+        self.events = events
+        self.expected = expected
+        self.version = result.version
+        return result
+
+    def _set_aside(self) -> None:
+        """Move the operation's earlier append to the rows of further appends: it appends again."""
+        self.written_before += len(self.events)
+        self._write_down(self.stream, self.events, self.expected, self.version, Outcome.OK)
+
+    def _write_down(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion,
+        version: int,
+        outcome: Outcome,
+    ) -> None:
+        self._log.rows.add(
+            self.op,
+            self._log.numbers[stream],
+            events[0].id.int - self._log.base if events else -1,
+            len(events),
+            code_of(expected),
+            version,
+            outcome,
+            self._clock(),
+        )

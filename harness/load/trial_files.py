@@ -1,0 +1,91 @@
+"""The files of a trial: where its rows go, of one process or of several, and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from harness.load.column_buffer import SAMPLE_COLUMNS, Sink
+from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.subscribers import DELIVERY_COLUMNS
+from harness.results import TableWriter, concatenate
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where the rows of a trial go; `None` discards them."""
+
+    samples: Sink | None
+    appends: Sink | None
+    deliveries: Sink | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFiles:
+    """The three tables of a trial."""
+
+    samples: Path
+    appends: Path
+    deliveries: Path
+
+    def sinks(self, *, deliveries: bool) -> Sinks:
+        """Writers of these files; `deliveries` where there are subscribers."""
+        return Sinks(
+            TableWriter(self.samples, SAMPLE_COLUMNS),
+            TableWriter(self.appends, APPEND_COLUMNS),
+            TableWriter(self.deliveries, DELIVERY_COLUMNS) if deliveries else None,
+        )
+
+    def part(self, number: int) -> TrialFiles:
+        """The files of one worker process of several."""
+        return TrialFiles(*(path.with_suffix(f".{number}.parquet") for path in astuple(self)))
+
+    def join(self, parts: Sequence[TrialFiles]) -> None:
+        """Put the processes' files one after the other, and remove them. Raises `LabError`."""
+        for path, *pieces in zip(astuple(self), *map(astuple, parts), strict=True):
+            concatenate(pieces, path)
+            for piece in pieces:
+                piece.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Forget the rows."""
+        for path in astuple(self):
+            path.unlink(missing_ok=True)
+
+
+Columns = dict[str, NDArray[np.int64]]
+
+
+def read_columns(path: Path, names: Sequence[str]) -> Columns:
+    """The named int64 columns of a table file; all empty where no row was ever written.
+
+    They are filled block by block: reading the table as a whole takes four times their memory.
+    """
+    columns = {name: np.empty(rows_in(path), np.int64) for name in names}
+    start = 0
+    for block in blocks(path, names):
+        end = start + len(block[names[0]])
+        for name in names:
+            columns[name][start:end] = block[name]
+        start = end
+    return columns
+
+
+def blocks(path: Path, names: Sequence[str]) -> Iterator[Columns]:
+    """The same a row group at a time, so that memory does not grow with the table."""
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=list(names))
+            yield {name: table[name].to_numpy() for name in names}
+
+
+def rows_in(path: Path) -> int:
+    """How many rows a table file has; 0 if none was ever written."""
+    return int(pq.read_metadata(path).num_rows) if path.exists() else 0

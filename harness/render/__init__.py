@@ -1,0 +1,1 @@
+"""Output for people and other tools: figures, tables, the page, exports."""

@@ -1,0 +1,387 @@
+"""A benchmark run: the trials in their order, each on disk before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from harness.conformance import FAST, numbered
+from harness.domain.cancellation import cancelled, raise_if_cancelled
+from harness.domain.durability import Durability
+from harness.domain.errors import NoServer
+from harness.domain.flags import dumped, stored
+from harness.domain.interruption import last_step
+from harness.domain.store import Endpoint
+from harness.domain.workload import Catalogue
+from harness.load.coordinator import coordinate, inline_workers
+from harness.load.pacing import NS_A_SECOND
+from harness.load.progress import Snapshot
+from harness.load.trial_files import TrialFiles
+from harness.results import RunFolder, hlog
+from harness.run import conformance, data_places, environment, validity, worker_allocation
+from harness.run.rate_search import NoRate, Prober
+from harness.run.session import Manifest, Session, machine_facts, now, store_factory
+from harness.run.trial import TrialRun, fitted
+from harness.run.trial_metrics import Row, histograms, interval_rows, trial_metrics
+from harness.run.trial_result import RateSource, TrialFacts, TrialResult, trial_result
+from harness.run.trial_samples import TrialSamples
+from harness.scenario.model import ClosedLoop, Scenario, Trial
+from harness.servers import Server
+
+
+class Observer(Protocol):
+    """Watches a run."""
+
+    def note(self, text: str) -> None:
+        """A line about the run: a store is left out, a server starts."""
+        ...
+
+    def began(self, trial: Trial) -> None:
+        """A trial begins."""
+        ...
+
+    def ticked(self, trial: Trial, snapshot: Snapshot) -> None:
+        """A look at the running trial."""
+        ...
+
+    def ended(self, trial: Trial, row: Row) -> None:
+        """A trial is on disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The user's options."""
+
+    scenario: Scenario
+    catalogue: Catalogue
+    out: Path
+    way: str = "auto"
+    keep_samples: bool = True
+    command: str = ""
+    pin: bool = False
+    """Generator and servers on separate cores."""
+    capacities: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Per second, by store and point: what `of_capacity` is a fraction of, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The run folder, its trials, and the exit code."""
+
+    folder: Path
+    results: tuple[TrialResult, ...]
+    exit_code: int
+
+
+async def run(request: Request, observer: Observer) -> Result:
+    """Run every trial that has a server. Raises `NoServer` if no trial has one.
+
+    When cancelled, the trial in progress is marked `aborted` and the folder is finished.
+    """
+    async with AsyncExitStack() as stack:
+        return await _Benchmark(request, observer, stack).carry_out()
+
+
+class _Benchmark:
+    def __init__(self, request: Request, observer: Observer, stack: AsyncExitStack) -> None:
+        self._request, self._observer = request, observer
+        self._cores = worker_allocation.separate(request.scenario) if request.pin else None
+        if self._cores:
+            stack.enter_context(worker_allocation.kept_on(self._cores.generator))
+        self._session = Session(
+            request.catalogue,
+            out=request.out,
+            stack=stack,
+            note=observer.note,
+            cores=self._cores.server if self._cores else None,
+        )
+        self._results: list[TrialResult] = []
+        self._manifest: Manifest = {}
+        self._began = environment.neighbours_mark()
+        self._started_s = time.monotonic()
+        self._on_disk: set[str] = set()
+        """Names of places to which data was written to stay there."""
+        self._defects = 0
+        """Declared guarantees that do not hold, of the checks in this run."""
+
+    async def carry_out(self) -> Result:
+        scenario = self._request.scenario
+        session, technologies = self._session, _technologies(scenario)
+        session.choose_ways(technologies, self._request.way)
+        session.require_any(technologies)
+        folder = RunFolder.create(self._request.out, scenario.name)
+        self._manifest = _opening_manifest(folder.name, self._request)
+        session.measured_at(self._request.out, self._manifest)
+        folder.write_manifest(self._manifest)
+        status = "aborted"
+        prober = Prober(
+            self._request.catalogue,
+            RunFolder(session.scratch / "probes", "probes"),
+            keep=lambda row: folder.add_probes([row]),
+            note=self._observer.note,
+            capacities=dict(self._request.capacities),
+        )
+        try:
+            with last_step(lambda: self._finish(folder, "aborted")):
+                await self._measure_ceiling(scenario.trials[0])
+                folder.write_manifest(self._manifest)
+                for trial in scenario.trials:
+                    await self._one(trial, folder, prober)
+                await self._measure_drift(scenario.trials[0])
+                await self._conform(folder)
+                raise_if_cancelled()
+            status = "done"
+        except Exception:
+            status = "aborted" if cancelled() else "failed"
+            raise
+        finally:
+            path = self._finish(folder, status)
+        session.require_any(technologies)
+        return Result(path, tuple(self._results), self._exit_code())
+
+    async def _measure_ceiling(self, trial: Trial) -> None:
+        reached = await ceiling_per_s(trial, self._request.catalogue, self._session.scratch)
+        self._manifest["generator_ceiling_per_s"] = round(reached)
+
+    async def _measure_drift(self, trial: Trial) -> None:
+        """The generator's rate at the end: a change comes from the machine, not from a store.
+
+        A run of a few seconds has no time to drift, and would be measured for a third of them.
+        """
+        if time.monotonic() - self._started_s < DRIFT_FROM_S:
+            return
+        before = self._manifest["generator_ceiling_per_s"]
+        after = await ceiling_per_s(trial, self._request.catalogue, self._session.scratch)
+        self._manifest["generator_ceiling_end_per_s"] = round(after)
+        self._manifest["flags"] += stored(validity.drift_flags(before, after))
+
+    async def _one(self, trial: Trial, folder: RunFolder, prober: Prober) -> None:
+        if trial.store.technology in self._session.left_out:
+            return
+        try:
+            endpoint, server = await self._session.place_trial(trial)
+        except NoServer as error:
+            raise_if_cancelled()
+            self._session.leave_out(trial.store.technology, str(error))
+            return
+        raise_if_cancelled()
+        trial = self._session.with_server_warm_up(trial, server)
+        how = store_factory(trial.store, self._request.catalogue, endpoint)
+        trial = fitted(trial, self._request.catalogue, how.guarantees)
+        self._observer.began(trial)
+        try:
+            trial, rate_source = await prober.settled(trial, endpoint, server)
+        except NoRate as error:
+            raise_if_cancelled()
+            failed = TrialFacts(status="failed", message=str(error))
+            self._write(self._trial_run(trial, endpoint, server, folder), failed, endpoint, None)
+            return
+        trial_run = self._trial_run(trial, endpoint, server, folder)
+        try:
+            facts = await trial_run.run()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            aborted = TrialFacts(status="aborted", message="interrupted")
+            self._write(trial_run, aborted, endpoint, rate_source)
+            raise
+        self._write(trial_run, facts, endpoint, rate_source)
+
+    def _trial_run(
+        self, trial: Trial, endpoint: Endpoint, server: Server | None, folder: RunFolder
+    ) -> TrialRun:
+        return TrialRun(
+            trial=trial,
+            how=store_factory(trial.store, self._request.catalogue, endpoint),
+            catalogue=self._request.catalogue,
+            folder=folder,
+            server=server,
+            watcher=lambda snapshot: self._observer.ticked(trial, snapshot),
+        )
+
+    def _write(
+        self,
+        trial_run: TrialRun,
+        facts: TrialFacts,
+        endpoint: Endpoint,
+        rate_source: RateSource | None,
+    ) -> None:
+        trial, samples, metrics = trial_run.trial, None, None
+        if facts.measured is not None:
+            samples = TrialSamples.read(trial.load, facts.measured.window, trial_run.files)
+            metrics = trial_metrics(trial.load, facts.measured, samples, trial_run.files)
+        result = self._judged(
+            trial,
+            trial_result(
+                self._request.scenario,
+                trial,
+                facts,
+                metrics,
+                run=str(self._manifest["run"]),
+                endpoint=endpoint,
+                has_server=trial_run.server is not None,
+                place_allows=self._placed(trial, facts),
+                rate_source=rate_source,
+                loop=type(asyncio.get_event_loop()).__module__.split(".")[0],
+            ),
+        )
+        trial_run.folder.add_trial(result.as_row())
+        if samples is not None:
+            trial_run.folder.add_intervals(list(interval_rows(trial, samples, facts.looks)))
+            self._write_histograms(trial_run, samples)
+        if not self._request.keep_samples:
+            trial_run.files.remove()
+        self._results.append(result)
+        self._observer.ended(trial, result.as_row())
+
+    def _placed(self, trial: Trial, facts: TrialFacts) -> Durability:
+        """The class that the place of the trial's data allows at most."""
+        name = self._session.place_name(trial.store)
+        if name not in self._session.places:
+            return Durability.POWER_LOSS
+        if facts.durability not in (None, Durability.MEMORY):
+            self._on_disk.add(name)
+        return self._session.places[name].allows
+
+    def _judged(self, trial: Trial, result: TrialResult) -> TrialResult:
+        row, ceiling_per_s = result.as_row(), self._manifest["generator_ceiling_per_s"]
+        valid = validity.is_valid(row)
+        return replace(
+            result,
+            valid=valid,
+            message=validity.message(row),
+            flags=dumped(validity.flags(trial, row | {"valid": valid}, ceiling_per_s)),
+            verified=validity.verified(row),
+        )
+
+    def _write_histograms(self, trial_run: TrialRun, samples: TrialSamples) -> None:
+        if hlog.available():
+            path = trial_run.folder.path / hlog.HLOG_FILE
+            hlog.append(path, histograms(trial_run.trial, samples))
+        elif not self._results:
+            self._observer.note("no latency.hlog: pip install 'eventstore-lab[hlog]'")
+
+    def _finish(self, folder: RunFolder, status: str) -> Path:
+        session, neighbours = self._session, environment.neighbours_since(self._began)
+        servers = session.described_servers()
+        self._manifest |= {
+            "status": status,
+            "neighbours": neighbours,
+            "finished_at": now(),
+            "left_out": dict(session.left_out),
+            "servers": {
+                technology: facts | {"paths": session.paths.described(technology)}
+                for technology, facts in servers.items()
+            },
+            "places": session.described_places(),
+        }
+        if self._cores:
+            self._manifest["pinned"] = self._cores.described() | {"technologies": session.pinned}
+        kept = {name: place for name, place in session.places.items() if name in self._on_disk}
+        flags = [*session.flags(), *data_places.flags(kept)]
+        flags += [*validity.neighbour_flags(neighbours)]
+        self._manifest["flags"] += stored(flags)
+        folder.write_manifest(self._manifest)
+        return folder.finish()
+
+    async def _conform(self, folder: RunFolder) -> None:
+        """Run the checks of every store with a trial that requests them."""
+        asked = {trial.store.key: trial.store for trial in self._wanting_checks()}
+        if not asked:
+            return
+        request = conformance.Request(
+            stores=tuple(asked.values()),
+            checks=numbered(""),
+            profile=FAST,
+            seed=self._request.scenario.seed,
+            catalogue=self._request.catalogue,
+            out=self._request.out,
+        )
+        matrix = await conformance.conform_in_session(
+            request, self._observer.note, self._session, folder
+        )
+        self._defects = sum(len(column.defects) for column in matrix.columns)
+
+    def _wanting_checks(self) -> Iterator[Trial]:
+        for trial in self._request.scenario.trials:
+            if trial.conformance and trial.store.technology not in self._session.left_out:
+                yield trial
+
+    def _exit_code(self) -> int:
+        sound = all(each.valid or each.status == "unsupported" for each in self._results)
+        return 0 if sound and not self._defects else 1
+
+
+def _technologies(scenario: Scenario) -> list[str]:
+    return list(dict.fromkeys(trial.store.technology for trial in scenario.trials))
+
+
+def _opening_manifest(run: str, request: Request) -> Manifest:
+    """The manifest before the first trial."""
+    scenario, facts = request.scenario, machine_facts(request.out)
+    return {
+        "run": run,
+        "status": "running",
+        "started_at": now(),
+        "command": request.command,
+        "scenario": {
+            "name": scenario.name,
+            "description": scenario.description,
+            "file": Path(scenario.path).name,
+            "hash": scenario.hash,
+            "seed": scenario.seed,
+            "repetitions": scenario.repetitions,
+            "require": dict(scenario.require),
+            "text": scenario.text,
+        },
+        "order": [[trial.number, trial.store.key] for trial in scenario.trials],
+        **facts,
+        "flags": stored(
+            validity.run_flags(scenario.repetitions, facts["environment"], facts["commit"])
+        ),
+    }
+
+
+CEILING_S = 0.5
+DRIFT_FROM_S = 10.0
+"""Shorter runs are not measured again at their end."""
+CEILING_WORKERS_MAX = 64
+
+
+async def ceiling_per_s(trial: Trial, catalogue: Catalogue, scratch: Path) -> float:
+    """Appends a second that the generator offers and records with no server.
+
+    With the trial's clients and events, in a closed loop: no measured rate can be above it.
+    """
+    null, append = catalogue.stores["null"], catalogue.workloads["append"]
+    store = await null.variants[""].connect(Endpoint(), null.options())
+    load = trial.load
+    clients = (
+        load.workers
+        if isinstance(load, ClosedLoop)
+        else min(load.in_flight_max, CEILING_WORKERS_MAX)
+    )
+    parameters = append.parameters()
+    offered = replace(
+        trial,
+        workload=append.name,
+        parameters=parameters,
+        load=ClosedLoop(workers=clients),
+        warm_up_s=CEILING_S / 5,
+        duration_s=CEILING_S,
+        operations=None,
+    )
+    folder = scratch / "ceiling"
+    files = TrialFiles(*(folder / f"{name}.parquet" for name in ("samples", "appends", "none")))
+    sinks = files.sinks(deliveries=False)
+    workload = append.make(parameters)
+    try:
+        async with inline_workers(offered, store, workload, sinks) as workers:
+            window = (await coordinate(workers, offered)).window
+    finally:
+        await store.aclose()
+    return window.scheduled / (window.ended_ns - window.started_ns) * NS_A_SECOND

@@ -1,0 +1,306 @@
+"""One run's servers, the paths to them, the stores left out, and their part of the manifest.
+
+Benchmarks and conformance runs share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.domain.errors import LabError, NoServer, StoreError, Unsuitable
+from harness.domain.factory import StoreFactory
+from harness.domain.flags import Flag, FlagCode
+from harness.domain.marks import PREFIX, Mark
+from harness.domain.proxies import proxy_to
+from harness.domain.server import DataFolder
+from harness.domain.store import Endpoint
+from harness.domain.temporary import remove_abandoned
+from harness.domain.workload import Catalogue
+from harness.run import data_places, environment, leftovers
+from harness.run.data_places import DataPlace
+from harness.run.worker_allocation import kept_on
+from harness.scenario.model import Trial
+from harness.scenario.names import StoreRef
+from harness.servers import TECHNOLOGIES, Server, UnsupportedByServer, choose_way, serving
+from harness.servers.native.guard import Guard
+from harness.servers.path.round_trip import ServerPath, delayed, measure
+
+Manifest = dict[str, Any]
+
+
+class Session:
+    """Starts each server for the first store that needs it, and keeps it until the run ends.
+
+    `cores` are those that servers are pinned to. If the lab is killed, a guardian removes what is
+    left of the run.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        out: Path,
+        stack: AsyncExitStack,
+        note: Callable[[str], None],
+        cores: frozenset[int] | None = None,
+    ) -> None:
+        self._run_id = str(Mark.of_this_run())
+        self.catalogue = catalogue
+        self.scratch = out.absolute() / f"{leftovers.SCRATCH}{self._run_id}"
+        """Removed with the stack, and by a guardian where the lab is killed."""
+        self._stack, self._note, self._cores = stack, note, cores
+        self._guard: Guard | None = None
+        self._ways: Mapping[str, str] = {}
+        self._warm: set[str] = set()
+        self.servers: dict[str, Server] = {}
+        self.pinned: list[str] = []
+        self.paths = Paths(stack)
+        self.places: dict[str, DataPlace] = {}
+        """Where data lies, by the server, or by the in-process store that keeps files."""
+        self._syncs: data_places.Syncs = {}
+        self.left_out: dict[str, str] = {}
+        """The reason why a store's technology is left out."""
+        stack.push_async_callback(self._remove)
+
+    def choose_ways(self, technologies: Iterable[str], asked: str) -> None:
+        """Choose the way to the servers; leave out technologies without a driver or a server."""
+        needed = {name: self.catalogue.stores[name] for name in technologies}
+        missing = {name: kind.missing_driver() for name, kind in needed.items()}
+        servers = {name: kind.server for name, kind in needed.items() if not missing[name]}
+        choice = choose_way([server for server in servers.values() if server], asked)
+        self._ways = dict(choice.ways)
+        for technology, reason in missing.items():
+            server = servers.get(technology)
+            if reason:
+                self.leave_out(technology, reason)
+            elif server and server in choice.reasons:
+                self.leave_out(technology, choice.reasons[server])
+
+    def leave_out(self, technology: str, reason: str) -> None:
+        """Leave a technology out from here on."""
+        self.left_out[technology] = reason
+        self._note(f"left out: {reason}")
+
+    def require_any(self, technologies: Iterable[str]) -> None:
+        """Raises `NoServer` where every technology is left out; else the run may begin."""
+        if set(technologies) <= set(self.left_out):
+            raise NoServer("no server is available: " + "; ".join(self.left_out.values()))
+        self._be_guarded()
+
+    async def place(
+        self,
+        store: StoreRef,
+        name: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> tuple[Endpoint, Server | None]:
+        """A namespace for the store, not made yet, and its running server. Raises `NoServer`.
+
+        An external server is tried before its first use.
+        """
+        namespace = f"{PREFIX}{self._run_id}_{name}"
+        kind = self.catalogue.stores[store.technology]
+        technology = kind.server
+        if technology is None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            if kind.keeps_files and kind.name not in self.places:
+                await self._look_at_place(kind.name, data_places.own_folder(self.scratch))
+            return Endpoint(address=str(self.scratch), namespace=namespace), None
+        if technology not in self.servers:
+            started = await self._started(technology, settings or {}, store)
+            self.servers[technology] = started
+            await self._look_at_place(technology, await started.data_folder())
+        server = self.servers[technology]
+        return replace(server.endpoint, namespace=namespace), server
+
+    async def place_trial(self, trial: Trial) -> tuple[Endpoint, Server | None]:
+        """Where the trial's clients find its store, over the trial's path. Raises `NoServer`."""
+        endpoint, server = await self.place(trial.store, str(trial.number), trial.server_settings)
+        if server is None:
+            return endpoint, None
+        reached = await self.paths.to(server, trial.added_rtt_ms)
+        return replace(reached, namespace=endpoint.namespace), server
+
+    def with_server_warm_up(self, trial: Trial, server: Server | None) -> Trial:
+        """The first trial on a fresh server also warms the server up, before the measurement."""
+        if server is None or server.technology in self._warm:
+            return trial
+        self._warm.add(server.technology)
+        return replace(trial, warm_up_s=max(trial.warm_up_s, server.warm_up_s))
+
+    def described_servers(self) -> dict[str, Manifest]:
+        """For the manifest, by technology."""
+        return {
+            technology: {
+                "provider": server.endpoint.provider,
+                "version": server.endpoint.version,
+                "image": server.endpoint.image,
+                **_proxy(server.endpoint),
+            }
+            for technology, server in self.servers.items()
+        }
+
+    def described_places(self) -> dict[str, Manifest]:
+        """For the manifest, by server or in-process store: where its data lies."""
+        return {name: place.described() for name, place in self.places.items()}
+
+    def place_name(self, store: StoreRef) -> str:
+        """Under which name `places` has a store's data, if it has."""
+        return self.catalogue.stores[store.technology].server or store.technology
+
+    def measured_at(self, out: Path, facts: Manifest) -> None:
+        """Take over what the machine's facts say of the disk of the results."""
+        self._syncs |= data_places.syncs_of(out, facts["environment"])
+
+    async def _look_at_place(self, name: str, data: DataFolder | None) -> None:
+        self.places[name] = await asyncio.to_thread(data_places.place_of, data, self._syncs)
+
+    def flags(self) -> list[Flag]:
+        """Flags of the run that follow from its servers and the paths to them."""
+        proxies = {name: _proxy(server.endpoint) for name, server in self.servers.items()}
+        named = [f"{name} ({by['proxy']})" for name, by in sorted(proxies.items()) if by]
+        behind = [Flag(FlagCode.PROXY, {"servers": ", ".join(named)})] if named else []
+        return [*behind, *self.paths.flags()]
+
+    async def _started(
+        self, technology: str, settings: Mapping[str, str], introduced: StoreRef
+    ) -> Server:
+        way = self._ways[technology]
+        self._note(f"starting {technology} ({way})")
+        with kept_on(self._cores) if self._cores else nullcontext():
+            server = await self._stack.enter_async_context(
+                serving(technology, way=way, scratch=self.scratch, settings=settings)
+            )
+        if not server.controllable:
+            namespace = f"{PREFIX}{self._run_id}_0"
+            await introduce(server, introduced, self.catalogue, namespace)
+        if server.endpoint.provider != "native":
+            await self._clean(server, technology)
+        if self._cores:
+            await self._pin(server, self._cores)
+        return server
+
+    async def _pin(self, server: Server, cores: frozenset[int]) -> None:
+        try:
+            await server.pin(cores)
+        except UnsupportedByServer as error:
+            self._note(f"not pinned: {error}")
+            return
+        self.pinned.append(server.technology)
+
+    def _be_guarded(self) -> None:
+        """Before the run makes anything: from here on a guardian waits for the lab's end."""
+        if self._guard is None:
+            remove_abandoned(self.scratch.parent, leftovers.SCRATCH)
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            self._guard = Guard([self.scratch], environment=environment)
+            out = str(self.scratch.parent)
+            command = [sys.executable, "-P", "-m", "harness", "clean", "--yes", "--out", out]
+            self._guard.tidy_with(command)
+
+    async def _remove(self) -> None:
+        if self._guard is not None:
+            self._guard.tidy_with(())
+            await self._guard.finish()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    async def _clean(self, server: Server, technology: str) -> None:
+        """Remove what killed runs of this machine left on a server that outlives runs."""
+        kind = self.catalogue.stores[technology]
+        if kind.missing_driver():
+            return
+        try:
+            for each in await leftovers.on_server(kind, server.endpoint):
+                if not each.state():
+                    await each.remove()
+        except (LabError, StoreError) as error:
+            self._note(f"leftovers of killed runs are not known: {error}")
+
+
+async def introduce(server: Server, store: StoreRef, catalogue: Catalogue, namespace: str) -> None:
+    """Make and remove a namespace on the user's own server, before anything is measured.
+
+    Raises `NoServer` where it is of another kind, refuses the lab's credentials, has other
+    settings than those asked for, or where others would be hurt.
+    """
+    technology = server.technology
+    endpoint = replace(server.endpoint, namespace=namespace)
+    try:
+        async with store_factory(store, catalogue, endpoint).set_up():
+            pass
+    except Unsuitable as error:
+        raise NoServer(f"{technology}: external: {error}") from None
+    except (StoreError, NoServer) as error:
+        reason = str(error).removeprefix(f"{technology}: ")
+        question = f"is it {technology}, and are the credentials right?"
+        raise NoServer(f"{technology}: external: {reason}; {question}") from None
+
+
+class Paths:
+    """How a run reaches its servers: measured once per server, delayed if a scenario says so."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._relays: dict[tuple[str, float], str] = {}
+        self._measured: dict[tuple[str, float], ServerPath] = {}
+
+    async def to(self, server: Server, added_rtt_ms: float) -> Endpoint:
+        """Where clients find the server. Raises `NoServer` if no relay can be started."""
+        technology = server.technology
+        line = TECHNOLOGIES[technology].line
+        if (technology, 0.0) not in self._measured:
+            self._measured[technology, 0.0] = await measure(server, line)
+        if not added_rtt_ms:
+            return server.endpoint
+        key = technology, added_rtt_ms
+        if key not in self._relays:
+            relayed = delayed(technology, line, server.endpoint, added_rtt_ms)
+            relay = await self._stack.enter_async_context(relayed)
+            self._relays[key] = relay.address
+            longer = await measure(server, line, relay)
+            self._measured[key] = replace(longer, added_rtt_ms=added_rtt_ms)
+        return replace(server.endpoint, address=self._relays[key])
+
+    def described(self, technology: str) -> list[Manifest]:
+        """For the manifest: the paths to a technology's server."""
+        return [asdict(each) for (name, _), each in self._measured.items() if name == technology]
+
+    def flags(self) -> list[Flag]:
+        """Flags of the run that follow from its paths."""
+        proxied = sorted(
+            {t for (t, _), each in self._measured.items() if each.kind == "docker-proxy"}
+        )
+        return [Flag(FlagCode.DOCKER_PROXY, {"servers": ", ".join(proxied)})] if proxied else []
+
+
+def _proxy(endpoint: Endpoint) -> Manifest:
+    """The proxy to a server, without its password; nothing where there is none."""
+    proxy = proxy_to(endpoint.address)
+    return {"proxy": str(proxy)} if proxy else {}
+
+
+def store_factory(store: StoreRef, catalogue: Catalogue, endpoint: Endpoint) -> StoreFactory:
+    """How to open a variant at an endpoint."""
+    kind = catalogue.stores[store.technology]
+    return StoreFactory(kind.variants[store.variant], endpoint, store.options)
+
+
+def machine_facts(data_folder: Path) -> Manifest:
+    """The lab's commit and the machine, for the manifest."""
+    return {
+        "commit": environment.commit(Path(__file__).parent),
+        "environment": environment.describe(data_folder),
+    }
+
+
+def now() -> str:
+    """The time for a manifest: UTC, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,280 @@
+"""One trial: connect, prepare, warm up, measure, verify. All results are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from harness import verification
+from harness.domain import costs
+from harness.domain.cancellation import raise_if_cancelled
+from harness.domain.errors import (
+    LabError,
+    ReadFailed,
+    Refused,
+    StoreError,
+    StoreUnavailable,
+    UnsupportedByStore,
+)
+from harness.domain.factory import StoreFactory
+from harness.domain.outcome import Outcome
+from harness.domain.server import Server
+from harness.domain.store import Adapter, Emulated, EventStore, Guarantees
+from harness.domain.workload import Catalogue, Subscribing, Workload
+from harness.load.coordinator import Measured, WorkerGroup, coordinate, inline_workers
+from harness.load.events import EventFactory
+from harness.load.progress import Watcher
+from harness.load.trial_files import TrialFiles, blocks
+from harness.load.worker import ALONE
+from harness.load.worker_processes import WorkerSpec, worker_processes
+from harness.results import RunFolder
+from harness.run.sampling import Look, Sampler
+from harness.run.trial_result import TrialFacts
+from harness.run.worker_allocation import processes
+from harness.scenario.model import Trial, Verify
+
+
+def fitted(trial: Trial, catalogue: Catalogue, guarantees: Guarantees) -> Trial:
+    """The trial with what its workload does on a store with these guarantees."""
+    fit = catalogue.workloads[trial.workload].fitted
+    if fit is None:
+        return trial
+    parameters, flags = fit(trial.parameters, guarantees)
+    return replace(trial, parameters=parameters, fitting=tuple(flags))
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """Everything one trial needs."""
+
+    trial: Trial
+    how: StoreFactory
+    catalogue: Catalogue
+    folder: RunFolder
+    server: Server | None
+    watcher: Watcher | None
+
+    async def run(self) -> TrialFacts:
+        """Run the trial. Raises only a cancellation or a `LabError`."""
+        facts = TrialFacts(started_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        facts.guarantees = self.how.guarantees
+        facts.durability = self.how.guarantees.durability
+        try:
+            await self._carry_out(facts)
+        except UnsupportedByStore as error:
+            facts.status, facts.message = "unsupported", str(error)
+        except StoreError as error:
+            facts.status, facts.message = "failed", f"{type(error).__name__}: {error}"
+        except LabError:
+            raise
+        except Exception as error:
+            facts.status, facts.message = "failed", self._log_bug(error)
+        finally:
+            raise_if_cancelled()
+        return facts
+
+    @property
+    def files(self) -> TrialFiles:
+        """Where this trial's rows go."""
+        path, name = self.folder.table_path, self.trial.id
+        return TrialFiles(path("samples", name), path("appends", name), path("deliveries", name))
+
+    async def _carry_out(self, facts: TrialFacts) -> None:
+        async with self.how.set_up() as control:
+            facts.settings = dict(await control.settings())
+            facts.guarantees = self.how.on_server_with(facts.settings).guarantees
+            facts.durability = self.how.adapter.durability_of(facts.settings)
+            if isinstance(control, Emulated):
+                facts.emulator = control.emulator_of(facts.settings)
+            facts.measured = await self._measure(facts.looks)
+            if self.trial.verify is None:
+                return
+            if not self.how.guarantees.readable:
+                facts.verified = "impossible"
+                return
+            await self._verify(control, facts)
+            facts.compacted_bytes = await _compacted_bytes(control)
+
+    def _make_workload(self) -> Workload:
+        kind = self.catalogue.workloads[self.trial.workload]
+        workload: Workload = kind.make(self.trial.parameters)
+        return workload
+
+    async def _measure(self, looks: list[Look]) -> Measured:
+        async with self._workers() as workers:
+            with Sampler(self.server, looks, workers.cpu_s):
+                return await coordinate(
+                    workers, self.trial, between=self._cool_down, server_counts=self._server_counts
+                )
+
+    @asynccontextmanager
+    async def _workers(self) -> AsyncIterator[WorkerGroup]:
+        """The trial's workers: here, or in processes of their own."""
+        count = processes(self.trial, self.how.guarantees)
+        if count > 1:
+            async with worker_processes(self._spec(), count, self.files, self.watcher) as apart:
+                yield apart
+            return
+        workload = self._make_workload()
+        sinks = self.files.sinks(deliveries=isinstance(workload, Subscribing))
+        async with (
+            self.how.opened() as store,
+            inline_workers(self.trial, store, workload, sinks, self.watcher) as here,
+        ):
+            yield here
+
+    def _spec(self) -> WorkerSpec:
+        return WorkerSpec(
+            trial=self.trial,
+            how=self.how,
+            kind=self.catalogue.workloads[self.trial.workload],
+            files=self.files,
+            shard=ALONE,
+            watched=self.watcher is not None,
+            errors=self._log_path,
+            loop=type(asyncio.get_running_loop()),
+        )
+
+    async def _cool_down(self) -> None:
+        """`cache: cold`: the server starts again with nothing of its data in memory."""
+        if self.trial.streams.cache == "cold":
+            if self.server is None or not self.server.controllable:
+                raise Refused(
+                    f"{self.trial.store.key}: cache: cold needs a server that the lab can restart"
+                )
+            await self.server.restart(cold=True)
+
+    def _server_counts(self) -> costs.Counts:
+        """The server's costs, counted from outside."""
+        if self.server is None:
+            return {}
+        seen = self.server.statistics()
+        counts = {
+            costs.SERVER_CPU_S: seen.cpu_s,
+            costs.DISK_BYTES: seen.disk_bytes,
+            costs.LOG_BYTES: seen.log_bytes,
+            costs.began(costs.SERVER_PROCESS): seen.began_s,
+            costs.began(costs.SERVER_CPU_S): seen.began_s,
+        }
+        return {name: count for name, count in counts.items() if count is not None}
+
+    async def _verify(self, control: Adapter, facts: TrialFacts) -> None:
+        try:
+            facts.verification = await self._read_back(control, facts)
+        except (ReadFailed, StoreUnavailable) as error:
+            raise_if_cancelled()
+            if self.server is None or not self.server.controllable:
+                facts.verified, facts.message = "failed", f"not verified: {error}"
+                return
+            await self.server.restart()
+            facts.server_killed = True
+            facts.message = "the server was restarted to verify what was written"
+            facts.verification = await self._read_back(control, facts)
+        facts.verified = "ok" if facts.verification.ok else "findings"
+
+    async def _read_back(self, control: Adapter, facts: TrialFacts) -> verification.Verification:
+        assert facts.measured is not None
+        workload = self._make_workload()
+        factory = EventFactory(self.trial.events, self.trial.seed)
+        return await read_back(
+            self.trial,
+            control,
+            self.how.guarantees,
+            self.files,
+            streams=facts.measured.streams,
+            subscribers=workload.subscribers if isinstance(workload, Subscribing) else 0,
+            base=factory.base,
+            data_of=factory.data_of,
+        )
+
+    @property
+    def _log_path(self) -> Path:
+        return self.folder.path / "logs" / f"{self.trial.id}.log"
+
+    def _log_bug(self, error: Exception) -> str:
+        log = self._log_path
+        log.parent.mkdir(exist_ok=True)
+        text = "".join(traceback.format_exception(error))
+        log.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return f"{type(error).__name__}: {error} (logs/{log.name})"
+
+
+async def _compacted_bytes(control: Adapter) -> int | None:
+    """Size of its data after the store's own compaction, if it has one."""
+    if not (isinstance(control, costs.Compacting) and isinstance(control, costs.Counted)):
+        return None
+    try:
+        await control.compact()
+        counted = await control.counts()
+    except StoreError:
+        raise_if_cancelled()
+        return None
+    return round(counted[costs.DATA_BYTES]) if costs.DATA_BYTES in counted else None
+
+
+_APPEND = ("op", "stream", "first", "count", "expected", "version")
+
+
+def all_appends(files: TrialFiles) -> Iterator[verification.Appends]:
+    """Every append of the trial, in blocks: those in the operations' own rows, then the others."""
+    for own in blocks(files.samples, _APPEND):
+        written = own["count"] > 0
+        columns = {name: own[name][written] for name in _APPEND}
+        acknowledged = np.full(len(columns["op"]), int(Outcome.OK))
+        yield verification.Appends(**columns, outcome=acknowledged)
+    for others in blocks(files.appends, (*_APPEND, "outcome")):
+        yield verification.Appends(**others)
+
+
+def all_deliveries(files: TrialFiles, subscribers: int) -> Iterator[verification.Deliveries]:
+    """What each subscriber received, in the order of handling, in blocks."""
+    nothing = np.empty(0, np.int64)
+    yield verification.Deliveries(nothing, nothing, nothing, nothing, subscribers)
+    for rows in blocks(files.deliveries, ("subscriber", "event", "stream", "version")):
+        yield verification.Deliveries(
+            rows["subscriber"], rows["event"], rows["stream"], rows["version"], subscribers
+        )
+
+
+SCANNED_STREAMS_MAX = 10
+"""Single streams read back where each of these reads goes through a part of the whole log."""
+
+
+def _streams_read(verify: Verify | None, guarantees: Guarantees) -> int:
+    assert verify, "the trial has no verification"
+    most = verify.streams_max
+    return min(most, SCANNED_STREAMS_MAX) if guarantees.stream_read == "scan" else most
+
+
+async def read_back(
+    trial: Trial,
+    store: EventStore,
+    guarantees: Guarantees,
+    files: TrialFiles,
+    *,
+    streams: Sequence[str],
+    subscribers: int,
+    base: int,
+    data_of: Callable[[int], bytes],
+) -> verification.Verification:
+    """Read everything back and check it. Raises `StoreError` if the store cannot be read."""
+    return await verification.verify(
+        store,
+        appends=all_appends(files),
+        deliveries=all_deliveries(files, subscribers) if subscribers else None,
+        streams=streams,
+        base=base,
+        data_of=data_of,
+        guarantees=guarantees,
+        streams_max=_streams_read(trial.verify, guarantees),
+        rng=Random(f"{trial.seed}/verify"),
+        folder=files.samples.parent,
+    )

@@ -1,0 +1,220 @@
+"""The results of a trial, and its row in trials.parquet as a typed value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Self
+
+from harness.domain.durability import Durability, weakest
+from harness.domain.store import Endpoint, Guarantees
+from harness.load.coordinator import Measured
+from harness.run.sampling import Look
+from harness.run.trial_metrics import Row, TrialMetrics
+from harness.scenario.model import ClosedLoop, Scenario, Trial, point_key, point_label
+from harness.verification import Verification, declared
+
+_VIOLATIONS_LISTED = 20
+
+
+@dataclass(slots=True)
+class TrialFacts:
+    """Results of a trial, filled in step by step; missing ones stay empty."""
+
+    status: str = "done"
+    message: str = ""
+    started_at: str = ""
+    guarantees: Guarantees | None = None
+    durability: Durability | None = None
+    """By the settings alone: what a crash of the server may lose. The place decides the rest."""
+    emulator: str = ""
+    """A sentence to show with every number, if the server is an emulator."""
+    settings: dict[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
+    looks: list[Look] = field(default_factory=list)
+    verification: Verification | None = None
+    verified: str = "off"
+    compacted_bytes: int | None = None
+    """Size of data and indexes after the store's own compaction."""
+    server_killed: bool = False
+    """The server was dead at the end and was started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateSource:
+    """The source of an open loop's rate, if the run determined it."""
+
+    rate_found: str
+    """`search` or `capacity`."""
+    capacity_per_s: float
+    failed_rate_per_s: float | None = None
+    """The lowest rate that did not hold in a search; `None` where all did."""
+
+    def as_row(self) -> Row:
+        """Cells of the trial's row; only a search has a rate that failed."""
+        row: Row = {"rate_found": self.rate_found, "capacity_per_s": self.capacity_per_s}
+        return row | ({"failed_rate_per_s": self.failed_rate_per_s} if self.is_search else {})
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the rate comes from a search."""
+        return self.rate_found == "search"
+
+
+@dataclass(frozen=True, slots=True)
+class ViolationCounts:
+    """Violations that verification counted."""
+
+    violations: int
+    declared_violations: int
+    first_violation: str
+    violation_list: str
+    unknown_written: int
+    unknown_lost: int
+
+    @classmethod
+    def of(cls, verification: Verification, guarantees: Guarantees) -> Self:
+        """Counted, and compared with what the store declares."""
+        counts, examples = verification.counts, verification.violations
+        return cls(
+            violations=sum(counts.values()),
+            declared_violations=sum(n for kind, n in counts.items() if declared(kind, guarantees)),
+            first_violation=str(examples[0]) if examples else "",
+            violation_list=json.dumps([str(each) for each in examples[:_VIOLATIONS_LISTED]]),
+            unknown_written=verification.unknown_written,
+            unknown_lost=verification.unknown_lost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """One trial by the names of its columns. Groups of columns that it lacks are `None`."""
+
+    run: str
+    scenario: str
+    scenario_hash: str
+    trial: int
+    trial_id: str
+    store: str
+    variant: str
+    options: str
+    key: str
+    workload: str
+    load: str
+    load_label: str
+    workers: int
+    rate_per_s: float | None
+    point: str
+    point_label: str
+    repetition: int
+    seed: str
+    side: str
+    rate_source: RateSource | None
+    status: str
+    message: str
+    started_at: str
+    durability: str
+    guarantees: str
+    emulator: str
+    settings: str
+    verified: str
+    data_compacted_bytes: int | None
+    violation_counts: ViolationCounts | None
+    provider: str
+    server_version: str
+    added_rtt_ms: float | None
+    loop: str
+    metrics: TrialMetrics | None
+    valid: bool = False
+    flags: str = "[]"
+
+    def as_row(self) -> Row:
+        """The cells of its row, without the columns that the trial lacks."""
+        row: Row = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, (TrialMetrics, RateSource)):
+                row |= value.as_row()
+            elif isinstance(value, ViolationCounts):
+                row |= asdict(value)
+            elif each.name not in _GROUPS:
+                row[each.name] = value
+        return row
+
+
+_GROUPS = {"rate_source", "violation_counts", "metrics"}
+
+
+def trial_result(
+    scenario: Scenario,
+    trial: Trial,
+    facts: TrialFacts,
+    metrics: TrialMetrics | None,
+    *,
+    run: str,
+    endpoint: Endpoint,
+    has_server: bool,
+    place_allows: Durability,
+    rate_source: RateSource | None,
+    loop: str,
+) -> TrialResult:
+    """All values of the trial, before its validity is judged.
+
+    `place_allows` is the class that the store's data reaches at most where it lies.
+    """
+    load, guarantees = trial.load, facts.guarantees
+    return TrialResult(
+        run=run,
+        scenario=scenario.name,
+        scenario_hash=scenario.hash,
+        trial=trial.number,
+        trial_id=trial.id,
+        store=trial.store.technology,
+        variant=trial.store.variant,
+        options=trial.store.options_text,
+        key=trial.store.key,
+        workload=trial.workload,
+        load="closed" if isinstance(load, ClosedLoop) else "open",
+        load_label=str(load),
+        workers=load.workers if isinstance(load, ClosedLoop) else load.in_flight_max,
+        rate_per_s=None if isinstance(load, ClosedLoop) else load.rate_per_s or 0.0,
+        point=point_key(trial.point),
+        point_label=point_label(trial.point),
+        repetition=trial.repetition,
+        seed=trial.seed,
+        side=trial.side,
+        rate_source=rate_source,
+        status=facts.status,
+        message=" ".join(facts.message.split()),  # a driver may say it in several lines
+        started_at=facts.started_at,
+        durability=str(weakest(facts.durability, place_allows)) if facts.durability else "",
+        guarantees=json.dumps(asdict(guarantees)) if guarantees else "{}",
+        emulator=facts.emulator,
+        settings=json.dumps(facts.settings),
+        verified=facts.verified,
+        data_compacted_bytes=facts.compacted_bytes,
+        violation_counts=violation_counts(facts),
+        provider=endpoint.provider,
+        server_version=endpoint.version,
+        added_rtt_ms=trial.added_rtt_ms if has_server else None,
+        loop=loop,
+        metrics=metrics,
+    )
+
+
+_MAY_LOSE = (Durability.MEMORY, Durability.BOUNDED_LOSS, Durability.UNKNOWN)
+
+
+def violation_counts(facts: TrialFacts) -> ViolationCounts | None:
+    """The violations, if the trial was verified.
+
+    A server that died may lose what its durability class allows it to lose; an unknown class
+    promises nothing.
+    """
+    if facts.verification is None or facts.guarantees is None:
+        return None
+    guarantees = facts.guarantees
+    may_lose = facts.durability in _MAY_LOSE
+    if facts.server_killed and may_lose:
+        guarantees = replace(guarantees, append_only="none")
+    return ViolationCounts.of(facts.verification, guarantees)
