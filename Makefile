@@ -4,7 +4,6 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
-ALL_STORES := postgres,postgres:row,postgres:global-lock,postgres:table-lock,postgres:counter,postgres:coalesced,postgres:template,sqlite,memory,kafka,kafka{driver=librdkafka},kafka:single-writer,kafka:single-writer{driver=librdkafka},dynamodb,dynamodb{driver=http},dynamodb:commit,dynamodb:sequenced,dynamodb:template
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report notebooks baseline \
@@ -20,7 +19,7 @@ bench: setup ## Run scenarios/quick.yaml on every store that this machine can ru
 	$(BIN)/eslab run scenarios/quick.yaml --report $(BENCH_FLAGS)
 
 bench-all: setup ## Every variant of every store, more workers, longer
-	$(BIN)/eslab run scenarios/append-scaling.yaml scenarios/hot-streams.yaml --stores '$(ALL_STORES)' --report $(BENCH_FLAGS)
+	$(BIN)/eslab run scenarios/append-scaling.yaml scenarios/hot-streams.yaml --stores all --report $(BENCH_FLAGS)
 
 up: setup ## The servers as containers, ports on 127.0.0.1 alone; pulls what is missing
 	$(BIN)/eslab up
@@ -38,10 +37,10 @@ notebooks: setup ## Open the notebooks in JupyterLab; they show the newest run
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/start-here.ipynb
 
 baseline: setup .otava/.made ## Make results/baseline again: small real runs to commit, with page and notebooks
-	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava scripts/baseline.sh
+	ESLAB_OTAVA="$$PWD/.otava/bin/otava" scripts/baseline.sh
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
-	ESLAB_OTAVA=$(CURDIR)/.otava/bin/otava $(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS)
+	ESLAB_OTAVA="$$PWD/.otava/bin/otava" $(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS)
 
 check: setup-dev ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -58,8 +57,8 @@ soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identi
 conformance: setup ## Check what the stores promise: declared against measured, with evidence
 	$(BIN)/eslab conformance $(CONFORMANCE_FLAGS)
 
-conformance-soak: setup-dev ## The same 290 times, each with another seed, for false alarms; takes an hour
-	$(BIN)/python tests/soak/conformance.py
+conformance-soak: setup-dev ## Broken stores against all checks, then 340 runs on sound ones for false alarms; hours
+	$(BIN)/python -m tests.soak.conformance
 
 lock: ## Pin the requirements again (needs uv)
 	requirements/lock.sh
@@ -68,22 +67,29 @@ clean: ## Remove the environment and caches; results stay
 	rm -rf .venv .otava build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit("eslab needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv .venv
-
-$(BIN)/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
+# What pip was killed at looks installed to the next pip: .venv/.unfinished stays until all is done,
+# and an environment that has it, or cannot run pip, is made again.
+$(BIN)/.bench: requirements/bench.txt requirements/umadb.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("eslab needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@if [ -e .venv/.unfinished ]; then echo "the last installation was cut off: making .venv again"; rm -rf .venv; fi
+	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+		rm -rf .venv && mkdir .venv && touch .venv/.unfinished && $(PYTHON) -m venv .venv; fi
 	@echo "installing the lab into .venv (a minute the first time)"
+	@touch .venv/.unfinished
 	$(PIP) --no-deps --require-hashes -r requirements/bench.txt
+	@$(PIP) --no-deps --require-hashes --only-binary :all: -r requirements/umadb.txt 2>.venv/umadb.log || \
+		echo "without UmaDB's server, whose package does not install here: $$(tail -n 1 .venv/umadb.log)"
 	$(PIP) --no-deps --no-build-isolation -e .
-	@touch $@
+	@touch $@ && rm .venv/.unfinished
 
 $(BIN)/.dev: requirements/dev.txt $(BIN)/.bench
+	@touch .venv/.unfinished && rm $(BIN)/.bench
 	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
-	@touch $@
+	@touch $(BIN)/.bench $@ && rm .venv/.unfinished
 
 # Change points come from Apache Otava, which pins other libraries than the lab: it lives apart.
 .otava/.made: requirements/otava.txt
+	@rm -rf .otava
 	$(PYTHON) -m venv .otava
 	.otava/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/otava.txt
 	@touch $@

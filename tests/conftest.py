@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 
+import hypothesis
 import pytest
 
-from harness.errors import NoServer
+from harness.domain.errors import NoServer
 from harness.servers import Server, serving
 
 ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST", ""))
@@ -23,8 +24,13 @@ In a variable of its own, because the processes of a parallel run inherit what i
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
 TEST_LIMIT_S = 60.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
-EXCUSED = "eventstoredb_server"
-"""The one group that may be skipped where nothing may be missing: CI cannot have that server."""
+EXCUSED = "server_not_here"
+"""Skipped also where nothing may be missing: CI cannot have EventStoreDB, nor pull an image."""
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")  # no test is red because a machine is busy
+
 SURVIVING: Mapping[str, Mapping[str, str]] = {"dynamodb": {"storage": "file"}}
 """Settings with which a server that keeps everything in memory survives being stopped."""
 
@@ -100,13 +106,15 @@ def postgres_server(servers: Callable[[str], Server]) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; let the lab that tests start hear Ctrl-C.
+    """Register the marker; let the lab that tests start hear Ctrl-C and a hang-up.
 
-    A shell's background job is started deaf to it, and so would be everything that it starts.
+    A shell's background job is started deaf to them, and so would be everything that it starts.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", f"{EXCUSED}: needs a real EventStoreDB")
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    config.addinivalue_line("markers", f"{EXCUSED}: needs a server that no package brings")
 
 
 def _skipped(config: pytest.Config) -> list[pytest.TestReport]:

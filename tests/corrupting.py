@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from harness.store import EventStore, Position, RecordedEvent
+from harness.domain.store import EventStore, Position, RecordedEvent
 
 EVERY = 1000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness import results
-from harness.trends import append, rows
+from harness.analysis.trends import append, rows
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
 
 SMALL = Made((SQLITE, POSTGRES), repetitions=3, operations=500, keep_samples=False)

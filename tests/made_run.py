@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.generator.following import DELIVERY_COLUMNS
-from harness.generator.journal import APPEND_COLUMNS
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.percentiles import percentiles
+from harness.analysis.percentiles import percentiles
+from harness.domain.durability import Durability
+from harness.domain.flags import Flag, FlagCode, dumped, stored
+from harness.load.column_buffer import SAMPLE_COLUMNS
+from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.results import RunFolder, TableWriter
-from harness.store import Durability
 
 LABELS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
@@ -43,7 +44,7 @@ TEMPLATE = MadeStore(
         "verified": "findings",
         "violations": 41,
         "first_violation": "expected-version-ignored: stream 'order-1' version 3 event unknown: x",
-        "flags": json.dumps(["41 findings in what it kept"]),
+        "flags": dumped([Flag(FlagCode.FINDINGS, {"count": 41})]),
     },
 )
 OPTIONS = MadeStore(
@@ -129,7 +130,7 @@ def manifest(folder: RunFolder) -> dict[str, object]:
             "python": "3.11.2",
             "versions": {"numpy": "2.4.6", "asyncpg": "0.31.0"},
         },
-        "flags": ["fewer than 5 repetitions"],
+        "flags": stored([Flag(FlagCode.FEW_REPETITIONS, {"minimum": 5})]),
         "left_out": {"kafka": "kafka: no server; needs Java"},
         "servers": {"postgres": {"provider": "native", "version": "18.1", "image": ""}},
     }
@@ -198,6 +199,7 @@ def _numbers(made: Made, samples: np.ndarray, conflicts: int) -> dict[str, objec
         "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0, "balanced": True,
         "throughput_per_s": len(measured) / seconds, "events": len(measured),
         "events_per_s": len(measured) / seconds, "attempts": len(measured) + conflicts,
+        "versioned_appends": len(measured),
         "retries": conflicts, "conflicts": conflicts, "generator_cpu_s": seconds / 3,
     }  # fmt: skip
     row |= _spread("service", done - sent)

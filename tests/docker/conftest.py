@@ -9,11 +9,10 @@ from unittest import mock
 
 import pytest
 
-from harness.servers import Server, probe
-from harness.servers.docker.services import SERVICES
+from harness.servers import TECHNOLOGIES, Server, probe
 
 from ..conftest import ENGINE, shared_servers
-from ..stores.cases import cases
+from ..stores.cases import DOUBLED, cases
 from ..stores.conftest import (  # noqa: F401 - fixtures and hooks of the contract suite
     blind,
     double,
@@ -29,8 +28,8 @@ from ..stores.conftest import (  # noqa: F401 - fixtures and hooks of the contra
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each technology's default design, or one that has no server there."""
-    among = [c for c in cases() if c.kind.server in SERVICES and str(c) == c.kind.name]
-    parametrize(metafunc, among)
+    among = [c for c in cases() if c.kind.server in TECHNOLOGIES and str(c) == c.kind.name]
+    parametrize(metafunc, among, (*DOUBLED, "umadb"))  # its image is pulled, not built here
 
 
 @pytest.fixture(autouse=True)

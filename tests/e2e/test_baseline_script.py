@@ -11,8 +11,9 @@ import sys
 import nbformat
 import pytest
 
-from harness import results, trends
-from harness.report.writing import NOTEBOOKS
+from harness import results
+from harness.analysis import trends
+from harness.render.report.writing import NOTEBOOKS
 
 from .command import ROOT, eslab
 
@@ -60,6 +61,15 @@ def test_the_runs_keep_their_small_files_alone(baseline):
     for name in ("hot-streams", "subscribe-latency"):
         assert results.load(baseline / name).manifest["scenario"]["name"] == name
         assert all(path.is_file() for path in (baseline / name).iterdir())
+
+
+def test_the_executed_notebooks_are_kept_with_their_outputs(baseline):
+    for name in NOTEBOOKS:
+        notebook = nbformat.read(baseline / "notebooks" / f"{name}.ipynb", as_version=4)
+        nbformat.validate(notebook)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        assert any(cell.outputs for cell in cells)
 
 
 def test_each_notebook_has_something_to_show(baseline):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness.conformance import all_checks
-from harness.errors import BadInput
+from harness.domain.errors import BadInput
 from harness.results import newest
 
 from .command import ESLAB, QUICKLY, ROOT, eslab, the_run
@@ -67,7 +67,8 @@ def test_what_was_found_before_an_interruption_is_kept(tmp_path):
 
 HALFWAY = """
 from dataclasses import replace
-from harness.stores.memory import STORE as MEMORY, MemoryStore
+from harness.stores.memory import STORE as MEMORY
+from harness.stores.memory.store import MemoryStore
 
 class Halfway(MemoryStore):
     async def setup(self):
@@ -105,10 +106,10 @@ def test_a_check_that_could_not_be_provoked_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--checks", "9,77"], "--checks: no check '77'; expected numbers of 1 to 50"),
-        (["--checks", "nine"], "--checks: no check 'nine'; expected numbers of 1 to 50"),
-        (["--checks", ","], "--checks: no check ''; expected numbers of 1 to 50"),
-        (["--explain", "0"], "--explain: no check '0'; expected numbers of 1 to 50"),
+        (["--checks", "9,77"], "--checks: no check '77'; expected numbers of 1–50, 57"),
+        (["--checks", "nine"], "--checks: no check 'nine'; expected numbers of 1–50, 57"),
+        (["--checks", ","], "--checks: no check ''; expected numbers of 1–50, 57"),
+        (["--explain", "0"], "--explain: no check '0'; expected numbers of 1–50, 57"),
         (["--profile", "slow"], "--profile: no profile 'slow'; allowed: fast, full"),
         (["--stores", "memry"], "unknown store 'memry'"),
         (["--servers", "nearby"], "no way 'nearby' to get servers"),
@@ -130,13 +131,13 @@ def test_explain_says_what_a_check_promises_provokes_and_leaves():
 
 def test_a_dry_run_starts_nothing(tmp_path):
     done = eslab("conformance", "--dry-run", "--out", tmp_path / "none")
-    assert done.stdout.startswith("50 checks on each of memory, sqlite, postgres")
+    assert done.stdout.startswith("51 checks on each of memory, sqlite, postgres")
     assert not (tmp_path / "none").exists()
 
 
-def test_all_fifty_checks_are_listed_with_their_promise():
+def test_all_checks_are_listed_with_their_promise():
     rows = json.loads(eslab("list", "checks", "--json").stdout)
-    assert sorted(each["check"] for each in rows) == list(range(1, 51))
+    assert sorted(each["check"] for each in rows) == [*range(1, 51), 57]
     assert all(each["promise"].endswith(".") for each in rows)
 
 
@@ -147,11 +148,11 @@ def test_every_check_says_what_it_is_about():
         assert each.leaves
 
 
-def test_a_scenario_that_asks_for_it_is_checked_behind_its_trials(tmp_path):
+def test_a_scenario_that_asks_for_it_is_checked_after_its_trials(tmp_path):
     more = ["--set", "verify=conformance", "--stores", "memory", "--out", tmp_path]
     done = eslab("run", "scenarios/quick.yaml", *QUICKLY, *more)
     assert done.returncode == 0, done.stderr
     found = json.loads((the_run(tmp_path) / "conformance.json").read_text())
     (memory,) = found["stores"]
-    assert len(memory["results"]) == 50
+    assert len(memory["results"]) == len(all_checks())
     assert (the_run(tmp_path) / "trials.parquet").exists()

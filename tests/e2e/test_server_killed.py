@@ -14,6 +14,8 @@ from .command import ESLAB, ROOT, the_run
 MEASURED_S = 4
 WARM_UP_S = 8
 """No shorter than any server's own."""
+TRIES = 3
+"""On a busy machine the kill may come before anything was measured."""
 PROGRAMS = {"postgres": "postgres", "kafka": "java", "dynamodb": "java"}
 
 
@@ -51,20 +53,29 @@ def kill_with_requests_on_their_way(server):
     server.kill()
 
 
+def killed_in_mid_trial(store, technology, out):
+    lab = start(store, out)
+    wait_until_it_measures(lab, out)
+    kill_with_requests_on_their_way(server_of(lab, technology))
+    output, _ = lab.communicate(timeout=120)
+    unwanted = ("Traceback", "Exception", "Task was destroyed")
+    assert not any(word in output for word in unwanted), output
+    trial = results.load(the_run(out)).trials.iloc[0]
+    assert trial["status"] == "done", output
+    assert trial["balanced"]
+    return trial
+
+
 @pytest.mark.parametrize("store", ["postgres", "kafka", "kafka:single-writer", "dynamodb"])
 def test_a_server_killed_in_mid_trial_leaves_counted_outcomes_and_none_unresolved(store, tmp_path):
     technology = store.partition(":")[0]
     available = probe(technology, "native")
     if not available.ready:
         pytest.skip(available.detail)
-    lab = start(store, tmp_path)
-    wait_until_it_measures(lab, tmp_path)
-    kill_with_requests_on_their_way(server_of(lab, technology))
-    said, _ = lab.communicate(timeout=120)
-    assert not any(word in said for word in ("Traceback", "Exception", "Task was destroyed")), said
-    trial = results.load(the_run(tmp_path)).trials.iloc[0]
-    assert trial["status"] == "done", said
-    assert trial["balanced"]
+    for number in range(TRIES):
+        trial = killed_in_mid_trial(store, technology, tmp_path / str(number))
+        if trial["ok"] > 0:
+            break
     assert trial["ok"] > 0
     unanswered = trial["unknown"] + trial["timeout"]
     assert trial["unknown"] >= 1

@@ -1,6 +1,7 @@
 """`make perf`: the speed goals beside what this machine reaches, each pair in one run, interleaved.
 
-Run parts alone by their names: `python tests/perf null pgbench kafka`.
+Run parts alone by their names: `python tests/perf null pgbench kafka`. `long-trials` takes the
+number of operations, ten million by default: `python tests/perf long-trials=36000000`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import sys
 
 import dynamodb
+import foreign
 import generator
 import kafka
+import long_trials
 import postgres
 from table import Table
 
@@ -20,7 +23,9 @@ PARTS = {
     "open-loop": generator.open_loop,
     "memory": generator.memory,
     "summary": generator.summary,
+    "long-trials": long_trials.after,
     "starts": postgres.starts,
+    "foreign": foreign.lag,
     "designs": postgres.designs,
     "kafka": kafka.awaited,
     "kafka-groups": kafka.grouped,
@@ -33,14 +38,18 @@ PARTS = {
 
 def main(wanted: list[str]) -> None:
     """Run the parts asked for, all by default, and print the table."""
-    unknown = sorted(set(wanted) - set(PARTS))
+    asked = [each.partition("=")[::2] for each in wanted or PARTS]
+    unknown = sorted({name for name, _ in asked} - set(PARTS))
     if unknown:
         sys.exit(f"unknown part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    for name, operations in asked:
+        if operations and (name != "long-trials" or not operations.isdecimal()):
+            sys.exit(f"{name}={operations}: only long-trials takes a number of operations")
     table = Table()
     try:
-        for name in wanted or PARTS:
+        for name, operations in asked:
             print(f"measuring: {name} …", file=sys.stderr, flush=True)
-            PARTS[name](table)
+            PARTS[name](table, *([int(operations)] if operations else []))
     finally:
         table.print()
 

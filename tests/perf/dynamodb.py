@@ -17,9 +17,9 @@ import lab
 import uvloop
 from table import Table
 
-from harness.scenario.types import ClosedLoop
+from harness.domain.store import Adapter
+from harness.scenario.model import ClosedLoop
 from harness.servers import Server, serving
-from harness.store import Adapter
 from harness.stores.dynamodb import STORE, items
 
 ROUNDS = 3
@@ -65,7 +65,7 @@ async def _drivers() -> dict[str, list[lab.Ran]]:
 
 async def _designs() -> dict[str, list[float]]:
     rates = defaultdict(list)
-    trial = replace(lab.TRIAL, load=ClosedLoop(IN_FLIGHT), duration_s=SECONDS)
+    trial = replace(lab.TRIAL, load=ClosedLoop(workers=IN_FLIGHT), duration_s=SECONDS)
     async with _server() as server:
         for turn in range(ROUNDS + 1):
             for name in list(DESIGNS)[:: 1 if turn % 2 == 0 else -1]:

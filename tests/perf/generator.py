@@ -16,29 +16,24 @@ import uvloop
 from numpy.typing import NDArray
 from table import Table
 
-from harness.generator.conducting import Measured, conduct
-from harness.generator.files import TrialFiles
-from harness.generator.here import working_here
-from harness.generator.process import Post
-from harness.generator.processes import working_apart
-from harness.generator.samples import SAMPLE_COLUMNS, SampleRows
-from harness.generator.shard import ALONE
+from harness.domain.factory import StoreFactory
+from harness.domain.store import Endpoint
+from harness.load.column_buffer import SAMPLE_COLUMNS, SampleBuffer
+from harness.load.coordinator import Measured, coordinate, inline_workers
+from harness.load.trial_files import TrialFiles, read_columns
+from harness.load.worker import ALONE
+from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import TableWriter
-from harness.runner import rows
-from harness.runner.opening import Opening
-from harness.runner.tables import read_columns
-from harness.scenario.naming import StoreRef
-from harness.scenario.types import (
+from harness.run.trial_metrics import trial_metrics
+from harness.run.trial_samples import TrialSamples
+from harness.scenario.model import (
     ClosedLoop,
-    DataSize,
     EventShape,
     OpenLoop,
-    StreamChoice,
     Streams,
     Trial,
-    Verify,
 )
-from harness.store import Endpoint
+from harness.scenario.names import StoreRef
 from harness.stores.null import STORE as NULL
 from harness.workloads.append import WORKLOAD as APPEND
 
@@ -48,15 +43,12 @@ TRIAL = Trial(
     store=StoreRef("null"),
     workload="append",
     parameters=APPEND.parameters(),
-    load=ClosedLoop(16),
+    load=ClosedLoop(workers=16),
     processes=1,
-    events=EventShape(
-        MappingProxyType({"OrderPlaced": 3.0, "OrderPaid": 1.0}),
-        DataSize("fixed", 256, 0.0, 256, 256),
-        "json",
-    ),
-    streams=Streams(1000, "order", StreamChoice("uniform"), 0, "warm"),
-    verify=Verify(enabled=False, streams_max=0),
+    events=EventShape(types={"OrderPlaced": 3.0, "OrderPaid": 1.0}),
+    streams=Streams(),
+    verify=None,
+    conformance=False,
     server_settings=MappingProxyType({}),
     added_rtt_ms=0.0,
     point=MappingProxyType({}),
@@ -74,7 +66,7 @@ def recording(table: Table) -> None:
     costs = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
-            rows = SampleRows(TableWriter(Path(folder) / "rows.parquet", SAMPLE_COLUMNS))
+            rows = SampleBuffer(TableWriter(Path(folder) / "rows.parquet", SAMPLE_COLUMNS))
             add, clock, count = rows.add_operation, time.perf_counter_ns, 300_000
             started_ns = clock()
             for op in range(count):
@@ -124,9 +116,11 @@ def summary(table: Table) -> None:
         times = []
         for _ in range(3):
             started = time.perf_counter()
-            rows.measurement(trial, measured, files)
+            samples = TrialSamples.read(trial.load, measured.window, files)
+            trial_metrics(trial.load, measured, samples, files)
+            del samples
             times.append(time.perf_counter() - started)
-    table.add("summary of a 10-million-operation trial", "≤ 1 s", times, " s")
+    table.add("summary of a 10-million-operation trial", "≤ 0.5 s", times, " s")
     table.add("peak memory of the process", "≤ 300 MiB", [_peak_mib()], " MiB")
 
 
@@ -153,8 +147,8 @@ async def _run_null(trial: Trial, folder: Path, *, watch: bool) -> tuple[float, 
     seen: list[float] = []
     process = psutil.Process()
     watcher = (lambda _: seen.append(process.memory_info().rss / 2**20)) if watch else None
-    async with working_here(trial, store, workload, sinks, watcher) as crew:
-        measured = await conduct(crew, trial)
+    async with inline_workers(trial, store, workload, sinks, watcher) as workers:
+        measured = await coordinate(workers, trial)
     window = measured.window
     return window.scheduled / (window.ended_ns - window.started_ns) * 1e9, seen
 
@@ -166,13 +160,17 @@ def _files(folder: Path) -> TrialFiles:
 async def _measured(trial: Trial, files: TrialFiles) -> Measured:
     store = await NULL.variants[""].connect(Endpoint(), NULL.options())
     workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
-    async with working_here(trial, store, workload, sinks) as crew:
-        return await conduct(crew, trial)
+    async with inline_workers(trial, store, workload, sinks) as workers:
+        return await coordinate(workers, trial)
 
 
 def _dispatched(rate_per_s: float, seconds: float) -> NDArray[np.int64]:
     """Dispatch delays in ns, in the order of the operations."""
-    trial = replace(TRIAL, load=OpenLoop(rate_per_s, "uniform", 64), duration_s=seconds)
+    trial = replace(
+        TRIAL,
+        load=OpenLoop(rate_per_s=rate_per_s, arrivals="uniform", in_flight_max=64),
+        duration_s=seconds,
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -195,9 +193,9 @@ def _shared_rate(count: int) -> float:
 
 async def _run_shared(count: int, folder: Path) -> float:
     files = _files(folder)
-    post = Post(
+    spec = WorkerSpec(
         trial=TRIAL,
-        how=Opening(NULL.variants[""], Endpoint(), NULL.options()),
+        how=StoreFactory(NULL.variants[""], Endpoint(), NULL.options()),
         kind=APPEND,
         files=files,
         shard=ALONE,
@@ -205,8 +203,8 @@ async def _run_shared(count: int, folder: Path) -> float:
         errors=folder / "worker.log",
         loop=uvloop.Loop,
     )
-    async with working_apart(post, count, files, None) as crew:
-        window = (await conduct(crew, TRIAL)).window
+    async with worker_processes(spec, count, files, None) as workers:
+        window = (await coordinate(workers, TRIAL)).window
     return window.scheduled / (window.ended_ns - window.started_ns) * 1e9
 
 

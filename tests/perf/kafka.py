@@ -1,4 +1,4 @@
-"""Kafka's designs and drivers against Kafka's own ProducerPerformance, from the same jars."""
+"""Kafka's designs against Kafka's own ProducerPerformance, from the same jars."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import lab
 import uvloop
 from table import Table
 
-from harness.scenario.types import ClosedLoop
-from harness.servers import Server, maven, serving
-from harness.servers.kafka import POM
-from harness.store import Adapter, NewEvent, StreamState
+from harness.domain.store import Adapter, NewEvent, StreamState
+from harness.scenario.model import ClosedLoop
+from harness.servers import Server, serving
+from harness.servers.native import maven
+from harness.servers.native.kafka import POM
 from harness.stores.kafka import STORE
 
 ROUNDS = 3
@@ -30,20 +31,15 @@ RECORD_BYTES = 256
 CALLERS = 256
 EVENTS = 1_000_000
 BATCH = 1000
-GROUPS = {
-    "aiokafka": {},
-    "aiokafka, patched back-off": {"backoff": "patched"},
-    "librdkafka": {"driver": "librdkafka"},
-}
+GROUPS = {"stock back-off": {}, "patched back-off": {"backoff": "patched"}}
 
 
 def awaited(table: Table) -> None:
-    """Awaited appends of 256 callers, each driver against the peer, interleaved."""
+    """Awaited appends of 256 callers, against the peer, interleaved."""
     rates = uvloop.run(_awaited())
-    peer = rates["ProducerPerformance"]
-    for driver, goal in (("aiokafka", "≥ 0.6"), ("librdkafka", "≥ 0.9")):
-        ratios = [ours / theirs for ours, theirs in zip(rates[driver], peer, strict=True)]
-        table.add(f"kafka, {driver}, {CALLERS} callers / ProducerPerformance", goal, ratios, " ×")
+    pairs = zip(rates["aiokafka"], rates["ProducerPerformance"], strict=True)
+    ratios = [ours / theirs for ours, theirs in pairs]
+    table.add(f"kafka, {CALLERS} callers / ProducerPerformance", "≥ 0.6", ratios, " ×")
     for name, values in rates.items():
         table.add(f"kafka, {name}, events a second", "", values)
 
@@ -54,7 +50,7 @@ def grouped(table: Table) -> None:
     for name in GROUPS:
         many, one = rates[name, CALLERS], rates[name, 1]
         ratios = [a / b for a, b in zip(many, one, strict=True)]
-        goal = "≥ 200" if name == "aiokafka" else ""
+        goal = "≥ 200" if name == "stock back-off" else ""
         table.add(f"kafka:single-writer, {name}, {CALLERS} callers / 1", goal, ratios, " ×")
         table.add(f"kafka:single-writer, {name}, {CALLERS} callers, appends a second", "", many)
         table.add(f"kafka:single-writer, {name}, 1 caller, appends a second", "", one)
@@ -62,8 +58,7 @@ def grouped(table: Table) -> None:
 
 def rebuilding(table: Table) -> None:
     """The first append of a new owner, who reads a million events before."""
-    for driver, values in uvloop.run(_rebuilt()).items():
-        table.add(f"heads of {EVENTS:,} events rebuilt, {driver}", "≤ 3", values, " s")
+    table.add(f"heads of {EVENTS:,} events rebuilt", "≤ 3", uvloop.run(_rebuilt()), " s")
 
 
 async def _awaited() -> dict[str, list[float]]:
@@ -71,9 +66,8 @@ async def _awaited() -> dict[str, list[float]]:
     async with _server() as server:
         for _ in range(ROUNDS):
             rates["ProducerPerformance"].append(await _peer(server))
-            for driver in ("aiokafka", "librdkafka"):
-                async with _opened(server, "", driver=driver) as store:
-                    rates[driver].append(await _rate(store, CALLERS))
+            async with _opened(server, "") as store:
+                rates["aiokafka"].append(await _rate(store, CALLERS))
     return rates
 
 
@@ -88,21 +82,19 @@ async def _grouped() -> dict[tuple[str, int], list[float]]:
     return rates
 
 
-async def _rebuilt() -> dict[str, list[float]]:
-    taken_s = defaultdict(list)
+async def _rebuilt() -> list[float]:
+    taken_s = []
     namespace = f"eslab_{uuid4().hex[:8]}"
     async with _server() as server:
         endpoint = replace(server.endpoint, namespace=namespace)
-        async with _opened(server, "single-writer", namespace, driver="librdkafka") as store:
+        async with _opened(server, "single-writer", namespace) as store:
             await asyncio.gather(*(_fill(store, part) for part in range(4)))
             for _ in range(ROUNDS):
-                for driver in ("aiokafka", "librdkafka"):
-                    options = STORE.options(driver=driver)
-                    owner = await STORE.variants["single-writer"].connect(endpoint, options)
-                    began_s = time.perf_counter()
-                    await owner.append("one-1", [_event()], expected=StreamState.ANY)
-                    taken_s[driver].append(time.perf_counter() - began_s)
-                    await owner.aclose()
+                owner = await STORE.variants["single-writer"].connect(endpoint, STORE.options())
+                began_s = time.perf_counter()
+                await owner.append("one-1", [_event()], expected=StreamState.ANY)
+                taken_s.append(time.perf_counter() - began_s)
+                await owner.aclose()
     return taken_s
 
 
@@ -117,7 +109,7 @@ def _event() -> NewEvent:
 
 
 async def _rate(store: Adapter, callers: int) -> float:
-    load = ClosedLoop(callers)
+    load = ClosedLoop(workers=callers)
     trial = replace(lab.TRIAL, load=load, duration_s=SECONDS, warm_up_s=1.0)
     return (await lab.run(trial, store)).per_s
 

@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from harness.costs import GENERATOR_CPU_S
-from harness.generator.conducting import conduct
-from harness.generator.files import TrialFiles
-from harness.generator.here import working_here
-from harness.scenario.naming import StoreRef
-from harness.scenario.types import (
+from harness.domain.costs import GENERATOR_CPU_S
+from harness.domain.store import EventStore
+from harness.load.coordinator import coordinate, inline_workers
+from harness.load.trial_files import TrialFiles
+from harness.scenario.model import (
     ClosedLoop,
-    DataSize,
     EventShape,
-    StreamChoice,
     Streams,
     Trial,
-    Verify,
 )
-from harness.store import EventStore
+from harness.scenario.names import StoreRef
 from harness.workloads.append import WORKLOAD as APPEND
 
 TRIAL = Trial(
@@ -31,15 +27,12 @@ TRIAL = Trial(
     store=StoreRef("null"),
     workload="append",
     parameters=APPEND.parameters(),
-    load=ClosedLoop(16),
+    load=ClosedLoop(workers=16),
     processes=1,
-    events=EventShape(
-        MappingProxyType({"OrderPlaced": 3.0, "OrderPaid": 1.0}),
-        DataSize("fixed", 256, 0.0, 256, 256),
-        "json",
-    ),
-    streams=Streams(1000, "order", StreamChoice("uniform"), 0, "warm"),
-    verify=Verify(enabled=False, streams_max=0),
+    events=EventShape(types={"OrderPlaced": 3.0, "OrderPaid": 1.0}),
+    streams=Streams(),
+    verify=None,
+    conformance=False,
     server_settings=MappingProxyType({}),
     added_rtt_ms=0.0,
     point=MappingProxyType({}),
@@ -68,10 +61,10 @@ async def run(
     with tempfile.TemporaryDirectory() as folder:
         files = TrialFiles(*(Path(folder) / name for name in ("samples", "appends", "none")))
         workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
-        async with working_here(trial, store, workload, sinks, watcher) as crew:
-            measured = await conduct(crew, trial)
+        async with inline_workers(trial, store, workload, sinks, watcher) as workers:
+            measured = await coordinate(workers, trial)
     window = measured.window
     return Ran(
         window.scheduled / (window.ended_ns - window.started_ns) * 1e9,
-        measured.bill.used(GENERATOR_CPU_S) / window.scheduled * 1e6,
+        measured.usage.used(GENERATOR_CPU_S) / window.scheduled * 1e6,
     )

@@ -20,9 +20,9 @@ import lab
 import uvloop
 from table import Table
 
-from harness.scenario.types import ClosedLoop
+from harness.domain.store import Adapter
+from harness.scenario.model import ClosedLoop
 from harness.servers import Server, serving
-from harness.store import Adapter
 from harness.stores.postgres import STORE
 
 ROUNDS = 3
@@ -66,7 +66,7 @@ async def _start_s() -> float:
 
 async def _designs() -> dict[str, list[float]]:
     rates = defaultdict(list)
-    trial = replace(lab.TRIAL, load=ClosedLoop(32), duration_s=float(SECONDS))
+    trial = replace(lab.TRIAL, load=ClosedLoop(workers=32), duration_s=float(SECONDS))
     async with _server() as server:
         for turn in range(ROUNDS):
             for name in list(DESIGNS)[:: 1 if turn % 2 == 0 else -1]:
@@ -76,7 +76,7 @@ async def _designs() -> dict[str, list[float]]:
 
 
 async def _pairs(clients: int) -> list[tuple[lab.Ran, lab.Ran]]:
-    trial = replace(lab.TRIAL, load=ClosedLoop(clients), duration_s=float(SECONDS))
+    trial = replace(lab.TRIAL, load=ClosedLoop(workers=clients), duration_s=float(SECONDS))
     pairs = []
     async with _server() as server:
         for _ in range(ROUNDS):

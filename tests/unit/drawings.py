@@ -7,7 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from harness import figures, results, summary
+from harness import results
+from harness.analysis import summary
+from harness.render import figures
 from tests.made_run import POSTGRES, STORES, Made, MadeStore, made_run
 
 LONG = "postgres:global-lock{notify=true,payload=bytea,synchronous_commit=local}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import stores, workloads
-from harness.catalogue import Catalogue
+from harness.domain.workload import Catalogue
 from harness.scenario import Overrides, load
-from harness.scenario.types import Scenario
+from harness.scenario.model import Scenario
+from harness.servers import declarable_settings
 
-CATALOGUE = Catalogue(stores.kinds(), workloads.kinds())
+CATALOGUE = Catalogue(stores.kinds(), workloads.kinds(), declarable_settings())
 SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 SMALL = """\
 name: small

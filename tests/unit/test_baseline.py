@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from harness import results, summary, trends
-from harness.report.writing import NOTEBOOKS
+from harness import results
+from harness.analysis import summary, trends
+from harness.render.report.writing import NOTEBOOKS
 from harness.scenario import load
 
 from .scenarios import CATALOGUE, SHIPPED

@@ -7,10 +7,16 @@ import asyncio
 import numpy as np
 import pytest
 
-from harness.calibration import Check, calibrate, checks
-from harness.calibration.queues import departures, draw, mean_wait
-from harness.generator.loops import Window
-from harness.generator.pacing import NS_A_SECOND
+from harness.load.calibration import (
+    QueueCheck,
+    calibrate,
+    departures,
+    draw,
+    mean_wait,
+    queue_checks,
+)
+from harness.load.loops import Window
+from harness.load.pacing import NS_A_SECOND
 
 CUSTOMERS = 400_000
 SECONDS_MAX = 20
@@ -51,7 +57,7 @@ def test_a_stall_is_one_service_of_a_second():
 
 
 def test_the_checks_cover_light_and_heavy_load_several_servers_and_a_stall():
-    found = list(checks())
+    found = list(queue_checks())
     assert {check.load for check in found} >= {0.3, 0.9}
     assert {check.servers for check in found} == {1, 4}
     assert {check.service for check in found} == {"fixed", "exponential", "stall"}
@@ -63,7 +69,7 @@ def test_half_of_the_responses_are_measured_as_they_are():
     A generator that sends in turn instead of on time is wrong by whole services and more;
     how exact this one is, `eslab calibrate` says, run alone.
     """
-    check = Check("exponential", 1, 0.5, rate_per_s=100)
+    check = QueueCheck("exponential", 1, 0.5, rate_per_s=100)
     for _ in range(SECONDS_MAX):
         outcome = asyncio.run(calibrate(check, seconds=1))
         assert outcome.operations == 100
@@ -75,7 +81,7 @@ def test_half_of_the_responses_are_measured_as_they_are():
 def test_a_stall_shows_in_full():
     """Never less of it; and no more, where nothing else stalled the machine meanwhile."""
     for _ in range(STALLS_MAX):
-        outcome = asyncio.run(calibrate(Check("stall", 1, 0.5), seconds=3))
+        outcome = asyncio.run(calibrate(QueueCheck("stall", 1, 0.5), seconds=3))
         assert outcome.measured_p99_ns > 0.9 * NS_A_SECOND
         if outcome.measured_p99_ns == pytest.approx(outcome.expected_p99_ns, rel=0.1):
             return
@@ -108,7 +114,7 @@ async def skipping_missed_ticks(clients, intended, ops, *, clock, start_ns, **_)
 
 
 def test_a_generator_that_skips_missed_ticks_is_caught():
-    check = Check("stall", 1, 0.5)
+    check = QueueCheck("stall", 1, 0.5)
     outcome = asyncio.run(calibrate(check, seconds=2, loop=skipping_missed_ticks))
     assert not outcome.passed
     assert outcome.error_p99_ns > 0.3 * NS_A_SECOND

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import results
-from harness.cli import extras
-from harness.cli.comparing import compare
-from harness.cli.sides import of_pairs, subjects
-from harness.compare import Side, fingerprint, refuse, warnings
-from harness.errors import BadInput, LabError, MissingExtra, Refused
+from harness.analysis.comparison import SHARES, Side, fingerprint, refuse, warnings
+from harness.cli import shared
+from harness.cli.compare import compare, subjects_of, subjects_of_pairs
+from harness.domain.errors import BadInput, LabError, MissingExtra, Refused
+from harness.domain.flags import Flag, FlagCode, dumped, sentence
 from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, made_run
 
 SMALL = Made((SQLITE, POSTGRES), repetitions=2, operations=500, keep_samples=False)
@@ -49,25 +49,42 @@ def side_of(folder, key="postgres"):
 
 def refusal(base, candidate="", *, mixed=False):
     with pytest.raises(LabError) as error:
-        compare(str(base), str(candidate), margins=(), mixed=mixed, json=False)
+        compare(str(base), str(candidate), margin=[], allow_mixed_durability=mixed, json=False)
     assert "\n" not in str(error.value)
     return error.value
 
 
 def test_two_stores_of_one_run_are_compared_and_all_is_told(run, capsys):
-    compare(f"{run}:sqlite", f"{run}:postgres", margins=(), mixed=False, json=True)
+    compare(f"{run}:sqlite", f"{run}:postgres", margin=[], allow_mixed_durability=False, json=True)
     told = json.loads(capsys.readouterr().out)
     assert {row["subject"] for row in told["rows"]} == {"sqlite → postgres"}
-    assert {row["metric"] for row in told["rows"]} == {"throughput", "p50"}
+    metrics = {row["metric"] for row in told["rows"]}
+    assert metrics == {"throughput", "p50", *(each.name for each in SHARES)}
     assert any(line.startswith("fewer than 5 pairs of a point") for line in told["warnings"])
     assert not any("take turns" in line for line in told["warnings"])
 
 
 def test_two_runs_are_compared_store_by_store_and_said_not_to_have_taken_turns(run, tmp_path):
-    found, left_out = subjects(str(run), str(another(tmp_path)))
+    found, left_out = subjects_of(str(run), str(another(tmp_path)))
     assert [each.name for each in found] == ["sqlite", "postgres"]
     assert not left_out
     assert any("take turns" in line for line in said(found[0]))
+
+
+def test_a_store_whose_data_lay_on_another_disk_is_named(tmp_path):
+    disk = {"file_system": "ext4", "device": "/dev/vda", "below": []}
+    other = {"file_system": "ext4", "device": "/dev/loop0", "below": ["tmpfs"]}
+    runs = [
+        another(tmp_path / name, places={"postgres": place, "sqlite": disk, "kafka": place})
+        for name, place in (("one", disk), ("two", other))
+    ]
+    found, _ = subjects_of(*map(str, runs))
+    lines = {each.name: [line for line in said(each) if "disks" in line] for each in found}
+    moved = (
+        "postgres: data on different disks: base ext4 (/dev/vda),"
+        " candidate ext4 (/dev/loop0) over tmpfs"
+    )
+    assert lines == {"sqlite": [], "postgres": [moved]}
 
 
 def said(subject):
@@ -76,13 +93,13 @@ def said(subject):
 
 def test_a_store_that_only_one_run_has_is_named(run, tmp_path):
     other = made_run(tmp_path, replace(SMALL, stores=(SQLITE, MEMORY)))
-    found, left_out = subjects(str(run), str(other))
+    found, left_out = subjects_of(str(run), str(other))
     assert [each.name for each in found] == ["sqlite"]
     assert left_out == [f"{key}: only one of the runs has it" for key in ("memory", "postgres")]
 
 
 def test_a_store_named_on_one_side_is_meant_on_both(run, tmp_path):
-    ((found,), _) = subjects(f"{run}:postgres", str(another(tmp_path)))
+    ((found,), _) = subjects_of(f"{run}:postgres", str(another(tmp_path)))
     assert found.name == "postgres"
     assert set(found.candidate.trials["key"]) == {"postgres"}
 
@@ -102,7 +119,7 @@ def test_other_durability_is_refused_unless_asked_for_and_then_labelled(tmp_path
     error = refusal(f"{run}:memory", f"{run}:postgres")
     assert error.exit_code == 3
     assert "--allow-mixed-durability" in str(error)
-    ((found,), _) = subjects(f"{run}:memory", f"{run}:postgres")
+    ((found,), _) = subjects_of(f"{run}:memory", f"{run}:postgres")
     refuse(found.base, found.candidate, allow_mixed_durability=True)
     assert said(found)[0].startswith("MIXED DURABILITY")
 
@@ -122,23 +139,27 @@ def test_a_trial_of_which_nothing_ended_well_is_refused(run, tmp_path):
     assert "nothing ended well" in str(refusal(f"{run}:postgres", f"{wrong}:postgres"))
 
 
-@pytest.mark.parametrize("flag", ["generator-bound", "0.4% of operations failed"])
+@pytest.mark.parametrize(
+    "flag",
+    [Flag(FlagCode.GENERATOR_BOUND), Flag(FlagCode.OPERATIONS_FAILED, {"share": 0.004})],
+    ids=lambda flag: flag.code,
+)
 def test_flags_of_trials_stand_beside_the_verdicts(tmp_path, flag):
-    flagged = replace(POSTGRES, row={"flags": json.dumps([flag])})
+    flagged = replace(POSTGRES, row={"flags": dumped([flag])})
     run = made_run(tmp_path, replace(SMALL, stores=(SQLITE, flagged)))
-    ((found,), _) = subjects(f"{run}:sqlite", f"{run}:postgres")
-    assert f"candidate: {flag}" in said(found)
+    ((found,), _) = subjects_of(f"{run}:sqlite", f"{run}:postgres")
+    assert f"candidate: {sentence([flag])}" in said(found)
 
 
 def test_flags_of_the_run_are_told_once_for_both_stores_of_it(tmp_path):
-    run = another(tmp_path, flags=["the machine was swapping"])
-    ((found,), _) = subjects(f"{run}:sqlite", f"{run}:postgres")
+    run = another(tmp_path, flags=[{"code": "swapping"}])
+    ((found,), _) = subjects_of(f"{run}:sqlite", f"{run}:postgres")
     assert said(found).count("the machine was swapping") == 1
 
 
 def test_other_machines_are_told_and_the_same_one_is_not(run, tmp_path):
     other = another(tmp_path, environment={"cpu": {"model": "Other"}})
-    ((found,), _) = subjects(f"{run}:postgres", f"{other}:postgres")
+    ((found,), _) = subjects_of(f"{run}:postgres", f"{other}:postgres")
     assert any("different machines" in line for line in said(found))
     same = side_of(run)
     assert any("take turns" in line for line in warnings(same, same, interleaved=False))
@@ -235,13 +256,13 @@ def test_a_copy_of_a_run_in_another_folder_is_that_run(run, tmp_path):
     shutil.copytree(run, copy)
     assert "are the same run; name two stores" in str(refusal(run, copy))
     assert "are the same trials" in str(refusal(f"{run}:sqlite", f"{copy}:sqlite"))
-    ((found,), _) = subjects(f"{run}:sqlite", f"{copy}:postgres")
+    ((found,), _) = subjects_of(f"{run}:sqlite", f"{copy}:postgres")
     assert found.interleaved
 
 
 def test_a_run_of_pairs_has_both_sides_inside(run, tmp_path):
     folder = rewritten(another(tmp_path), side=lambda old: ["base", "candidate"] * 2)
-    (found,) = of_pairs(folder)
+    (found,) = subjects_of_pairs(folder)
     assert found.name == "sqlite → postgres"
     assert found.interleaved
 
@@ -258,13 +279,13 @@ def test_stores_of_a_run_of_pairs_are_paired_with_themselves_in_whatever_order(t
         place = once.schema.get_field_index(name)
         turned = turned.set_column(place, once.schema.field(name), [values])
     pq.write_table(pa.concat_tables([once, turned]), path)
-    assert [each.name for each in of_pairs(folder)] == ["sqlite", "postgres"]
+    assert [each.name for each in subjects_of_pairs(folder)] == ["sqlite", "postgres"]
 
 
 def test_without_scipy_one_line_names_the_extra(monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "scipy" else name)
+    monkeypatch.setattr(shared, "find_spec", lambda name: None if name == "scipy" else name)
     with pytest.raises(MissingExtra, match=r"comparing needs scipy; pip install 'eventstore-lab"):
-        extras.require_statistics()
+        shared.require_statistics()
 
 
 def test_refused_and_bad_input_are_told_apart(run):

@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.compare import sign_flip as sign_flips
-from harness.compare.intervals import (
+from harness.analysis.comparison import statistics as sign_flips
+from harness.analysis.comparison.pairing import log_ratios
+from harness.analysis.comparison.statistics import (
     holm,
     least_effect,
+    least_p,
+    pairs_for,
     pairs_needed,
     pairs_to_decide,
+    sign_flip,
 )
-from harness.compare.pairing import log_ratios
-from harness.compare.sign_flip import least_p, pairs_for, sign_flip
-from harness.paired import t_interval
+from harness.analysis.paired import t_interval
 
 LOGS = st.lists(st.integers(-40, 40).map(lambda n: n / 100), min_size=1, max_size=9)
 

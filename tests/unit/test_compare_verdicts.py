@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.compare import Verdict, compare, noise, parse_margins
-from harness.compare.strays import strays
-from harness.errors import BadInput
+from harness.analysis.comparison import Verdict, compare, noise, parse_margins
+from harness.analysis.comparison.pairing import strays
+from harness.domain.errors import BadInput
 from tests.made_pairs import sides, trials
 
 
@@ -37,22 +37,22 @@ def scattered(mean, spread, pairs=10):
 def test_a_large_effect_is_told_in_the_right_direction(metric, column, mean, expected):
     row = verdict_of(metric, *sides(scattered(mean, 0.05), column))
     assert row.verdict == expected
-    assert row.finding.ratio == pytest.approx(np.exp(mean))
-    assert row.finding.low < np.exp(mean) < row.finding.high
-    assert row.finding.least_effect is row.finding.more_pairs is None
+    assert row.estimate.ratio == pytest.approx(np.exp(mean))
+    assert row.estimate.low < np.exp(mean) < row.estimate.high
+    assert row.estimate.least_effect is row.estimate.more_pairs is None
 
 
 def test_a_significant_effect_inside_the_margin_is_equivalent():
     row = verdict_of("throughput", *sides(scattered(0.02, 0.005)))
-    assert row.finding.p_value <= 0.002
+    assert row.estimate.p_value <= 0.002
     assert row.verdict == Verdict.EQUIVALENT
 
 
 def test_a_wide_scatter_is_inconclusive_with_what_it_would_take():
     row = verdict_of("throughput", *sides(scattered(0.0, 0.3)))
     assert row.verdict == Verdict.INCONCLUSIVE
-    assert row.finding.least_effect > 0.2
-    assert row.finding.more_pairs > 100
+    assert row.estimate.least_effect > 0.2
+    assert row.estimate.more_pairs > 100
 
 
 def test_an_effect_beyond_the_margin_that_is_not_significant_is_inconclusive():
@@ -63,8 +63,8 @@ def test_an_effect_beyond_the_margin_that_is_not_significant_is_inconclusive():
 def test_five_pairs_can_show_nothing_however_large():
     row = verdict_of("throughput", *sides(scattered(-0.7, 0.01, pairs=5)))
     assert row.verdict == Verdict.INCONCLUSIVE
-    assert row.finding.least_effect is None
-    assert row.finding.more_pairs >= 1
+    assert row.estimate.least_effect is None
+    assert row.estimate.more_pairs >= 1
 
 
 def test_the_same_numbers_twice_are_equivalent_in_everything():
@@ -106,9 +106,9 @@ def test_from_nine_pairs_on_one_stray_on_each_side_does_not_decide_a_count(logs,
     """Something else that the server logged in one pair of nine."""
     row = verdict_of("wal", *sides(logs, "log_bytes_per_event", 700.0))
     assert row.verdict == expected
-    assert row.finding.pairs == len(logs)
+    assert row.estimate.pairs == len(logs)
     if expected == Verdict.EQUIVALENT:
-        assert row.finding.low == row.finding.ratio == row.finding.high == pytest.approx(1.0)
+        assert row.estimate.low == row.estimate.ratio == row.estimate.high == pytest.approx(1.0)
 
 
 def test_the_second_smallest_and_second_largest_of_nine_hold_the_median():
@@ -127,7 +127,7 @@ def test_a_count_beside_none_is_a_change():
     base, candidate = sides([0.0, 0.0], "log_bytes_per_event", 700.0)
     row = verdict_of("wal", base.assign(log_bytes_per_event=0.0), candidate)
     assert row.verdict == Verdict.REGRESSED
-    assert row.finding.high is None
+    assert row.estimate.high is None
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_each_point_has_rows_of_its_own_and_holm_goes_over_all_of_them():
         row for row in compare([("x", base, candidate)]).rows if row.metric.name == "throughput"
     ]
     assert [row.verdict for row in rows] == [Verdict.REGRESSED, Verdict.EQUIVALENT]
-    assert rows[0].finding.confidence == pytest.approx(1 - 0.05 / 6)
+    assert rows[0].estimate.confidence == pytest.approx(1 - 0.05 / 6)
 
 
 def test_pairs_that_lack_a_half_are_left_out():
     base, candidate = sides(scattered(0.0, 0.02))
-    assert verdict_of("throughput", base[2:], candidate[:-1]).finding.pairs == 7
+    assert verdict_of("throughput", base[2:], candidate[:-1]).estimate.pairs == 7
 
 
 def test_a_side_with_two_trials_of_one_pair_is_refused():

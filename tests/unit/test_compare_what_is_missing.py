@@ -8,13 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.cli.comparing import held
-from harness.cli.gating import conclude, gated_metrics, refuse_missing
-from harness.cli.pairs import Held, Wanted
-from harness.cli.sides import Subject, of_pairs
-from harness.cli.verdict_table import _undecided
-from harness.compare import METRICS, TIMED, Comparison, Side, compare, named, unpaired
-from harness.errors import BadInput, Refused
+from harness.analysis.comparison import (
+    METRICS,
+    TIMED,
+    Comparison,
+    Side,
+    compare,
+    gated_metrics,
+    named,
+    refuse_unmeasured,
+    unpaired,
+)
+from harness.cli.compare import Subject, compared, subjects_of_pairs
+from harness.cli.gate import conclude
+from harness.cli.pairs import ComparedSides, PairsOptions
+from harness.domain.errors import BadInput, Refused
+from harness.render.comparison_table import _undecided
 from tests.made_pairs import trials
 from tests.made_run import POSTGRES, SQLITE, Made, made_run
 from tests.unit.test_compare_refusals import rewritten
@@ -38,7 +47,7 @@ def test_a_store_that_only_one_side_has_is_refused_and_named(tmp_path, side):
     rewritten(folder, side=lambda old: [side, side, other, ""], key=lambda old: [
         "sqlite", "postgres", "postgres", "postgres"])  # fmt: skip
     with pytest.raises(Refused, match=f"only the {side} has sqlite"):
-        of_pairs(folder)
+        subjects_of_pairs(folder)
 
 
 def test_a_point_that_one_side_lacks_is_told_and_refused_by_a_gate():
@@ -47,10 +56,10 @@ def test_a_point_that_one_side_lacks_is_told_and_refused_by_a_gate():
     assert unpaired(one.base.trials, one.candidate.trials) == [
         "only the base has closed, 8 workers, 1 client"
     ]
-    _, said = held([one], METRICS, mixed=False)
+    _, said = compared([one], METRICS, mixed=False)
     assert any("only the base has closed, 8 workers, 1 client" in line for line in said)
     with pytest.raises(Refused, match="only the base has closed, 8 workers, 1 client"):
-        held([one], METRICS, mixed=False, whole=True)
+        compared([one], METRICS, mixed=False, whole=True)
 
 
 def together(*frames):
@@ -59,17 +68,16 @@ def together(*frames):
 
 def test_pairs_are_counted_at_the_point_that_has_the_fewest():
     one, other = ([at(p, side, pairs=3) for p in ("a", "b")] for side in ("base", "candidate"))
-    _, said = held([subject(together(*one), together(*other))], METRICS, mixed=False)
+    _, said = compared([subject(together(*one), together(*other))], METRICS, mixed=False)
     assert any(line.startswith("fewer than 5 pairs of a point") for line in said)
 
 
 def test_a_margin_for_what_no_store_tells_is_refused():
-    wanted = Wanted(scenario=Path("s.yaml"), pairs=2, margins=("wal=1%",))
-    found = Held(Path("run"), compare([("sqlite", trials("base"), trials("candidate"))]), ())
-    with pytest.raises(Refused, match="--margin wal: none of these stores tells it"):
-        refuse_missing(wanted, found)
-    told = trials("base", log_bytes_per_event=700.0), trials("candidate", log_bytes_per_event=700.0)
-    refuse_missing(wanted, Held(Path("run"), compare([("postgres", *told)]), ()))
+    none = compare([("sqlite", trials("base"), trials("candidate"))])
+    with pytest.raises(Refused, match=r"^run: --margin wal: none of these stores tells it"):
+        refuse_unmeasured(none, ("wal=1%",), source="run")
+    sides = (trials(side, log_bytes_per_event=700.0) for side in ("base", "candidate"))
+    refuse_unmeasured(compare([("postgres", *sides)]), ("wal=1%",), source="run")
 
 
 DISK = (named("disk"),)
@@ -109,21 +117,20 @@ def test_one_store_of_which_something_was_counted_does_not_speak_for_another(cap
 
 def concluded(found: Comparison, capsys):
     """The exit code of a gate that found this, and its last line."""
-    wanted = Wanted(scenario=Path("s.yaml"), pairs=2)
-    code = conclude(wanted, Held(Path("run"), found, ()))
+    options = PairsOptions(scenario=Path("s.yaml"), pairs=2)
+    code = conclude(options, ComparedSides(Path("run"), found, ()))
     return code, capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("margins", ["wal=1%,throughput=5%", "wal=1% throughput=5%"])
 def test_a_timed_margin_beside_a_counted_one_is_refused_against_a_stored_run(margins):
-    wanted = Wanted(scenario=Path("s.yaml"), pairs=2, margins=(margins,))
     with pytest.raises(BadInput, match="throughput can't be gated against a stored baseline"):
-        gated_metrics(wanted, stored=True)
+        gated_metrics((margins,), stored=True)
 
 
 def test_rows_of_mixed_durability_say_so_themselves():
     memory = trials("candidate", durability="memory")
-    found, _ = held([subject(trials("base"), memory)], METRICS, mixed=True)
+    found, _ = compared([subject(trials("base"), memory)], METRICS, mixed=True)
     assert {row.subject for row in found.rows} == {"postgres (MIXED DURABILITY)"}
 
 
@@ -133,8 +140,8 @@ def test_a_time_of_zero_is_a_missing_one():
     assert "cpu" not in {row.metric.name for row in found.rows}
     half = trials("candidate", server_cpu_per_event_us=[0.0] * 5 + [50.0] * 5)
     (row,) = cpu_rows(compare([("postgres", trials("base"), half)]))
-    assert row.finding.pairs == 5
-    assert np.isfinite(row.finding.ratio)
+    assert row.estimate.pairs == 5
+    assert np.isfinite(row.estimate.ratio)
 
 
 def cpu_rows(found: Comparison):

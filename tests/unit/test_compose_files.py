@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from harness.servers import TECHNOLOGIES
 from harness.servers.docker import compose
-from harness.servers.docker.services import SERVICES
+
+SERVICES = {name: technology.service for name, technology in TECHNOLOGIES.items()}
 
 ROOT = Path(__file__).parents[2]
 OFFICIAL = ROOT / "docker-compose.yml"
 BUILT = ROOT / "images" / "docker-compose.yml"
-SERVICE_NAMES = ("postgres", "kafka", "dynamodb", "eventstoredb", "kurrentdb")
+SERVICE_NAMES = ("postgres", "kafka", "dynamodb", "eventstoredb", "kurrentdb", "umadb")
 PUBLISHED = re.compile(r"127\.0\.0\.1:\$\{ESLAB_[A-Z]+_PORT:-\d+\}:\d+")
 IMAGE = re.compile(r"([a-z]+/)?[a-z-]+:\d+\.\d+(\.\d+)?")
 """Of the default registry, so that no registry is named, and with a tag that says a version."""
@@ -83,7 +85,7 @@ def test_images_that_were_built_here_are_never_looked_up():
 def test_the_versions_of_built_images_are_those_of_the_native_servers():
     services = loaded(BUILT)["services"]
     for name in ("kafka", "dynamodb"):
-        pom = (ROOT / "harness/servers/poms" / f"{name}.xml").read_text()
+        pom = (ROOT / "harness/servers/native/poms" / f"{name}.xml").read_text()
         version = re.search(r"<version>([^<$]+)", pom)[1]
         assert services[name]["image"] == f"lab/{name}:{version}"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli import deciding
-from harness.cli.noise_floor import Known
-from harness.cli.pairs import Wanted
-from harness.compare import named
+from harness.analysis.comparison import Known, named
+from harness.cli import ab
+from harness.cli import pairs as pairs_
+from harness.cli.pairs import PairsOptions
 
 NOISE = {"throughput": {"spread": 0.05, "furthest": 0.1}}
 SCENARIO = (
@@ -21,9 +21,9 @@ def test_each_store_is_one_more_row_that_holm_goes_over(tmp_path, monkeypatch, s
     scenario = tmp_path / "two-points.yaml"
     scenario.write_text(SCENARIO)
     known = Known("memory", "2026-01-01", NOISE)
-    monkeypatch.setattr(deciding, "recalled", lambda wanted, scenario: [known])
-    wanted = Wanted(scenario, pairs=2, stores=stores, out=tmp_path)
-    found = deciding.with_pairs(wanted, wanted.loaded(stores), most=1000)
+    monkeypatch.setattr(pairs_, "known_noise", lambda options, scenario: [known])
+    options = PairsOptions(scenario, pairs=2, stores=stores, out=tmp_path)
+    found = ab.with_pairs(options, options.loaded(stores), most=1000)
     rows = 3 * 2 * len(stores.split(","))
     assert found.pairs == known.pairs_for(named("throughput"), rows)
     assert found.pairs != known.pairs_for(named("throughput"), rows + 6), "it would tell"
@@ -36,8 +36,8 @@ def test_pairs_that_could_show_no_change_of_time_are_said_to_be_too_few(
     """Two points and three timed metrics: six rows, so one in 120, so eight pairs."""
     scenario = tmp_path / "two-points.yaml"
     scenario.write_text(SCENARIO)
-    wanted = Wanted(scenario, pairs=pairs, out=tmp_path, dry_run=True)
-    deciding.ab(wanted, base="memory", candidate="memory", refs=None, until_decided=None)
+    options = PairsOptions(scenario, pairs=pairs, out=tmp_path, dry_run=True)
+    ab.run_ab(options, base="memory", candidate="memory", refs=None, until_decided=None)
     told = f"! {pairs} pairs cannot show a change of time in up to 6 rows at once: --pairs 8"
     assert (told in capsys.readouterr().out) == said
 

@@ -10,10 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness import figures, results, summary, words
-from harness.summary import Asked
-from harness.summary.leads import ratio_interval
-from harness.summary.ways import ways_that_differ
+from harness import results
+from harness.analysis import summary
+from harness.analysis.summary import Asked
+from harness.analysis.summary.headline import ways_that_differ
+from harness.analysis.summary.ranking import ratio_interval
+from harness.domain import formatting
+from harness.domain.flags import Flag, FlagCode, dumped
+from harness.render import figures
 from tests.made_pairs import trials as pairs
 from tests.made_run import MEMORY, POSTGRES, SQLITE, Made, MadeStore, made_run
 
@@ -78,7 +82,7 @@ def test_the_one_requirement_that_keeps_a_store_out_is_told(tmp_path):
     found = trials(tmp_path, Made(stores(postgres=NONE), keep_samples=False, operations=2_000))
     (told,) = [line for line in summary.changes(found, Asked({"occ": "native"})) if "Only" in line]
     rates = found.loc[found["key"] == "postgres", "throughput_per_s"]
-    reached = words.rate(rates.median())
+    reached = formatting.rate(rates.median())
     assert told == f"Only “occ: native” keeps postgres out, which reached {reached} here."
 
 
@@ -93,11 +97,11 @@ def test_what_nobody_knows_is_no_pass_and_is_told_once_for_all(tmp_path):
 
 
 def test_few_repetitions_and_a_generator_that_was_the_limit_are_told(tmp_path):
-    flagged = replace(MEMORY, row={"flags": json.dumps(["generator-bound"])})
+    flagged = replace(MEMORY, row={"flags": dumped([Flag(FlagCode.GENERATOR_BOUND)])})
     found = trials(tmp_path, Made((flagged, SQLITE), keep_samples=False, operations=2_000))
     told = " ".join(summary.changes(found, Asked({})))
     assert "The load generator was the limit for memory" in told
-    assert "3 repetitions tell large differences only" in told
+    assert "3 repetitions show only large differences" in told
 
 
 def test_designs_that_differ_in_round_trips_are_told_of_a_network(tmp_path):
@@ -111,7 +115,7 @@ def test_designs_that_differ_in_round_trips_are_told_of_a_network(tmp_path):
 def ratios(base, other):
     base = base.assign(key="a", emulator="", provider="", scheduled=1000)
     other = other.assign(key="b", emulator="", provider="", scheduled=1000)
-    return summary.leads(pd.concat([base, other], ignore_index=True))
+    return summary.relative_speed(pd.concat([base, other], ignore_index=True))
 
 
 def test_the_interval_of_a_ratio_is_the_paired_t_of_its_logarithms():
@@ -153,8 +157,8 @@ def test_more_stores_make_each_interval_wider():
         )
         for level in (1000, 800, 700, 600)
     ]
-    two = summary.leads(pd.concat(frames[:2], ignore_index=True)).iloc[0]
-    four = summary.leads(pd.concat(frames, ignore_index=True)).iloc[0]
+    two = summary.relative_speed(pd.concat(frames[:2], ignore_index=True)).iloc[0]
+    four = summary.relative_speed(pd.concat(frames, ignore_index=True)).iloc[0]
     assert two["key"] == four["key"] == "store-800"
     assert four["high"] - four["low"] > two["high"] - two["low"]
 
@@ -238,7 +242,8 @@ def test_the_answer_over_several_points_has_intervals_in_words_and_at_each_point
     (means,) = figures.answer_tables(found, Asked({}))
     assert means.rows[1][3] == "0.59 × (0.47 – 0.74)"
     (at_points,) = figures.answer_points(found, Asked({}))
-    assert at_points.heads == ("store", "n=0", "n=1", "n=2")
+    titles = [column.title for column in at_points.columns]
+    assert titles == ["store", "n=0", "n=1", "n=2"]
     assert at_points.rows[0] == ("a", "best", "best", "best")
     for cell, ratio in zip(at_points.rows[1][1:], ("0.50", "0.60", "0.70"), strict=True):
         assert cell.startswith(f"{ratio} × (")

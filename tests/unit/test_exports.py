@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from harness import results
-from harness.errors import BadInput, Refused
-from harness.exports import FORMATS, export
+from harness.domain.errors import BadInput, Refused
+from harness.render.exports import FORMATS, export
+from harness.render.exports.markdown import markdown as as_markdown
 from harness.results import hlog
 from tests.made_run import (
     MEMORY,
@@ -152,3 +153,34 @@ def test_an_unknown_format_and_what_is_no_run_are_bad_input(run, tmp_path):
         export(run, "xml")
     with pytest.raises(BadInput, match="not a run folder"):
         export(tmp_path, "csv")
+
+
+EVIL = (
+    "a|b", "<img src=x>", "`x`", "two\nlines", "cr\rlf", "[x](javascript:alert(1))", "![x](y)",
+    "# head", "- item", "+ item", "1. item", "1) item", "---", "===", "> quote", "*a* _b_ ~~c~~",
+    "\\|", "$x$", "https://evil.example", "www.evil.example", "@somebody", "a@b.example", "#12",
+    "&amp;", "```", "||", "a\u2028b", "\x1b[31m", "\u202eabc",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return results.load(made_run(tmp_path_factory.mktemp("small"), Made((MEMORY, TEMPLATE))))
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_markdown_shows_text_of_a_run_as_text_wherever_it_stands(small, text):
+    """In a cell, a caption, a heading, a remark, and where a run's name is code."""
+    columns = dict.fromkeys(("key", "point_label", "load_label", "emulator"), text)
+    about = {"name": text, "seed": text, "hash": text}
+    manifest = small.manifest | {"run": text, "scenario": about, "commit": {"commit": text}}
+    exported = as_markdown(replace(small, manifest=manifest, trials=small.trials.assign(**columns)))
+    rendered = mistune.create_markdown(plugins=["table", "strikethrough", "url"], escape=False)
+    page = rendered(exported)
+    allowed = {"h3", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    assert set(re.findall(r"<\s*/?(\w+)", page)) <= allowed | {"strong"}
+    assert page.count("<h3>") == 1
+    rows = re.findall(r"<tr>.*?</tr>", page, re.DOTALL)
+    assert {len(re.findall(r"<t[dh][ >]", row)) for row in rows} == {7}
+    assert not re.search(r"@\w|#\d", re.sub(r"<code>.*?</code>|&#\d+;", "", page))
+    assert all(c.isprintable() or c in "\n\u2060" for c in exported)

@@ -8,9 +8,10 @@ import re
 import pandas as pd
 import pytest
 
-from harness import figures, summary, trends
-from harness.figures.labels import apart, wrapped
-from harness.figures.scales import ticks
+from harness.analysis import summary, trends
+from harness.render import figures
+from harness.render.figures.style import apart, ticks, wrapped
+from harness.render.table import Table, numbers, texts
 from tests.made_run import MEMORY, POSTGRES, Made, MadeStore
 
 from .drawings import LONG, loaded, seconds_of
@@ -40,16 +41,16 @@ def test_a_time_axis_has_two_to_twelve_round_ticks(low, high):
 
 
 def test_tables_escape_what_they_are_given_and_name_each_cell(tmp_path):
-    html = figures.Table(("store", "n"), [("<b>", "1")], numbers=frozenset({"n"}))._repr_html_()
+    html = Table((*texts("store"), *numbers("n")), [("<b>", "1")])._repr_html_()
     assert "&lt;b&gt;" in html
     assert 'class="number" data-head="n"' in html
 
 
 def test_a_row_is_headed_by_the_store_that_it_is_about_or_else_by_its_first_cell():
-    ranking = figures.Table(("rank", "store"), [("1", "a:b")])._repr_html_()
+    ranking = Table(texts("rank", "store"), [("1", "a:b")])._repr_html_()
     assert re.search(r'<th scope="row" role="rowheader"[^>]*>a:<wbr>b</th>', ranking)
     assert re.search(r'<td role="cell"[^>]*>1</td>', ranking)
-    flags = figures.Table(("flag", "concerns"), [("x", "y")])._repr_html_()
+    flags = Table(texts("flag", "concerns"), [("x", "y")])._repr_html_()
     assert re.search(r'<th scope="row" role="rowheader"[^>]*>x</th>', flags)
     assert flags.count('scope="row"') == 1
 

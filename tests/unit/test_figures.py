@@ -8,7 +8,8 @@ from itertools import combinations
 
 import pytest
 
-from harness import figures, summary
+from harness.analysis import summary
+from harness.render import figures
 from tests.made_run import MEMORY, POSTGRES, STORES, Made, MadeStore
 
 from . import contrast

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.figures import checks, failures, kept, unreached
+from harness.render.figures import checks, failures, kept, unreached
 
 CHECKS = [
     {"number": number, "name": f"check {number}", "requirement": requirement, "promise": "p"}

@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from harness.generator.choice import chooser, stream_names
-from harness.scenario.types import StreamChoice, Streams
+from harness.load.events import chooser
+from harness.scenario.model import Streams, Zipf
 
 
-def drawn(kind, count=100, draws=20_000, exponent=0.0):
-    streams = Streams(count, "order", StreamChoice(kind, exponent), 0, "warm")
-    choose, rng = chooser(streams, stream_names(streams)), Random(1)
+def drawn(choice, count=100, draws=20_000):
+    streams = Streams(count=count, choice=choice)
+    choose, rng = chooser(streams, streams.names), Random(1)
     return Counter(choose(rng) for _ in range(draws))
 
 
@@ -23,7 +23,7 @@ def test_uniform_choice_is_flat():
 
 @pytest.mark.parametrize("exponent", [0.8, 1.1, 1.5])
 def test_zipf_choice_follows_its_real_exponent(exponent):
-    counts = drawn("zipf", exponent=exponent, draws=100_000)
+    counts = drawn(Zipf(zipf=exponent), draws=100_000)
     for rank in (2, 4, 10):
         ratio = counts["order-0"] / counts[f"order-{rank - 1}"]
         assert ratio == pytest.approx(rank**exponent, rel=0.2)
@@ -36,11 +36,11 @@ def test_latest_choice_moves_on_through_all_streams():
 
 
 def test_latest_choice_prefers_the_newest():
-    streams = Streams(1000, "order", StreamChoice("latest"), 0, "warm")
-    choose, rng = chooser(streams, stream_names(streams)), Random(1)
+    streams = Streams(count=1000, choice="latest")
+    choose, rng = chooser(streams, streams.names), Random(1)
     distances = [(turn - int(choose(rng).split("-")[1])) % 1000 for turn in range(1, 1001)]
     assert sum(distance < 30 for distance in distances) > 400
 
 
 def test_the_same_seed_chooses_the_same_streams():
-    assert drawn("zipf", exponent=1.1) == drawn("zipf", exponent=1.1)
+    assert drawn(Zipf(zipf=1.1)) == drawn(Zipf(zipf=1.1))

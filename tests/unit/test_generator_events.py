@@ -5,18 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from harness.generator.events import EventFactory
-from harness.identity import event_id, id_base, sequence_of
-from harness.scenario.types import DataSize, EventShape
+from harness.domain.identity import event_id, id_base, sequence_of
+from harness.load.events import EventFactory
+from harness.scenario.model import EventShape, Spread
 
 
-def shape(content="json", size_bytes=256, **size):
-    declared = {"kind": "fixed", "sigma": 0.0, "min_bytes": 64, "max_bytes": 4096} | size
-    return EventShape(
-        types={"OrderPlaced": 3, "OrderPaid": 1},
-        size=DataSize(median_bytes=size_bytes, **declared),
-        content=content,
-    )
+def shape(content="json", size_bytes=256):
+    types = {"OrderPlaced": 3, "OrderPaid": 1}
+    return EventShape(types=types, size_bytes=size_bytes, content=content)
 
 
 def test_the_same_seed_gives_the_same_events_and_another_seed_gives_others():
@@ -40,7 +36,7 @@ def test_a_fixed_size_is_met_to_the_byte(content, size_bytes):
 
 
 def test_drawn_sizes_differ_and_stay_inside_their_bounds():
-    drawn = shape(kind="lognormal", sigma=1.0)
+    drawn = shape(size_bytes=Spread(median=256, sigma=1.0, min=64, max=4096))
     sizes = {len(event.data) for event in EventFactory(drawn, "seed").new_events(500)}
     assert len(sizes) > 100
     assert min(sizes) >= 64

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.generator.recording import ROWS_A_BUFFER, Rows
-from harness.generator.samples import SAMPLE_COLUMNS, SampleRows
+from harness.load.column_buffer import ROWS_A_BUFFER, SAMPLE_COLUMNS, ColumnBuffer, SampleBuffer
 
 
 class Collecting:
@@ -28,7 +27,7 @@ class Failing(Collecting):
 
 def test_rows_reach_the_sink_once_and_in_order_across_buffers():
     sink = Collecting()
-    rows = Rows(("a", "b"), sink)
+    rows = ColumnBuffer(("a", "b"), sink)
     count = 2 * ROWS_A_BUFFER + 17
     for number in range(count):
         rows.add(number, -number)
@@ -41,7 +40,7 @@ def test_rows_reach_the_sink_once_and_in_order_across_buffers():
 
 
 def test_a_write_that_fails_is_told_at_the_latest_on_closing():
-    rows = Rows(("a",), Failing())
+    rows = ColumnBuffer(("a",), Failing())
     rows.add(1)
     with pytest.raises(OSError, match="no space left"):
         rows.close()
@@ -49,7 +48,7 @@ def test_a_write_that_fails_is_told_at_the_latest_on_closing():
 
 def test_the_sink_is_closed_even_if_a_write_failed():
     sink = Failing()
-    rows = Rows(("a",), sink)
+    rows = ColumnBuffer(("a",), sink)
     rows.add(1)
     with pytest.raises(OSError, match="no space left"):
         rows.close()
@@ -57,7 +56,7 @@ def test_the_sink_is_closed_even_if_a_write_failed():
 
 
 def test_the_latest_rows_can_be_looked_at_while_recording():
-    rows = Rows(("a",), Collecting())
+    rows = ColumnBuffer(("a",), Collecting())
     for number in range(10):
         rows.add(number)
     assert rows.latest(3)[:, 0].tolist() == [7, 8, 9]
@@ -65,7 +64,7 @@ def test_the_latest_rows_can_be_looked_at_while_recording():
 
 
 def test_a_table_without_a_sink_counts_and_forgets():
-    rows = Rows(("a",), None)
+    rows = ColumnBuffer(("a",), None)
     for number in range(ROWS_A_BUFFER + 5):
         rows.add(number)
     assert rows.rows == ROWS_A_BUFFER + 5
@@ -74,7 +73,7 @@ def test_a_table_without_a_sink_counts_and_forgets():
 
 def test_an_operations_row_has_the_columns_in_their_declared_order():
     sink = Collecting()
-    rows = SampleRows(sink)
+    rows = SampleBuffer(sink)
     rows.add_operation(*range(len(SAMPLE_COLUMNS)))
     rows.add_operation(*range(9))
     rows.close()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.errors import BadInput
-from harness.trends import COLUMNS, append, read
+from harness.analysis.trends import COLUMNS, append, read
+from harness.domain.errors import BadInput
 from tests.made_history import SMALL, made_history, rows_of
 from tests.made_run import made_run
 

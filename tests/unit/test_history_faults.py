@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.history import Kind
-from harness.identity import event_id
+from harness.domain.identity import event_id
+from harness.verification import Kind
 
 from .history.fault import Fault
 from .history.in_the_log import IN_THE_LOG

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.history import PROMISES, Kind, declared
-from harness.store import Durability, Guarantees
+from harness.domain.durability import Durability
+from harness.domain.store import Guarantees
+from harness.verification import PROMISES, Kind, declared
 
 ALL = Guarantees(
     occ="native",

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 import pandas as pd
 import pytest
 
-from harness import figures, results, trends
-from harness.cli.trends import show
-from harness.figures.style import MUTED, ORANGE
-from harness.trends import Change
+from harness import results
+from harness.analysis import trends
+from harness.analysis.trends import Change
+from harness.cli.history import show
+from harness.render import figures
+from harness.render.figures.style import MUTED, ORANGE
 from tests.made_run import POSTGRES, Made, made_run
 
 POINTS = ({"events.size_bytes": 100}, {"events.size_bytes": 1000})

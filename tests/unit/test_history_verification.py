@@ -8,12 +8,13 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from harness.history import ANY, Appends, Deliveries, Kind, Verification, verify
-from harness.history.findings import KEPT_A_KIND
-from harness.identity import event_id
-from harness.outcome import Outcome
-from harness.store import Endpoint, NewEvent, StreamState
-from harness.stores.memory import GUARANTEES, MemoryOptions, MemoryStore
+from harness.domain.expected_version import ANY
+from harness.domain.identity import event_id
+from harness.domain.outcome import Outcome
+from harness.domain.store import Endpoint, NewEvent, StreamState
+from harness.stores.memory.store import GUARANTEES, MemoryOptions, MemoryStore
+from harness.verification import Appends, Deliveries, Kind, Verification, verify
+from harness.verification.violations import KEPT_A_KIND
 
 from .history.told import BASE, NAMES, Attempt, Row, Told
 
@@ -35,7 +36,7 @@ async def verified(names: list[str], *, streams_max: int) -> Verification:
     rows = [(n, n, n, 1, -2, 0, Outcome.OK) for n in range(len(names))]
     verification = await verify(
         store,
-        appends=Appends(*np.array(rows, np.int64).T),
+        appends=[Appends(*np.array(rows, np.int64).T)],
         deliveries=None,
         streams=[*names, "never used"],
         base=BASE,
@@ -124,7 +125,7 @@ def test_two_events_at_one_version_are_not_contiguous():
     told.log.append(Row(0, 1, 2, 2))
     (violation,) = told.verification().violations
     assert violation.kind is Kind.NOT_CONTIGUOUS
-    assert violation.detail == "version 2 was due"
+    assert violation.detail == "expected version 2"
 
 
 def test_a_version_beyond_all_reason_is_reported_and_not_stumbled_over():

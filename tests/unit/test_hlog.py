@@ -10,25 +10,26 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.errors import NoServer
-from harness.generator.files import TrialFiles
-from harness.generator.loops import Window
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.outcome import Outcome
-from harness.results import TableWriter, buckets, hlog
-from harness.runner import histograms
-from harness.scenario.types import ClosedLoop, OpenLoop
-from harness.servers import kafka, maven
+from harness.domain.errors import NoServer
+from harness.domain.outcome import Outcome
+from harness.load.column_buffer import SAMPLE_COLUMNS
+from harness.load.loops import Window
+from harness.load.trial_files import TrialFiles
+from harness.results import TableWriter, hlog
+from harness.run.trial_metrics import histograms
+from harness.run.trial_samples import TrialSamples
+from harness.scenario.model import ClosedLoop, OpenLoop
+from harness.servers.native import kafka, maven
 
 hdrh = pytest.importorskip("hdrh.histogram", reason="pip install 'eventstore-lab[hlog]'")
 log = pytest.importorskip("hdrh.log")
 
 S = 1_000_000_000
-TIMES = st.lists(st.integers(0, buckets.HIGHEST_NS) | st.integers(0, 10**7), max_size=60)
+TIMES = st.lists(st.integers(0, hlog.HIGHEST_NS) | st.integers(0, 10**7), max_size=60)
 
 
 def empty():
-    return hdrh.HdrHistogram(buckets.LOWEST_NS, buckets.HIGHEST_NS, buckets.DIGITS)
+    return hdrh.HdrHistogram(hlog.LOWEST_NS, hlog.HIGHEST_NS, hlog.DIGITS)
 
 
 def recorded(values):
@@ -40,25 +41,25 @@ def recorded(values):
 
 
 @given(TIMES)
-@example([0, 1, 2047, 2048, 2049, 4095, 4096, buckets.HIGHEST_NS])
+@example([0, 1, 2047, 2048, 2049, 4095, 4096, hlog.HIGHEST_NS])
 @example([1 << bits for bits in range(46)] + [(1 << bits) - 1 for bits in range(1, 46)])
 def test_counts_are_those_of_the_packages_own_recording(values):
-    assert buckets.counts(np.array(values, np.int64)).tolist() == list(recorded(values).counts)
+    assert hlog.counts(np.array(values, np.int64)).tolist() == list(recorded(values).counts)
 
 
 @given(TIMES)
 def test_what_is_encoded_decodes_to_the_same_histogram(values):
-    text = hlog.encoded(buckets.counts(np.array(values, np.int64)))
+    text = hlog.encoded(hlog.counts(np.array(values, np.int64)))
     mine, own = hdrh.HdrHistogram.decode(text), recorded(values)
     assert text.encode() == own.encode()
     assert mine.get_total_count() == len(values)
     assert mine.get_max_value() == own.get_max_value()
 
 
-@pytest.mark.parametrize("value", [-1, buckets.HIGHEST_NS + 1])
+@pytest.mark.parametrize("value", [-1, hlog.HIGHEST_NS + 1])
 def test_a_value_that_does_not_fit_is_refused(value):
     with pytest.raises(ValueError, match="takes 0 to"):
-        buckets.counts(np.array([value]))
+        hlog.counts(np.array([value]))
 
 
 def a_log(folder, load):
@@ -76,11 +77,12 @@ def a_log(folder, load):
     files = TrialFiles(folder / "s.parquet", folder / "a", folder / "d")
     trial = SimpleNamespace(id="001-made", load=load)
     path = folder / hlog.HLOG_FILE
-    hlog.append(path, histograms.intervals(trial, Window(0, round(2.5 * S), 25), files))
+    samples = TrialSamples.read(load, Window(0, round(2.5 * S), 25), files)
+    hlog.append(path, histograms(trial, samples))
     return path
 
 
-OPEN = OpenLoop(10, "uniform", 8)
+OPEN = OpenLoop(rate_per_s=10, arrivals="uniform", in_flight_max=8)
 
 
 def test_a_log_has_a_line_a_second_and_kind_that_the_package_reads_back(tmp_path):
@@ -101,7 +103,7 @@ def test_a_log_has_a_line_a_second_and_kind_that_the_package_reads_back(tmp_path
 
 
 def test_a_closed_load_has_service_times_alone(tmp_path):
-    text = a_log(tmp_path, ClosedLoop(1)).read_text()
+    text = a_log(tmp_path, ClosedLoop(workers=1)).read_text()
     assert "service" in text
     assert "-response," not in text
 

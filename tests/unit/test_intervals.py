@@ -8,17 +8,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.generator.files import TrialFiles
-from harness.generator.loops import Window
-from harness.generator.samples import SAMPLE_COLUMNS
-from harness.outcome import Outcome
+from harness.domain.outcome import Outcome
+from harness.domain.server import Statistics
+from harness.load.column_buffer import SAMPLE_COLUMNS
+from harness.load.loops import Window
+from harness.load.trial_files import TrialFiles
 from harness.results import TableWriter
-from harness.runner import intervals
-from harness.runner.sampling import Look, Sampler
-from harness.servers.protocol import Statistics
+from harness.run.sampling import Look, Sampler
+from harness.run.trial_metrics import interval_rows
+from harness.run.trial_samples import TrialSamples
+from harness.scenario.model import ClosedLoop
 
 S = 1_000_000_000
 START = 100 * S
+CLOSED = ClosedLoop(workers=1)
 TRIAL = SimpleNamespace(id="001-memory", store=SimpleNamespace(key="memory"))
 
 
@@ -43,7 +46,8 @@ def written(folder: Path, operations: list[tuple[float, float, Outcome]]) -> Tri
 
 def rows_of(folder: Path, operations: list, *, length_s: float, looks: list | None = None) -> list:
     window = Window(START, START + int(length_s * S), len(operations))
-    return list(intervals.rows(TRIAL, window, written(folder, operations), looks or []))
+    samples = TrialSamples.read(CLOSED, window, written(folder, operations))
+    return list(interval_rows(TRIAL, samples, looks or []))
 
 
 def test_a_stall_is_a_second_in_which_nothing_ended_and_everything_was_in_flight(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.stores.kafka.partitioning import murmur2
+from harness.stores.kafka.messages import murmur2
 
 
 @pytest.mark.parametrize(

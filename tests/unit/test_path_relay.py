@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from harness.errors import NoServer
-from harness.servers.path import delayed
-from harness.servers.path.lines import LINES
-from harness.store import Endpoint
+from harness.domain.errors import NoServer
+from harness.domain.store import Endpoint
+from harness.servers import TECHNOLOGIES
+from harness.servers.path.round_trip import delayed
 
+LINE = TECHNOLOGIES["postgres"].line
 RTT_MS = 20.0
 MANY = bytes(range(256)) * 8192
 
@@ -38,7 +39,7 @@ async def echo(path=None):
 
 @asynccontextmanager
 async def connected(endpoint):
-    ((host, port),) = LINES["postgres"].parse(endpoint.address).hosts
+    ((host, port),) = TECHNOLOGIES["postgres"].line.parse(endpoint.address).hosts
     reader, writer = await asyncio.open_connection(host, port)
     try:
         yield reader, writer
@@ -59,7 +60,10 @@ async def round_trip_ms(reader, writer, times):
 @asynccontextmanager
 async def through(dsn, rtt_ms):
     """A connection by way of a relay."""
-    async with delayed("postgres", Endpoint(dsn), rtt_ms) as longer, connected(longer) as streams:
+    async with (
+        delayed("postgres", LINE, Endpoint(dsn), rtt_ms) as longer,
+        connected(longer) as streams,
+    ):
         yield streams
 
 
@@ -97,7 +101,7 @@ async def test_where_nobody_serves_the_connection_is_cut():
 
 async def test_the_relay_ends_with_the_block():
     async with echo() as dsn:
-        async with delayed("postgres", Endpoint(dsn), 1.0) as longer:
+        async with delayed("postgres", LINE, Endpoint(dsn), 1.0) as longer:
             pass
         with pytest.raises(ConnectionRefusedError):
             async with connected(longer):
@@ -115,21 +119,25 @@ async def test_the_relay_ends_with_the_block():
         ("postgres", "postgresql://ann@/shop?host=/run", "postgresql://ann@127.0.0.1:7/shop"),
         ("postgres", "postgresql:///shop?host=/run&port=9", "postgresql://127.0.0.1:7/shop"),
         ("dynamodb", "http://db:8000", "http://127.0.0.1:7"),
+        ("umadb", "grpc://db:50051", "grpc://127.0.0.1:7"),
     ],
 )
 def test_an_address_leads_through_a_local_port(technology, address, longer):
-    assert LINES[technology].through(address, 7) == longer
+    assert TECHNOLOGIES[technology].line.through(address, 7) == longer
 
 
 @pytest.mark.parametrize(
     ("technology", "address", "why"),
     [
-        ("kafka", "127.0.0.1:9092", "its brokers tell clients where they are"),
+        ("kafka", "127.0.0.1:9092", "its brokers send clients their own addresses"),
         ("dynamodb", "https://db", "a relay has no certificate"),
+        ("umadb", "grpcs://db:50051", "a relay has no certificate"),
         ("oracle", "db", "does not know its addresses"),
     ],
 )
 async def test_what_cannot_be_led_through_a_relay_is_refused(technology, address, why):
+    row = TECHNOLOGIES.get(technology)
+    line = row.line if row else None
     with pytest.raises(NoServer, match=f"{technology}: path.rtt_ms: .*{why}"):
-        async with delayed(technology, Endpoint(address), 1.0):
+        async with delayed(technology, line, Endpoint(address), 1.0):
             pass

@@ -9,16 +9,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import stores, summary
-from harness.errors import BadInput
+from harness import stores
+from harness.analysis import summary
+from harness.domain.errors import BadInput
 
 from .scenarios import SMALL, loaded
 
 TRIAL = {
     "key": "made", "status": "done", "valid": True, "message": "", "first_violation": "",
     "verified": "ok", "violation_list": "[]", "load": "open", "rate_per_s": 2000.0,
-    "throughput_per_s": 1999.0, "scheduled": 10_000, "failed_rate_per_s": None,
+    "throughput_per_s": 1999.0, "scheduled": 100_000, "failed_rate_per_s": None,
+    "versioned_appends": 10_000,
     "refused": 0, "timeout": 0, "unknown": 0, "dropped": 0, "unfinished": 0,
+    "ok": 100_000, "conflict": 0, "response_count": 100_000,
     "response_p50_ns": 1e6, "response_p99_ns": 20e6,
     "durability": "power-loss safe as configured", "guarantees": "{}", "flags": "[]",
 }  # fmt: skip
@@ -73,6 +76,66 @@ def test_a_requirement_of_a_newer_lab_is_left_alone():
     assert judged({"colour": "blue"}, declaring(occ="native")) == {}
 
 
+@pytest.mark.parametrize(
+    ("counts", "answer", "reason"),
+    [
+        ([0, 5], "pass", "nothing against it"),
+        ([0, 0], "unknown", "declares native; no append of this run had an expected version"),
+        ([None], "unknown", "declares native; this run does not record whether"),
+        ([None, 0], "unknown", "no append of this run had"),
+    ],
+)
+def test_a_version_check_that_no_append_asked_for_is_not_judged(counts, answer, reason):
+    trials = [declaring(occ="native") | {"versioned_appends": count} for count in counts]
+    found, why = judged({"occ": "native"}, *trials)["occ: native"]
+    assert (found, reason in why) == (answer, True), why
+
+
+def test_a_store_without_version_checks_fails_whatever_ran():
+    unused = declaring(occ="none") | {"versioned_appends": 0}
+    assert status({"occ": "native"}, unused) == "fail"
+
+
+def test_checks_exercise_what_the_load_did_not():
+    unused = pd.DataFrame([TRIAL | declaring(occ="native") | {"versioned_appends": 0}])
+    check = {"key": "made", "declared_by": "occ", "defect": False, "mark": "✓", "number": 7,
+             "check": "made", "word": "holds"}  # fmt: skip
+    for mark, answer in (("✓", "pass"), ("–", "unknown")):
+        checked = pd.DataFrame([check | {"mark": mark}])
+        (found,) = summary.requirements(unused, {"occ": "native"}, checked)["status"]
+        assert found == answer
+
+
+KNOWN, SURE = "memory", "power-loss safe as configured"
+UNREPORTED = "unknown durability"
+
+
+@pytest.mark.parametrize(
+    ("classes", "answer"),
+    [
+        ([UNREPORTED], "unknown"),
+        ([SURE, UNREPORTED], "unknown"),
+        ([UNREPORTED, KNOWN], "fail"),
+        ([SURE], "pass"),
+        ([""], "unknown"),
+    ],
+)
+@pytest.mark.parametrize("wanted", ["bounded-loss", "process-crash", "power-loss"])
+def test_what_a_server_does_not_report_is_neither_kept_nor_broken(classes, answer, wanted):
+    trials = [{"durability": each} for each in classes]
+    assert status({"durability": wanted}, *trials) == answer
+
+
+def test_unknown_is_no_class_to_require():
+    with pytest.raises(BadInput, match="expected memory or bounded-loss or process-crash or power"):
+        judged({"durability": "unknown"}, {})
+
+
+def test_the_unknown_class_comes_last():
+    trials = pd.DataFrame({"durability": [UNREPORTED, KNOWN, SURE, UNREPORTED], "n": range(4)})
+    assert list(summary.strongest_first(trials)["n"]) == [2, 1, 0, 3]
+
+
 def test_a_promise_that_verification_saw_broken_fails_with_the_violation():
     violation = "expected-version-ignored: stream 'a' version 3 event unknown: x"
     broken = declaring(occ="native") | {"violation_list": json.dumps([violation])}
@@ -80,6 +143,12 @@ def test_a_promise_that_verification_saw_broken_fails_with_the_violation():
     assert found == "fail"
     assert violation in reason
     assert status({"global_order": "total"}, broken | declaring(global_order="total")) == "pass"
+
+
+def test_only_the_kind_of_a_violation_decides_what_it_breaks():
+    violation = "foreign: stream 'misplaced:' version 3 event unknown: misplaced: x"
+    row = declaring(occ="native") | {"violation_list": json.dumps([violation])}
+    assert status({"occ": "native"}, row) == "pass"
 
 
 def test_what_was_not_verified_or_did_not_end_is_unknown():
@@ -111,11 +180,18 @@ RATE, P99 = "keeps up with 2,000/s", "p99 ≤ 50 ms at 2,000/s"
     [
         ([{}], "pass", "pass"),
         ([{"throughput_per_s": 1900.0, "response_p99_ns": 51e6}], "fail", "fail"),
-        ([{"throughput_per_s": 1930.0}], "pass", "pass"),
-        ([{"flags": '["achieved under 99 % of the target rate"]'}], "fail", "pass"),
-        ([{"timeout": 11}], "fail", "pass"),
+        ([{"throughput_per_s": 1930.0, "scheduled": 10_000}], "pass", "pass"),
+        ([{"flags": '[{"code": "below-target"}]'}], "fail", "unknown"),
+        ([{"timeout": 110}], "fail", "unknown"),
         ([{"rate_per_s": 5000.0, "throughput_per_s": 4999.0}], "pass", "pass"),
-        ([{"rate_per_s": 5000.0}], "unknown", "pass"),
+        ([{"rate_per_s": 5000.0}], "unknown", "unknown"),
+        ([{"response_p99_ns": 80e6},
+          {"rate_per_s": 8000.0, "throughput_per_s": 4800.0, "dropped": 40_000,
+           "response_p99_ns": 45e6}], "pass", "fail"),
+        ([{"rate_per_s": 3000.0, "throughput_per_s": 3000.0, "response_p99_ns": 80e6},
+          {"rate_per_s": 5000.0, "throughput_per_s": 5000.0}], "pass", "unknown"),
+        ([{"rate_per_s": 3000.0, "throughput_per_s": 2000.0},
+          {"rate_per_s": 5000.0, "throughput_per_s": 5000.0}], "pass", "pass"),
         ([{"rate_per_s": 1000.0}], "unknown", "unknown"),
         ([{"rate_per_s": 1000.0, "throughput_per_s": 900.0, "response_p99_ns": 1e9}],
          "fail", "fail"),
@@ -129,12 +205,34 @@ RATE, P99 = "keeps up with 2,000/s", "p99 ≤ 50 ms at 2,000/s"
          "pass", "pass"),
     ],
     ids=["held", "too slow", "fewer came by luck", "flagged", "errors", "more held",
-         "more not held", "less held", "less not held", "mixed", "no percentile",
+         "more not held", "another dropped 40 %", "nearest too slow",
+         "nearest not kept", "less held", "less not held", "mixed", "no percentile",
          "closed", "searched", "invalid", "a ramp past it"],
 )  # fmt: skip
 def test_a_rate_and_a_time_at_it(trials, rate, p99):
     found = judged(AT, *trials)
     assert {name: answer[0] for name, answer in found.items()} == {RATE: rate, P99: p99}
+
+
+LOST = {"ok": 68_000, "dropped": 32_000, "response_p99_ns": None}
+
+
+@pytest.mark.parametrize(
+    ("trial", "p99", "reason"),
+    [
+        (LOST, "fail", "∞ in the worst of 1: too many of its operations failed"),
+        (LOST | {"dropped": 0, "refused": 32_000}, "fail", "∞"),
+        (LOST | {"dropped": 0, "unfinished": 32_000}, "fail", "∞"),
+        ({"ok": 99_000, "unknown": 1_000}, "unknown", "not kept"),
+        ({"ok": 98_999, "unknown": 1_001, "response_p99_ns": None}, "fail", "∞"),
+        # Stored when response times were those of the survivors.
+        (LOST | {"response_count": 68_000, "response_p99_ns": 70e6}, "fail", "70 ms"),
+        ({"ok": 99_999, "timeout": 1, "response_count": 99_999}, "unknown", "older version"),
+    ],
+)
+def test_what_failed_is_slower_than_any_limit(trial, p99, reason):
+    found, why = judged(AT, trial)[P99]
+    assert (found, reason in why) == (p99, True), why
 
 
 def test_a_reason_has_the_number_that_decided():

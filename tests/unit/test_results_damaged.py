@@ -14,11 +14,14 @@ import pytest
 from rich.console import Console
 
 from harness import results
-from harness.cli.exporting import to
-from harness.cli.noise_floor import FILE, recall
-from harness.cli.showing import print_ranking, show
-from harness.errors import BadInput
-from harness.exports import export
+from harness.analysis.comparison import recall
+from harness.analysis.comparison.noise_floor_file import FILE
+from harness.cli.report import write_export
+from harness.cli.show import show
+from harness.domain.errors import BadInput
+from harness.render.exports import export
+from harness.render.ranking import print_ranking
+from harness.render.report.page import page
 from harness.results import RunFolder
 from harness.results.columns import INTERVALS, schema
 from tests.made_run import MEMORY, POSTGRES, Made, identity, made_partial, made_run
@@ -98,9 +101,14 @@ DAMAGES: dict[str, tuple[Hurt, str]] = {
     "no name": (within("scenario", name=None), "no scenario.name"),
     "no hash": (within("scenario", hash=None), "no scenario.hash"),
     "hash": (within("scenario", hash=5), "scenario.hash is not text"),
-    "flags": (manifest(flags="abc"), "flags is not a list"),
-    "no flags": (manifest(flags=None), "flags is not a list"),
-    "a flag": (manifest(flags=[3]), "flags.* is not text"),
+    "flags": (manifest(flags="abc"), "flags: not a list"),
+    "no flags": (manifest(flags=None), "flags: not a list"),
+    "a flag": (manifest(flags=[3]), "flags: a flag is an object with a code and values"),
+    "a flag of no lab": (manifest(flags=[{"code": "x"}]), "flags: 'x' is not a valid FlagCode"),
+    "a flag's values": (
+        manifest(flags=[{"code": "drift", "values": {"share": 1}}]),
+        "flags: a flag drift has the wrong values",
+    ),
     "environment": (manifest(environment=None), "environment is not an object"),
     "cpu": (within("environment", cpu="x"), "environment.cpu is not an object"),
     "commit": (manifest(commit="x"), "commit is not an object"),
@@ -119,13 +127,16 @@ DAMAGES: dict[str, tuple[Hurt, str]] = {
         "column message: expected string",
     ),
     "rate inf": (column("throughput_per_s", float("inf")), "throughput_per_s: not a finite number"),
+    "rate of 10^300": (column("throughput_per_s", 1e300), "throughput_per_s: larger than anything"),
     "log inf": (column("log_bytes_per_event", float("-inf")), "log_bytes_per_event: not a finite"),
-    "flags cut": (column("flags", '["x'), "column flags: not a JSON list of words"),
-    "flags 3": (column("flags", "3"), "column flags: not a JSON list of words"),
-    "flags [3]": (column("flags", "[3]"), "column flags: not a JSON list of words"),
+    "flags cut": (column("flags", '["x'), "column flags: "),
+    "flags 3": (column("flags", "3"), "column flags: not a JSON list of flags"),
+    "flags [3]": (column("flags", "[3]"), "column flags: a flag is an object"),
     "point cut": (column("point", "{x"), "column point: not a JSON object"),
+    "a time of no lab": (column("started_at", 2**60), "column started_at: not a time at which"),
+    "a time before all": (column("started_at", -1), "column started_at: not a time at which"),
     "load": (column("load", "weird"), "column load: expected closed or open"),
-    "twice": (trials(lambda table: pa.concat_tables([table, table])), "001-memory is there twice"),
+    "twice": (trials(lambda table: pa.concat_tables([table, table])), "001-memory occurs twice"),
     "a repetition twice": (
         column("repetition", 1),
         "trial 003-memory has the key, workload, point, repetition, side of 001-memory",
@@ -146,6 +157,7 @@ DAMAGES: dict[str, tuple[Hurt, str]] = {
     ),
     "ok column gone": (trials(lambda table: table.drop_columns(["ok"])), "a result, but no ok"),
     "measured empty": (column("measured_s", None), "a result, but no measured_s"),
+    "scheduled empty": (column("scheduled", None), "a result, but no scheduled"),
     "rate empty": (column("throughput_per_s", None), "a result, but no throughput_per_s"),
     "rate NaN": (column("throughput_per_s", float("nan")), "a result, but no throughput_per_s"),
     "a rate not done": (
@@ -199,7 +211,7 @@ def test_a_run_cut_off_before_its_first_trial_is_shown(tmp_path: Path, capsys):
     show(folder, json=False)
     assert "(running)" in capsys.readouterr().out
     out = io.StringIO()
-    print_ranking(folder, Console(file=out))
+    print_ranking(results.load(folder).trials, Console(file=out))
     assert not out.getvalue()
 
 
@@ -232,13 +244,13 @@ def test_a_damaged_histogram_log_is_not_exported(run: Path, log: bytes, told: st
 
 def test_an_export_makes_the_folder_that_it_goes_to(run: Path, tmp_path: Path):
     out = tmp_path / "new" / "folder" / "run.csv"
-    to(run, "csv", out=out)
+    write_export(run, "csv", out=out)
     assert out.read_text() == export(run, "csv")
 
 
 def test_an_export_under_a_file_is_one_line(run: Path):
     with pytest.raises(BadInput, match=r"^--out: .*expected a folder$"):
-        to(run, "csv", out=run / "manifest.json" / "run.csv")
+        write_export(run, "csv", out=run / "manifest.json" / "run.csv")
 
 
 @pytest.mark.parametrize("under", ["", "deeper", "deeper/still"])
@@ -252,3 +264,19 @@ def test_a_noise_floor_that_is_no_text_is_one_line(tmp_path: Path):
     (tmp_path / FILE).write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match=rf"{FILE}: not the lines of `eslab aa`"):
         recall(tmp_path, "0" * 64, "12345678", ["memory"])
+
+
+ODD = {
+    "no point": column("point", ""),
+    "nothing that is ranked": column("verified", "impossible"),
+}
+
+
+@pytest.mark.parametrize("hurt", ODD.values(), ids=ODD)
+def test_a_run_that_is_odd_but_whole_is_shown_exported_and_drawn(run: Path, hurt: Hurt):
+    hurt(run)
+    loaded = results.load(run)
+    print_ranking(loaded.trials, Console(file=io.StringIO()))
+    for name in ("csv", "json", "bmf", "gha", "markdown"):
+        assert export(run, name)
+    assert "<html" in page(loaded)

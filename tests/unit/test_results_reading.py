@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import results
-from harness.errors import BadInput
-from harness.results import RunFolder
+from harness.domain.errors import BadInput
+from harness.results import RunFolder, reading
 from harness.results.columns import TRIALS
 from tests.made_run import MEMORY, Made, identity, made_partial, made_run
 
@@ -43,6 +43,15 @@ def test_what_was_written_is_what_is_read(run: Path):
     assert (len(samples), str(samples["done_ns"].dtype)) == (300, "int64")
     assert list(loaded.samples("001-memory", ["op", "outcome"]).columns) == ["op", "outcome"]
     assert loaded.appends("002-memory").empty
+
+
+def test_a_drawing_reads_all_samples_of_a_trial_but_not_of_a_very_long_one(run: Path, monkeypatch):
+    loaded = results.load(run)
+    kept = loaded.kept_samples("001-memory")
+    assert kept.equals(loaded.samples("001-memory", list(kept.columns)))
+    monkeypatch.setattr(reading, "DRAWN_MAX", len(kept) - 1)
+    assert loaded.kept_samples("001-memory") is None
+    assert loaded.has_samples("001-memory")
 
 
 def test_a_trial_without_subscribers_has_no_deliveries(run: Path):

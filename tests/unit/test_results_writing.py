@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from harness import results
-from harness.errors import LabError
-from harness.generator.following import DELIVERY_COLUMNS
-from harness.generator.journal import APPEND_COLUMNS
-from harness.generator.samples import SAMPLE_COLUMNS
+from harness.domain.errors import LabError
+from harness.load.column_buffer import SAMPLE_COLUMNS
+from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.results import RunFolder, TableWriter, columns
 from tests.made_run import identity, manifest
 
@@ -28,6 +32,13 @@ def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path, "quick")
     folder.write_manifest(manifest(folder))
     return folder
+
+
+@contextmanager
+def full_disk():
+    """A disk on which nothing new becomes safe: `fsync` says that it is full."""
+    with mock.patch("os.fsync", side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))):
+        yield
 
 
 def test_a_folder_is_partial_until_it_is_finished(folder: RunFolder, tmp_path: Path):
@@ -51,8 +62,10 @@ def test_each_trial_is_on_disk_before_the_next_and_earlier_ones_stay(folder: Run
 
 def test_a_trial_that_cannot_be_written_leaves_the_earlier_ones_readable(folder: RunFolder):
     folder.add_trial(identity(1, run=folder.name))
-    (folder.path / ".trials.parquet.part").symlink_to("/dev/full")
-    with pytest.raises(LabError, match=r"^the disk is full: .*trials\.parquet; finished trials"):
+    with (
+        full_disk(),
+        pytest.raises(LabError, match=r"^the disk is full: .*trials\.parquet; finished trials"),
+    ):
         folder.add_trial(identity(2))
     assert results.load(folder.path).trials["trial"].tolist() == [1]
     folder.add_trial(identity(3, run=folder.name))
@@ -60,8 +73,7 @@ def test_a_trial_that_cannot_be_written_leaves_the_earlier_ones_readable(folder:
 
 
 def test_a_manifest_that_cannot_be_written_leaves_the_old_one(folder: RunFolder):
-    (folder.path / ".manifest.json.part").symlink_to("/dev/full")
-    with pytest.raises(LabError, match="the disk is full"):
+    with full_disk(), pytest.raises(LabError, match="the disk is full"):
         folder.write_manifest({"status": "done"})
     assert results.load(folder.path).manifest["status"] == "running"
 

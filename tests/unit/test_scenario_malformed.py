@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import BadInput
+from harness.domain.errors import BadInput
 from harness.scenario.text import parse
 
 from .scenarios import CATALOGUE, SHIPPED, SMALL, loaded

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import model_validator
 
-from harness.errors import BadInput
+from harness.domain.errors import BadInput
+from harness.domain.store import StoreOptions
 from harness.scenario import Overrides, load
-from harness.store import StoreOptions
 
 from .scenarios import CATALOGUE, SMALL, loaded
 
@@ -38,7 +39,7 @@ REFUSED = {
     "load: {open: {ramp: {from: 1, to: 1, steps: 3}}}": "4:21: load.open.ramp: expected from and "
     "to far enough apart for that many steps",
     "load: {open: {ramp: {from: 1, to: 9, steps: 3}, rate_per_s: 5}}": "4:21: ramp: expected no "
-    "other rate beside it",
+    "other rate with it",
     "load: {open: {search: {slo: {errors: 1%}}}}": "4:29: load.open.search.slo: expected p50_ms, "
     "p99_ms or both",
     "load: {open: {search: {slo: {p99_ms: 5, errors: x%}}}}": "4:49: load.open.search.slo.errors: "
@@ -49,7 +50,7 @@ REFUSED = {
     "'poisson' or 'uniform', got 'poison' (did you mean 'poisson'?)",
     "warm_up_s: -1": "4:12: warm_up_s: expected at least 0, got -1",
     "duration_s: 1\noperations: 5": "1:1: the file: expected one of duration_s and operations",
-    "stores: []": "4:1: the key 'stores' is here twice; it was first given in line 2",
+    "stores: []": "4:1: the key 'stores' is given twice, first in line 2",
     "events: {size_bytes: 16}": "4:9: events: JSON events take at least 32 bytes; got 16",
     "events: {size_bytes: small}": "4:22: events.size_bytes: expected a whole number, got 'small'",
     "events: {size_bytes: {median: 10, min: 32}}": "4:22: events.size_bytes: expected min ≤ "
@@ -58,13 +59,13 @@ REFUSED = {
     "streams: {choice: sideways}": "4:19: streams.choice: expected 'uniform' or 'latest', "
     "got 'sideways'",
     "servers: {postgre: {}}": "4:11: unknown server 'postgre'; allowed: dynamodb, "
-    "eventstoredb, kafka, postgres (did you mean 'postgres'?)",
+    "eventstoredb, kafka, postgres, umadb (did you mean 'postgres'?)",
     "vary: {seed: [1, 2]}": "4:8: 'seed' cannot vary; allowed: workload, load, events, streams, "
     "path, warm_up_s, duration_s, operations, drain_s and what is in them",
     "vary: {streams.count: [1, [2]]}": "4:27: streams.count: expected a single value",
     "vary: {load.closed.workers: 3}": "4:29: load.closed.workers: expected a list of values",
     "vary: {load.closed.workers: []}": "4:29: load.closed.workers: expected a list of values",
-    "vary: {load.closed.workers: [1, 1]}": "4:33: load.closed.workers: 1 is here twice",
+    "vary: {load.closed.workers: [1, 1]}": "4:33: load.closed.workers: 1 is given twice",
     "vary: {load.closed.workers: [1, 0]}": "4:33: load.closed.workers: expected at least 1, got 0",
     "vary: {load.closed.workers: [0, 1]}": "4:30: load.closed.workers: expected at least 1, got 0",
     "vary: {load.closed.worker: [1, 2]}": "4:29: unknown key 'worker'; allowed: workers "
@@ -98,8 +99,8 @@ REFUSED = {
     "at_rate_per_s, atomic_append, durability, errors, gap_free_read, global_order, idempotency, "
     "occ, p50_ms, p99_ms, payload, stream_read, subscription, writers",
     "require: {gap_free_read: false}": "4:26: require.gap_free_read: expected true, got false",
-    "require: {p99_ms: 5}": "4:10: require: expected at_rate_per_s beside p99_ms: times are those "
-    "at a rate",
+    "require: {p99_ms: 5}": "4:10: require: expected at_rate_per_s with p99_ms, "
+    "which holds at a rate",
     "require: {at_rate_per_s: 0}": "4:26: require.at_rate_per_s: expected more than 0, got 0",
     "require: {at_rate_per_s: 5, errors: 2}": "4:37: require.errors: expected at most 1, got 2",
     "require: [occ]": "4:10: require: expected a mapping (key: value), got a list",
@@ -120,7 +121,7 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(
 
 STORES = {
     "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, eventstoredb, "
-    "kafka, memory, null, postgres, sqlite (did you mean 'postgres'?)",
+    "kafka, memory, null, postgres, sqlite, umadb (did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
     "table-lock, counter, coalesced, template (did you mean 'row'?)",
     "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "
@@ -131,7 +132,7 @@ STORES = {
     "got 'long'",
     "[{store: postgres, options: {notify: 1}}]": "2:10: postgres: option notify: expected true or "
     "false, got 1",
-    "[memory, memory]": "2:18: memory is here twice",
+    "[memory, memory]": "2:18: memory is given twice",
     "[a b]": "2:10: 'a b' is not a store name; expected name[:variant][{key=value,…}]",
     "[{}]": "2:10: 'store' is missing in stores.0",
     "[]": "2:9: stores: expected at least 1, got an empty list",
@@ -156,7 +157,7 @@ WORKLOADS = {
     "(did you mean 'batch_size'?)",
     "{name: append, batch_size: 0}": "3:38: workload.batch_size: expected at least 1, got 0",
     "{batch_size: 2}": "3:11: 'name' is missing in workload",
-    "read_stream": "3:11: read_stream reads what is there: streams.prefill must be at least 1",
+    "read_stream": "3:11: read_stream reads existing events: streams.prefill must be at least 1",
 }
 
 
@@ -198,6 +199,13 @@ def test_wrong_stores_and_repetitions_on_the_command_line_are_told_by_their_flag
         assert str(refused.value).startswith(said)
 
 
+def test_all_stores_are_every_variant_that_keeps_events(tmp_path: Path):
+    keys = [trial.store.key for trial in loaded(tmp_path, SMALL, stores="all", repeat=1).trials]
+    assert {"memory", "postgres", "postgres:row", "kafka:single-writer", "dynamodb"} <= set(keys)
+    assert "null" not in keys
+    assert len(keys) == len(set(keys))
+
+
 def test_too_many_points_are_refused(tmp_path: Path):
     values = list(range(1, 200))
     vary = f"vary: {{load.closed.workers: {values}, streams.count: {values}}}\n"
@@ -211,6 +219,39 @@ def test_a_list_of_too_many_values_is_refused_before_they_are_compared(tmp_path:
         BadInput, match=r"4:23: streams\.count: 1,999 values; expected at most 1,000"
     ):
         loaded(tmp_path, SMALL + vary)
+
+
+@pytest.mark.parametrize(
+    ("servers", "fault"),
+    [
+        ("postgres: {archive_command: id}", "4:22: servers.postgres: 'archive_command' is not"),
+        ("postgres: {Data_Directory: /}", "4:22: servers.postgres: 'Data_Directory' is not"),
+        ("postgres: {hba_file: /x}", "4:22: servers.postgres: 'hba_file' is not"),
+        ("postgres: {listen_addresses: x}", "4:22: servers.postgres: 'listen_addresses' is not"),
+        ("postgres: {fsync: on, a.b: 1}", "4:33: servers.postgres: 'a.b' is not"),
+        ("kafka: {log.dir: /}", "4:19: servers.kafka: 'log.dir' is not"),
+        ("kafka: {log_dirs: /}", "4:19: servers.kafka: 'log_dirs' is not"),
+        ("kafka: {metric.reporters: x.Y}", "4:19: servers.kafka: 'metric.reporters' is not"),
+        ("dynamodb: {storage: tape}", "4:31: servers.dynamodb: storage: 'tape' is none of memory"),
+        ("eventstoredb: {DB: /}", "4:26: servers.eventstoredb: 'DB' is not"),
+        ('kafka: {num.partitions: "1\\nlog.dir=/"}', "4:35: servers.kafka: num.partitions: '1"),
+    ],
+)
+def test_a_setting_that_reaches_past_its_server_is_refused(
+    tmp_path: Path, servers: str, fault: str
+):
+    with pytest.raises(BadInput, match=rf"given\.yaml:{re.escape(fault)}"):
+        loaded(tmp_path, f"{SMALL}servers: {{{servers}}}\n")
+
+
+def test_a_setting_by_a_flag_is_checked_too(tmp_path: Path):
+    setting = "servers.postgres.shared_bufers=1GB"
+    with pytest.raises(BadInput) as refused:
+        loaded(tmp_path, SMALL, settings=(setting,))
+    assert str(refused.value) == (
+        f"--set {setting}: servers.postgres: 'shared_bufers' is not a setting that a scenario may"
+        " declare (did you mean 'shared_buffers'?)"
+    )
 
 
 def test_the_servers_of_a_file_are_checked_beside_other_stores(tmp_path: Path):
@@ -284,3 +325,12 @@ def test_options_that_do_not_fit_each_other_are_one_line(tmp_path: Path, store: 
     with pytest.raises(BadInput) as refused:
         load(file, replace(CATALOGUE, stores={"memory": kind}))
     assert str(refused.value) == f"{file}:2:10: memory: options: expected low ≤ high"
+
+
+@pytest.mark.parametrize("flag", ["--stores", "--candidate"])
+@pytest.mark.parametrize("stores", ["sqlit", "memory,memory", " , "])
+def test_stores_that_are_wrong_are_refused_in_the_name_of_the_flag_that_has_them(
+    tmp_path, flag, stores
+):
+    with pytest.raises(BadInput, match=f"^{flag}: "):
+        loaded(tmp_path, SMALL, stores=stores, stores_flag=flag)

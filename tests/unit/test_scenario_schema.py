@@ -38,6 +38,9 @@ def test_every_shipped_scenario_fits_the_schema(path: Path):
         {"workload": {"name": "append", "batch": 2}},
         {"load": {"closed": {"workers": 0}}},
         {"streams": {"choice": "sideways"}},
+        {"servers": {"postgres": {"archive_command": "x"}}},
+        {"servers": {"dynamodb": {"storage": "tape"}}},
+        {"servers": {"postgre": {}}},
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from harness.runner.searching import CONFIRMATIONS, PRECISION, PROBES_MAX, highest_rate
+from harness.run.rate_search import CONFIRMATIONS, PRECISION, PROBES_MAX, highest_rate
 
 
 def search(holds, start_per_s=100.0, most_per_s=100_000.0):

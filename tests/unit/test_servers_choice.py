@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.errors import BadInput
-from harness.servers import choice, choose_way, probe
-from harness.servers.protocol import Availability
+from harness.domain.errors import BadInput
+from harness.domain.server import Availability
+from harness.servers import WAYS, choice, choose_way, probe
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,13 @@ class Answer:
         return self.availability
 
 
+@dataclass(frozen=True)
+class Row:
+    """A technology with these ways."""
+
+    providers: dict[str, Answer]
+
+
 def row(technology, **ways):
     """Each way as ready, not ready, or named by the user and yet not answering."""
     return {
@@ -27,14 +34,14 @@ def row(technology, **ways):
                 technology, way, ready=said == "ready", detail=said, named=said.startswith("named")
             )
         )
-        for way, said in ways.items()
+        for way, said in {**dict.fromkeys(WAYS, "not there"), **ways}.items()
     }
 
 
 @pytest.fixture
 def table(monkeypatch):
     def put(**rows):
-        built = {name: row(name, **ways) for name, ways in rows.items()}
+        built = {name: Row(row(name, **ways)) for name, ways in rows.items()}
         monkeypatch.setattr(choice, "TECHNOLOGIES", built)
 
     return put
@@ -52,7 +59,9 @@ def test_auto_takes_one_way_for_all_and_names_what_that_leaves_out(table):
     )
     chosen = choose_way(["postgres", "kafka"], "auto")
     assert chosen.ways == {"postgres": "external"}
-    assert chosen.reasons == ("kafka: external: set Y (or --servers mixed: native is ready)",)
+    assert chosen.reasons == {
+        "kafka": "kafka: external: set Y (or --servers mixed: native is ready)"
+    }
 
 
 def test_auto_prefers_docker_to_native_for_all(table):
@@ -67,11 +76,11 @@ def test_auto_prefers_docker_to_native_for_all(table):
 
 
 def test_a_server_that_the_user_named_is_not_passed_over_because_it_is_down(table):
-    table(postgres={"external": "named, nobody answers", "native": "ready"})
+    table(postgres={"external": "named, no answer", "native": "ready"})
     for asked in ("auto", "mixed"):
         chosen = choose_way(["postgres"], asked)
         assert chosen.ways == {}
-        assert "nobody answers" in chosen.reasons[0]
+        assert "no answer" in chosen.reasons["postgres"]
 
 
 def test_mixed_takes_the_first_way_of_each(table):
@@ -89,16 +98,18 @@ def test_a_way_that_was_asked_for_is_the_only_one_looked_at(table):
     table(postgres={"external": "set X", "native": "ready"})
     chosen = choose_way(["postgres"], "external")
     assert chosen.ways == {}
-    assert chosen.reasons == ("postgres: external: set X (or --servers mixed: native is ready)",)
+    assert chosen.reasons == {
+        "postgres": "postgres: external: set X (or --servers mixed: native is ready)"
+    }
 
 
 def test_where_no_way_is_open_each_says_what_would_open_it(table):
     table(postgres={"external": "set X", "native": "install Z"})
     chosen = choose_way(["postgres"], "auto")
     assert chosen.ways == {}
-    assert chosen.reasons == (
-        "postgres: external: set X; docker: not built yet; native: install Z",
-    )
+    assert chosen.reasons == {
+        "postgres": "postgres: external: set X; docker: not there; native: install Z"
+    }
 
 
 def test_no_technologies_need_no_way(table):

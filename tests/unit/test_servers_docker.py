@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BadInput, NoServer
+from harness.domain.errors import BadInput, NoServer
 from harness.servers import probe, serving
-from harness.servers.docker import engine, waiting
+from harness.servers.docker import engine, server
 
 pytest.importorskip("docker")
 
@@ -46,7 +46,7 @@ def test_a_socket_behind_which_nobody_is_left_is_told_alike(
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-    assert f"nobody answers at unix://{path}" in probe("postgres", "docker").detail
+    assert f"no answer at unix://{path}" in probe("postgres", "docker").detail
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_a_run_hears_the_same_as_the_doctor(a_docker_command, tmp_path):
 def test_a_port_variable_that_holds_no_port_is_bad_input(monkeypatch, text):
     monkeypatch.setenv("ESLAB_POSTGRES_PORT", text)
     with pytest.raises(BadInput, match=f"ESLAB_POSTGRES_PORT: '{text}' is no port number"):
-        waiting.asked_port("ESLAB_POSTGRES_PORT")
+        server.asked_port("ESLAB_POSTGRES_PORT")
 
 
 def test_the_sdk_is_imported_only_when_the_engine_is_asked():

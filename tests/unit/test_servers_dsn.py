@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness.servers.postgres_dsn import parse
+from harness.servers.external import postgres_address
 
 SECRET = "hunter2"
 
 
 def test_the_password_is_set_apart_from_the_address():
-    address = parse(f"postgresql://ann:{SECRET}@db.example:6000/shop?sslmode=require")
+    address = postgres_address(f"postgresql://ann:{SECRET}@db.example:6000/shop?sslmode=require")
     assert address.address == "postgresql://ann@db.example:6000/shop?sslmode=require"
     assert address.credentials == {"password": SECRET}
     assert address.hosts == (("db.example", 6000),)
@@ -16,19 +16,21 @@ def test_the_password_is_set_apart_from_the_address():
 
 
 def test_a_password_in_the_query_is_set_apart_too():
-    address = parse(f"postgres://db/shop?user=ann&password={SECRET}&sslpassword={SECRET}")
+    address = postgres_address(
+        f"postgres://db/shop?user=ann&password={SECRET}&sslpassword={SECRET}"
+    )
     assert SECRET not in address.address
     assert address.credentials == {"password": SECRET, "sslpassword": SECRET}
 
 
 def test_an_encoded_password_is_decoded_and_an_encoded_user_stays_as_it_was():
-    address = parse("postgresql://a%40b:p%40%2Fss@db/shop")
+    address = postgres_address("postgresql://a%40b:p%40%2Fss@db/shop")
     assert address.credentials == {"password": "p@/ss"}
     assert address.address == "postgresql://a%40b@db/shop"
 
 
 def test_an_address_without_a_password_has_no_credentials():
-    assert parse("postgresql://ann@db/shop").credentials == {}
+    assert postgres_address("postgresql://ann@db/shop").credentials == {}
 
 
 @pytest.mark.parametrize(
@@ -39,12 +41,14 @@ def test_an_address_without_a_password_has_no_credentials():
         ("postgresql://[::1]:6000/shop", (("::1", 6000),)),
         ("postgresql://one:1,two:2/shop", (("one", 1), ("two", 2))),
         ("postgresql:///shop?host=/run/pg&port=6000", (("/run/pg/.s.PGSQL.6000", 0),)),
+        ("postgresql:///shop?host=/a%3Ab/50%2520", (("/a:b/50%20/.s.PGSQL.5432", 0),)),
+        ("postgresql:///shop?host=/a%40b/%23+%26", (("/a@b/# &/.s.PGSQL.5432", 0),)),
         ("postgresql://%2Frun%2Fpg/shop", (("/run/pg/.s.PGSQL.5432", 0),)),
         ("postgresql:///shop", (("/var/run/postgresql/.s.PGSQL.5432", 0),)),
     ],
 )
 def test_every_way_to_name_a_host_is_understood(dsn, hosts):
-    assert parse(dsn).hosts == hosts
+    assert postgres_address(dsn).hosts == hosts
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ def test_every_way_to_name_a_host_is_understood(dsn, hosts):
 )
 def test_what_is_wrong_is_said_in_one_line_without_the_text(dsn, message):
     with pytest.raises(ValueError, match=message) as caught:
-        parse(dsn)
+        postgres_address(dsn)
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness.servers import probe
-from harness.servers.eventstoredb_uri import parse
+from harness.servers.external import eventstoredb_address
 
 
 def test_secrets_are_set_apart_from_the_address():
-    found = parse("esdb://ann:hunter%402@db.example:2114,db2.example?tls=false")
+    found = eventstoredb_address("esdb://ann:hunter%402@db.example:2114,db2.example?tls=false")
     assert found.address == "esdb://db.example:2114,db2.example?tls=false"
     assert found.hosts == (("db.example", 2114), ("db2.example", 2113))
     assert found.credentials == {"username": "ann", "password": "hunter@2"}
@@ -22,7 +22,7 @@ def test_secrets_are_set_apart_from_the_address():
 )
 def test_what_is_wrong_is_said_without_the_text(text):
     with pytest.raises(ValueError, match="expected esdb://") as wrong:
-        parse(text)
+        eventstoredb_address(text)
     assert "hunter2" not in str(wrong.value)
 
 

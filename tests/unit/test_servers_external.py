@@ -5,10 +5,9 @@ import socket
 
 import pytest
 
-from harness.errors import NoServer
+from harness.domain.errors import NoServer
 from harness.servers import UnsupportedByServer, probe, serving
-from harness.servers.external import External
-from harness.servers.postgres_dsn import parse
+from harness.servers.external import External, postgres_address
 
 VARIABLE = "ESLAB_POSTGRES_DSN"
 
@@ -57,7 +56,7 @@ def test_a_refused_connection_is_one_line_without_the_password(monkeypatch, refu
 
     with pytest.raises(NoServer) as caught:
         asyncio.run(enter())
-    expected = f"{VARIABLE}: nobody answers at 127.0.0.1:{refusing} (Connection refused)"
+    expected = f"{VARIABLE}: no answer at 127.0.0.1:{refusing} (Connection refused)"
     assert expected in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -81,6 +80,6 @@ def test_the_lab_may_do_nothing_to_somebody_elses_server(monkeypatch, listening,
 
 def test_settings_for_somebody_elses_server_are_refused_not_dropped(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, "postgresql://db/shop")
-    way = External("postgres", VARIABLE, parse)
+    way = External("postgres", VARIABLE, postgres_address)
     with pytest.raises(NoServer, match="cannot set shared_buffers on the server"):
         way.server(scratch=tmp_path, settings={"shared_buffers": "1GB"})

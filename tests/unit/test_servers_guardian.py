@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.servers import guardian
+from harness.servers.native import guardian
 
 FAMILY = "trap 'kill $a $b; exit' TERM; sleep 300 & a=$!; sleep 300 & b=$!; echo; wait"
 STUBBORN = "trap '' TERM; sleep 300 & sleep 300 & echo; wait"
@@ -112,6 +112,19 @@ def test_when_the_pipe_closes_the_tree_ends_and_the_folders_go(watcher, family, 
     assert not any(map(running, members))
     assert not folder.exists()
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 4096, "x/" * 3000, "file/inside"])
+def test_a_folder_that_cannot_be_does_not_keep_the_others(watcher, tmp_path, name):
+    (tmp_path / "file").touch()
+    folder, record = tmp_path / "home", tmp_path / "records" / "1.json"
+    folder.mkdir()
+    tell(watcher, folders=[str(tmp_path / name), str(folder)])
+    tell(watcher, record=str(record))
+    tell(watcher, finish=True)
+    assert watcher.wait(10) == 0
+    assert not folder.exists()
+    assert not record.parent.exists()
 
 
 def test_it_finishes_on_a_word_while_the_pipe_stays_open(watcher, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.servers.kafka_bootstrap import parse
+from harness.servers.external import kafka_address
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ from harness.servers.kafka_bootstrap import parse
     ],
 )
 def test_hosts_and_ports(text, hosts):
-    address = parse(text)
+    address = kafka_address(text)
     assert list(address.hosts) == hosts
     assert address.credentials == {}
 
 
 def test_a_user_and_a_password_ask_for_sasl_over_tls_and_are_kept_apart():
-    address = parse("ann:pa%40ss@a:1?ca=/x.pem")
+    address = kafka_address("ann:pa%40ss@a:1?ca=/x.pem")
     assert address.address == "a:1"
     assert address.credentials == {
         "security": "SASL_SSL",
@@ -47,10 +47,10 @@ def test_a_user_and_a_password_ask_for_sasl_over_tls_and_are_kept_apart():
 )
 def test_what_is_wrong_is_said_without_the_text(text, told):
     with pytest.raises(ValueError, match=told):
-        parse(text)
+        kafka_address(text)
 
 
 def test_a_password_is_never_repeated():
     with pytest.raises(ValueError, match="not readable") as caught:
-        parse("ann:hunter2@a")
+        kafka_address("ann:hunter2@a")
     assert "hunter2" not in str(caught.value)

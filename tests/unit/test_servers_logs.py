@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.servers.logs import keep, telling_line
+from harness.servers.native.guard import keep, telling_line
 
 BIND = 'LOG:  could not bind IPv4 address "127.0.0.1": Address already in use'
 FATAL = "FATAL:  could not create any TCP/IP sockets"

@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.errors import NoServer
-from harness.servers.native import Native, NativeServer
-from harness.servers.place import Place
-from harness.servers.recipe import Plan
-from harness.store import Endpoint
+from harness.domain.errors import NoServer
+from harness.domain.store import Endpoint
+from harness.servers.native.place import Place
+from harness.servers.native.server import Native, NativeServer, Plan
 
 
 class WebRecipe:
@@ -162,8 +161,8 @@ def test_a_file_in_the_way_of_the_scratch_folder_is_one_clear_line(tmp_path):
 
 
 def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("harness.servers.native._START_LIMIT_S", 0.4)
-    monkeypatch.setattr("harness.servers.native._PROGRESS_S", 0.1)
+    monkeypatch.setattr("harness.servers.native.server._START_LIMIT_S", 0.4)
+    monkeypatch.setattr("harness.servers.native.server._PROGRESS_S", 0.1)
     caplog.set_level("INFO")
 
     class Mute(WebRecipe):
@@ -224,7 +223,7 @@ def test_the_guardian_is_there_before_the_folders_that_it_may_have_to_remove(tmp
 
 
 def test_a_preparation_that_takes_for_ever_is_given_up_and_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.servers.native._START_LIMIT_S", 0.3)
+    monkeypatch.setattr("harness.servers.native.server._START_LIMIT_S", 0.3)
     message = failure_of(WebRecipe(prepare=("sleep", "300")), tmp_path)
     assert message.startswith("web: sleep did not end within 0 s: it printed nothing")
     kept_log(message)
@@ -243,7 +242,7 @@ def test_stopping_twice_and_stopping_what_never_started_is_harmless(tmp_path):
 
 
 def test_a_server_that_does_not_stop_when_asked_is_killed(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("harness.servers.native._STOP_LIMIT_S", 0.3)
+    monkeypatch.setattr("harness.servers.native.server._STOP_LIMIT_S", 0.3)
 
     class Deaf(WebRecipe):
         def plan(self, place):

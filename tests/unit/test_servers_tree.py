@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from harness.servers import tree
+from harness.servers.native import tree
 
 FORKING = """
 import os, time

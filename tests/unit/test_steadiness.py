@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.generator.loops import Window
-from harness.outcome import Outcome
-from harness.results.tables import TableWriter
-from harness.runner.operations import Operations
-from harness.runner.steadiness import BATCHES, mattering_cut, mser, steadiness
-from harness.scenario.types import ClosedLoop, OpenLoop
+from harness.run.steadiness import BATCHES, mattering_cut, mser, steadiness
+from harness.run.trial_samples import Completions
+from harness.scenario.model import ClosedLoop, OpenLoop
 
 S = 1_000_000_000
 T = np.arange(BATCHES)
-OPEN = OpenLoop(1000, "uniform", 64)
+OPEN = OpenLoop(rate_per_s=1000, arrivals="uniform", in_flight_max=64)
 
 
 def noisy(shape, seed, scatter=0.03):
@@ -22,16 +19,15 @@ def noisy(shape, seed, scatter=0.03):
 
 
 @pytest.fixture
-def completions(tmp_path):
-    """Operations spread evenly inside batches of the window, as a trial's samples."""
+def completions():
+    """Operations that ended well, spread evenly inside batches of the window."""
 
     def made(per_batch, **shape):
-        path = tmp_path / "samples.parquet"
         columns = spread(per_batch, **shape)
-        writer = TableWriter(path, tuple(columns))
-        writer.write(np.column_stack(tuple(columns.values())))
-        writer.close()
-        return Operations(path)
+        found = Completions(len(columns["done_ns"]), open_loop=True)
+        for block in np.array_split(np.arange(len(columns["done_ns"])), 3):
+            found.extend({name: column[block] for name, column in columns.items()})
+        return found
 
     return made
 
@@ -42,8 +38,7 @@ def spread(per_batch, length_s=4.0, latency_ns=1_000_000):
     done = ((starts + within) * length_s / BATCHES * S).astype(np.int64)
     latency = np.broadcast_to(np.asarray(latency_ns, np.int64), done.shape)
     return {
-        "op": np.arange(len(done)), "done_ns": done, "intended_ns": done - latency,
-        "outcome": np.full(len(done), int(Outcome.OK)),
+        "done_ns": done, "intended_ns": done - latency, "sent_ns": done - latency,
     }  # fmt: skip
 
 
@@ -73,27 +68,27 @@ def test_a_step_that_hardly_changes_the_mean_does_not_matter():
 
 def test_a_closed_loop_is_judged_by_throughput(completions):
     rates = np.where(T < 8, 20, 60)
-    found = steadiness(ClosedLoop(8), Window(0, 4 * S, 0), completions(rates))
+    found = steadiness(ClosedLoop(workers=8), 0, completions(rates))
     assert found.after_s == pytest.approx(0.8, abs=0.1)
 
 
 def test_an_open_loop_is_judged_by_response_time_since_its_rate_is_given(completions):
     latency = np.repeat(np.where(T < 8, 9_000_000, 1_000_000), 50)
     operations = completions(np.full(BATCHES, 50), latency_ns=latency)
-    assert steadiness(OPEN, Window(0, 4 * S, 0), operations).after_s == pytest.approx(0.8, abs=0.1)
-    assert steadiness(ClosedLoop(8), Window(0, 4 * S, 0), operations).after_s == 0
+    assert steadiness(OPEN, 0, operations).after_s == pytest.approx(0.8, abs=0.1)
+    assert steadiness(ClosedLoop(workers=8), 0, operations).after_s == 0
 
 
 def test_a_batch_in_which_nothing_ended_is_as_the_one_before(completions):
     counts = np.where(T == 0, 0, np.where(T == 20, 0, 60))
-    found = steadiness(OPEN, Window(0, 4 * S, 0), completions(counts))
+    found = steadiness(OPEN, 0, completions(counts))
     assert found.after_s == 0
 
 
 def test_a_window_of_a_moment_tells_nothing(completions):
     operations = completions(np.where(T < 8, 20, 60), length_s=0.5)
-    assert steadiness(ClosedLoop(8), Window(0, S // 2, 0), operations) is None
+    assert steadiness(ClosedLoop(workers=8), 0, operations) is None
 
 
 def test_too_few_operations_tell_nothing(completions):
-    assert steadiness(OPEN, Window(0, 4 * S, 0), completions(np.full(BATCHES, 5))) is None
+    assert steadiness(OPEN, 0, completions(np.full(BATCHES, 5))) is None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from harness import results, summary
+from harness import results
+from harness.analysis import summary
+from harness.domain.flags import Flag, FlagCode, dumped
 from tests.made_run import MEMORY, OPTIONS, POSTGRES, SQLITE, TEMPLATE, Made, MadeStore, made_run
 
 SMALL = 2_000
+
+
+def with_cells(trials: pd.DataFrame, key: str, cells: dict[str, object]) -> pd.DataFrame:
+    """The trials of one store with other cells; not all agree with the rest of the row."""
+    changed = {name: trials[name].mask(trials["key"] == key, cell) for name, cell in cells.items()}
+    return trials.assign(**changed)
 
 
 def trials_of(tmp_path, *stores: MadeStore, **more) -> pd.DataFrame:
@@ -48,6 +54,40 @@ def test_an_invalid_store_has_a_reason_and_no_rank(tmp_path):
     assert ranked.loc["postgres", "rank"] == 1
     assert pd.isna(ranked.loc["postgres:broken", "rank"])
     assert ranked.loc["postgres:broken", "reason"] == "invalid: lost 3"
+
+
+OUTAGE = {"measured_s": 8.0, "without_service_s": 7.0}
+UNRANKED = {
+    "7.0 s of 8.0 s without service: the rest is no measure": OUTAGE,
+    "7.0 s of 8.0 s without service (refused with DiskFullError): the rest is no measure": (
+        OUTAGE | {"refused": 300, "refusals": '{"DiskFullError": 299, "Other": 1}'}
+    ),
+    "the lab itself stood still for 7.0 s of 8.0 s": OUTAGE | {"stalled_s": 6.99},
+    "0.7 s of 8.0 s without service: the rest is no measure": (
+        OUTAGE | {"without_service_s": 0.7, "stalled_s": 0.05}
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", UNRANKED)
+def test_a_trial_with_an_outage_is_not_ranked(tmp_path, reason):
+    flags = [Flag(FlagCode.WITHOUT_SERVICE, {"seconds": 7.0, "of_s": 8.0})]
+    trials = trials_of(tmp_path, POSTGRES, MadeStore("sqlite", service_us=1))
+    stopped = with_cells(trials, "sqlite", UNRANKED[reason] | {"flags": dumped(flags)})
+    ranked = summary.ranking(stopped).set_index("key")
+    assert ranked.loc["postgres", "rank"] == 1
+    assert pd.isna(ranked.loc["sqlite", "rank"])
+    assert ranked.loc["sqlite", "reason"] == reason
+    assert not [flag for flag in ranked.loc["sqlite", "flags"] if reason.startswith(flag)]
+
+
+def test_a_pause_of_less_than_a_hundredth_is_ranked_and_said(tmp_path):
+    short = {"measured_s": 300.0, "without_service_s": 1.5, "stalled_s": 1.5}
+    flags = [Flag(FlagCode.WITHOUT_SERVICE, {"seconds": 1.5, "of_s": 300.0})]
+    paused = with_cells(trials_of(tmp_path, SQLITE), "sqlite", short | {"flags": dumped(flags)})
+    ranked = summary.ranking(paused).set_index("key")
+    assert ranked.loc["sqlite", "rank"] == 1
+    assert ranked.loc["sqlite", "flags"] == ("1.5 s of 300.0 s without service",)
 
 
 def test_a_store_that_keeps_nothing_is_not_ranked(tmp_path):
@@ -164,32 +204,23 @@ def test_delivery_is_of_trials_with_subscribers_only(tmp_path):
     assert (summary.delivery(trials)["p99_ns"] > 0).all()
 
 
-def test_alike_flags_of_repetitions_are_one_with_a_range():
-    found = summary.merged([["3 findings"], ["7 findings"], ["5 findings", "swapping"]])
-    assert found == ["3–7 findings", "swapping (1 of 3 repetitions)"]
-
-
-def test_each_number_of_a_flag_that_differs_is_a_range():
-    found = summary.merged([["0.21 read, 2.00 write"], ["0.68 read, 2.00 write"]])
-    assert found == ["0.21–0.68 read, 2.00 write"]
-
-
 def test_flags_name_their_stores_and_what_they_mean(tmp_path):
-    bound = MadeStore("memory", row={"flags": json.dumps(["generator-bound"])})
+    bound = MadeStore("memory", row={"flags": dumped([Flag(FlagCode.GENERATOR_BOUND)])})
     found = summary.by_flag(trials_of(tmp_path, bound, SQLITE))
     assert found["stores"].tolist() == ["memory"]
     assert "at least this much" in found["explanation"].item()
 
 
 def test_a_run_that_was_cut_short_says_so_first():
-    found = summary.run_flags({"status": "aborted", "flags": ["x"]})
-    assert found == ["the run did not end in order (aborted)", "x"]
+    flags = summary.run_flags({"status": "aborted", "flags": [{"code": "swapping"}]})
+    assert [flag.code for flag in flags] == [FlagCode.INTERRUPTED, FlagCode.SWAPPING]
 
 
 def test_the_headline_does_not_name_a_leader_where_repetitions_overlap(tmp_path):
     close = MadeStore("postgres:row", service_us=180.0)
     trials = trials_of(tmp_path, POSTGRES, close)
     trials["throughput_per_s"] = [100.0, 101.0, 102.0, 99.0, 101.0, 103.0]
+    trials["repetition"] = [1, 2, 3, 4, 5, 6]  # nothing that ran side by side
     (said,) = summary.headlines(summary.ranking(trials))
     assert "no clear lead" in said
     assert "power-loss" in said
@@ -207,7 +238,7 @@ def test_a_lead_is_told_from_the_pairs_and_not_from_the_ranges(tmp_path, second,
     first = trials["key"] == "postgres"
     trials.loc[first, "throughput_per_s"] = [100.0, 101.0, 99.0]
     trials.loc[~first, "throughput_per_s"] = second
-    (said,) = summary.headlines(summary.ranking_by_pairs(trials))
+    (said,) = summary.headlines(summary.ranking(trials))
     assert told in said
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import figures, results
-from harness.errors import BadInput, LabError, MissingExtra
-from harness.trends import COLUMNS, SERIES, append, called, changes, read, rows
-from harness.trends.changes import VARIABLE
+from harness import results
+from harness.analysis.trends import COLUMNS, SERIES, append, called, changes, read, rows
+from harness.analysis.trends.changes import VARIABLE
+from harness.domain.errors import BadInput, LabError, MissingExtra
+from harness.render import figures
 from tests.made_history import SMALL, made_history, rows_of
 from tests.made_run import POSTGRES, made_run
 
@@ -125,7 +126,7 @@ def test_an_otava_that_says_something_else_is_one_line(monkeypatch, tmp_path):
     odd.write_text("#!/bin/sh\necho trouble >&2\nexit 1\n")
     odd.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(odd))
-    with pytest.raises(LabError, match="expected JSON; it said: trouble"):
+    with pytest.raises(LabError, match="expected JSON; it printed: trouble"):
         changes(series([1.0] * 9), least=0.05)
 
 

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from harness.cli.verdict_table import print_comparison
-from harness.compare import compare
+from harness.analysis.comparison import compare
+from harness.render.comparison_table import print_comparison
 from tests.made_pairs import sides
 
 

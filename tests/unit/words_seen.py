@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from harness import figures
+from harness.render import figures
 
 
 def texts(figure: figures.Drawing) -> list[Text]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.postgres.options import PostgresOptions
-from harness.stores.postgres.variants import StreamLock
+from harness.stores.postgres.store import StreamLock
 
 
 class Indexed(StreamLock):

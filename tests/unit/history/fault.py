@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from hypothesis import assume
 
-from harness.history import Kind
-from harness.outcome import Outcome
+from harness.domain.outcome import Outcome
+from harness.verification import Kind
 
 from .told import Attempt, Row, Told
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from harness.history import FOREIGN, NO_STREAM, Kind
-from harness.outcome import Outcome
+from harness.domain.expected_version import NO_STREAM
+from harness.domain.outcome import Outcome
+from harness.verification import FOREIGN, Kind
 
 from .fault import Fault, Place, acknowledged, pick, place, told_place, writers, written
 from .told import NAMES, NEVER_SENT, Attempt, Told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.history import ANY, EXISTS, NO_STREAM, Kind
+from harness.domain.expected_version import ANY, EXISTS, NO_STREAM
+from harness.verification import Kind
 
 from .fault import (
     Fault,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from harness.history import FOREIGN, Kind
-from harness.outcome import Outcome
+from harness.domain.outcome import Outcome
+from harness.verification import FOREIGN, Kind
 
 from .fault import Fault, Place, acknowledged, pick, place
 from .told import NAMES, NEVER_SENT, Handed, Row, Told

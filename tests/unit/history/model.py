@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from harness.history import ANY, EXISTS, NO_STREAM
-from harness.outcome import Outcome
+from harness.domain.expected_version import ANY, EXISTS, NO_STREAM
+from harness.domain.outcome import Outcome
 
 from .told import NAMES, Attempt, Handed, Row, Told
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from harness.history import Appends, Deliveries, Log, StreamReads, Verification, check
-from harness.identity import id_base
-from harness.outcome import Outcome
+from harness.domain.identity import id_base
+from harness.domain.outcome import Outcome
+from harness.verification import Appends, Deliveries, Log, StreamReads, Verification, check
 
 BASE = id_base("a history made up")
 NAMES = {0: "order-0", 1: "order-1", 2: "cart-0"}

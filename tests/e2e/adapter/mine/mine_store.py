@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store import StoreKind
+from harness.domain.store import StoreKind
 from harness.stores.sqlite import SqliteOptions, SqliteStore
 
 TRIPS = 1

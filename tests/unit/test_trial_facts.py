@@ -1,0 +1,107 @@
+"""What a trial notes of the server that it ran on, from the settings as read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.domain.durability import Durability
+from harness.domain.factory import StoreFactory
+from harness.domain.store import Endpoint
+from harness.domain.workload import Catalogue
+from harness.results import RunFolder
+from harness.run.trial import TrialRun
+from harness.run.trial_result import TrialFacts, trial_result, violation_counts
+from harness.scenario.model import ClosedLoop, EventShape, Streams, Trial, Verify
+from harness.scenario.names import StoreRef
+from harness.stores import kinds
+from harness.stores.memory.store import GUARANTEES, MemoryOptions, MemoryStore
+from harness.verification.violations import Kind, Verification
+from harness.workloads import kinds as workloads
+
+from .scenarios import SMALL, loaded
+
+
+class Changed(MemoryStore):
+    """A store whose settings say what its server is."""
+
+    @staticmethod
+    def durability_of(settings):
+        return Durability.UNKNOWN if settings["storage"] == "unknown" else Durability.MEMORY
+
+    @staticmethod
+    def emulator_of(settings):
+        return "an emulator" if settings["server"] == "local" else ""
+
+    async def settings(self):
+        return {"server": "local", "storage": "unknown"}
+
+
+def trial():
+    append = workloads()["append"]
+    return Trial(
+        number=1, scenario="made", store=StoreRef("memory"),
+        workload="append", parameters=append.parameters(), load=ClosedLoop(workers=1),
+        events=EventShape(types={"Placed": 1}), streams=Streams(count=1),
+        verify=Verify(streams_max=1), conformance=False, server_settings={}, point={},
+        processes=1, added_rtt_ms=0.0, warm_up_s=0.0,
+        duration_s=None, operations=5, drain_s=5.0, repetition=1, seed="1/1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("adapter", "durability", "emulator"),
+    [
+        (MemoryStore, Durability.MEMORY, ""),
+        (Changed, Durability.UNKNOWN, "an emulator"),
+    ],
+)
+async def test_class_and_emulator_follow_the_settings(adapter, durability, emulator, tmp_path):
+    facts = await TrialRun(
+        trial=trial(),
+        how=StoreFactory(adapter, Endpoint(namespace=str(tmp_path)), MemoryOptions()),
+        catalogue=Catalogue(kinds(), workloads()),
+        folder=RunFolder.create(tmp_path, "made"),
+        server=None,
+        watcher=None,
+    ).run()
+    assert facts.status == "done", facts.message
+    assert (facts.durability, facts.emulator) == (durability, emulator)
+
+
+LOST = Verification(
+    violations=(),
+    counts={Kind.LOST: 1},
+    unknown_written=0,
+    unknown_lost=0,
+    streams_read=1,
+    streams_total=1,
+    events_read=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("durability", "broken"),
+    [
+        (Durability.UNKNOWN, 0),
+        (Durability.MEMORY, 0),
+        (Durability.BOUNDED_LOSS, 0),
+        (Durability.PROCESS_CRASH, 1),
+        (Durability.POWER_LOSS, 1),
+    ],
+)
+def test_a_server_that_died_breaks_only_a_class_that_is_known_to_survive(durability, broken):
+    facts = TrialFacts(
+        guarantees=GUARANTEES, durability=durability, verification=LOST, server_killed=True
+    )
+    counts = violation_counts(facts)
+    assert (counts.violations, counts.declared_violations) == (1, broken)
+
+
+def test_what_a_driver_says_in_several_lines_is_one_line(tmp_path):
+    scenario = loaded(tmp_path, SMALL)
+    facts = TrialFacts(status="failed", message="DiskFullError: no room\nDETAIL:  on\tdevice.")
+    result = trial_result(
+        scenario, scenario.trials[0], facts, None, run="made", endpoint=Endpoint("", "made"),
+        has_server=False, place_allows=Durability.POWER_LOSS, rate_source=None, loop="asyncio",
+    )  # fmt: skip
+    assert result.message == "DiskFullError: no room DETAIL: on device."
