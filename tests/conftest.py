@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -26,6 +28,9 @@ TEST_LIMIT_S = 60.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"
 """Skipped also where nothing may be missing: CI cannot have EventStoreDB, nor pull an image."""
+AGAIN = pytest.StashKey[str]()
+AGAIN_MAX = 3
+"""Up to three failures of thousands may be a busy machine's doing; more are the code's."""
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -117,25 +122,51 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{EXCUSED}: needs a server that no package brings")
 
 
-def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
+def _reports(config: pytest.Config, *outcomes: str) -> list[pytest.TestReport]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    return reporter.stats.get("skipped", []) if reporter else []
+    stats = reporter.stats if reporter else {}
+    return [report for outcome in outcomes for report in stats.get(outcome, [])]
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what was not run and why, one line a reason."""
-    reasons = Counter(str(report.longrepr[2]) for report in _skipped(config))
+    """Say what was not run and why, one line a reason, and what passed only alone."""
+    reasons = Counter(str(report.longrepr[2]) for report in _reports(config, "skipped"))
     if reasons:
         terminalreporter.section("not run")
     for reason, count in sorted(reasons.items()):
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.line(f"not run: {tests}: {reason.removeprefix('Skipped: ')}")
+    if again := config.stash.get(AGAIN, None):
+        terminalreporter.section("run again, alone")
+        terminalreporter.line(again)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything must be there, a skip is a failure."""
-    unexcused = [each for each in _skipped(session.config) if EXCUSED not in each.keywords]
+    """Run what failed beside other tests again alone; where nothing may be missing, fail a skip."""
+    config = session.config
+    failed = sorted({report.nodeid for report in _reports(config, "failed", "error")})
+    parallel = bool(getattr(config.option, "numprocesses", None))
+    if parallel and session.exitstatus == pytest.ExitCode.TESTS_FAILED and failed:
+        if len(failed) > AGAIN_MAX:
+            config.stash[AGAIN] = f"not done: {len(failed)} tests failed, more than {AGAIN_MAX}"
+        elif _pass_alone(config, failed):
+            session.exitstatus = pytest.ExitCode.OK
+    unexcused = [each for each in _reports(config, "skipped") if EXCUSED not in each.keywords]
     if os.environ.get(NO_SKIPS) == "1" and unexcused:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _pass_alone(config: pytest.Config, tests: list[str]) -> bool:
+    """Whether these tests pass with the machine to themselves; what they print is kept."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", *tests]
+    again = subprocess.run(
+        command, cwd=config.rootpath, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    passed = again.returncode == 0
+    listed = "\n".join(f"failed beside other tests, passed alone: {test}" for test in tests)
+    config.stash[AGAIN] = listed if passed else again.stdout
+    return passed

@@ -46,6 +46,8 @@ _READS_MAX = 24
 """Reads at once, as far as they end soon."""
 _PATIENCE_S = 5.0
 """How long a read waits for others: tasks that hold reads open may wait for each other."""
+_CONNECTED_WITHIN_S = 5.0
+"""How long the first read of a new connection may take; `deadline_s` is for those that follow."""
 _DRAIN_S = 0.005
 """gRPC's thread tells the loop of the calls that a closing channel has ended."""
 _LOOK_S = 0.01
@@ -81,7 +83,8 @@ class Session:
         try:
             with CONNECTING:
                 await client.connect()
-                await session.generation()
+                first_read_s = max(options.deadline_s, _CONNECTED_WITHIN_S)
+                await session.newest(endpoint.namespace, deadline_s=first_read_s)
         except BaseException:
             await session.close()
             raise
@@ -189,17 +192,20 @@ class Session:
         newest = await self.newest(namespace or self.endpoint.namespace)
         return newest.stream_position if newest else None
 
-    async def newest(self, name: str) -> Any | None:
+    async def newest(self, name: str, **how: Any) -> Any | None:
         """A stream's last event; `None` if there is no stream."""
-        newest = [event async for event in self.stream(name, backwards=True, limit=1)]
+        newest = [event async for event in self.stream(name, backwards=True, limit=1, **how)]
         return newest[0] if newest else None
 
-    async def stream(self, name: str, **how: Any) -> AsyncIterator[Any]:
+    async def stream(
+        self, name: str, *, deadline_s: float | None = None, **how: Any
+    ) -> AsyncIterator[Any]:
         """A stream's events; none if it does not exist. Raises the client's own errors."""
         read, lib = library().once("read_stream"), library()
+        timeout = deadline_s or self.options.deadline_s
         try:
             async with self._place_to_read():
-                response = await read(self.client, name, timeout=self.options.deadline_s, **how)
+                response = await read(self.client, name, timeout=timeout, **how)
                 async for event in each(response):
                     yield event
         except (lib.error("NotFound"), lib.error("StreamIsDeleted")):
