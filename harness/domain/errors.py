@@ -9,6 +9,7 @@ LabError                      the lab itself cannot go on; carries the exit code
 StoreError                    data, not a bug: the answer to "was it written?"
 ├── NotWritten                no
 │   ├── WrongExpectedVersion  the stream's head is not where the caller thought
+│   ├── BoundaryViolated      an event that the append excludes was written in the meantime
 │   ├── AppendRefused         the store refused before anything could be written
 │   │   ├── EmptyAppend       no events were given
 │   │   ├── EventTooLarge     over the store's size limit
@@ -102,6 +103,10 @@ class WrongExpectedVersion(NotWritten):
 
     def __str__(self) -> str:
         return f"stream {self.stream!r}: expected {self.expected}, actual {self.actual}"
+
+
+class BoundaryViolated(NotWritten):
+    """An event that matches the append's condition was written after the state decided on."""
 
 
 class AppendRefused(NotWritten):

@@ -22,7 +22,7 @@ class Outcome(IntEnum):
 def outcome_of(error: errors.StoreError) -> Outcome:
     """What a store's error means for the operation that it ended."""
     match error:
-        case errors.WrongExpectedVersion():
+        case errors.WrongExpectedVersion() | errors.BoundaryViolated():
             return Outcome.CONFLICT
         case errors.OutcomeUnknown():
             return Outcome.UNKNOWN

@@ -152,6 +152,11 @@ class Guarantees:
     """False where subscriptions to a single category are unsupported, or cannot be read."""
     newest_snapshot: bool = True
     """False where an older snapshot replaces a newer one."""
+    boundaries: Literal["native", "emulated", "none"] = "none"
+    """Whether appends may be conditional on a query over tagged events: `native` where the
+    technology has such appends, `emulated` where the design makes them of other means."""
+    refuses_disjoint: bool = False
+    """True where appends may refuse each other whose boundaries have no event in common."""
     note: str = ""
     """What no other field says, such as a repair without which a design cannot run."""
     durability: Durability

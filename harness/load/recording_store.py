@@ -6,10 +6,26 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.domain.errors import StoreError
+from harness.domain.boundaries import (
+    TAGGED,
+    Boundaries,
+    BoundaryAppend,
+    BoundaryItem,
+    BoundaryRead,
+    TaggedEvent,
+)
+from harness.domain.errors import StoreError, UnsupportedByStore
 from harness.domain.expected_version import code_of
 from harness.domain.outcome import Outcome, outcome_of, reason_of
-from harness.domain.store import AppendResult, EventStore, ExpectedVersion, NewEvent, StreamState
+from harness.domain.store import (
+    UNTOLD,
+    AppendResult,
+    EventStore,
+    ExpectedVersion,
+    NewEvent,
+    Position,
+    StreamState,
+)
 from harness.load.column_buffer import ColumnBuffer
 
 APPEND_COLUMNS = ("op", "stream", "first", "count", "expected", "version", "outcome", "ended_ns")
@@ -74,6 +90,7 @@ class RecordingStore:
 
     __slots__ = (
         "_append",
+        "_boundaries",
         "_clock",
         "_log",
         "attempts",
@@ -90,6 +107,7 @@ class RecordingStore:
 
     def __init__(self, store: EventStore, log: AppendRecorder, clock: Callable[[], int]) -> None:
         self._append = store.append
+        self._boundaries = store if isinstance(store, Boundaries) else None
         self._log = log
         self._clock = clock
         self.read_stream = store.read_stream
@@ -123,6 +141,48 @@ class RecordingStore:
         self.expected = expected
         self.version = result.version
         return result
+
+    async def query(
+        self,
+        items: Sequence[BoundaryItem],
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> BoundaryRead:
+        """Query the store. Raises `UnsupportedByStore` where it has no boundaries."""
+        return await self._with_boundaries().query(items, after=after, limit=limit)
+
+    async def append_if(
+        self,
+        events: Sequence[TaggedEvent],
+        *,
+        fail_if_match: Sequence[BoundaryItem] | None,
+        after: Position | None = None,
+    ) -> BoundaryAppend:
+        """Append to the store on a condition, and remember the outcome, as `append` does."""
+        store = self._with_boundaries()
+        self.attempts += 1
+        try:
+            result = await store.append_if(events, fail_if_match=fail_if_match, after=after)
+        except StoreError as error:
+            self._write_down(TAGGED, events, StreamState.ANY, -1, outcome_of(error))
+            raise
+        except asyncio.CancelledError:
+            self._write_down(TAGGED, events, StreamState.ANY, -1, Outcome.UNKNOWN)
+            raise
+        self.attempts += result.tries - 1
+        if self.version != NOTHING:
+            self._set_aside()
+        self.stream = TAGGED
+        self.events = events
+        self.expected = StreamState.ANY
+        self.version = UNTOLD
+        return result
+
+    def _with_boundaries(self) -> Boundaries:
+        if self._boundaries is None:
+            raise UnsupportedByStore("appends that are conditional on a query")
+        return self._boundaries
 
     def _set_aside(self) -> None:
         """Move the operation's earlier append to the rows of further appends: it appends again."""

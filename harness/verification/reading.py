@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
+from harness.domain.boundaries import TAGGED
 from harness.domain.errors import StreamNotFound
 from harness.domain.identity import SEQUENCE_MASK
 from harness.domain.store import EventStore, Position, RecordedEvent
@@ -85,6 +86,7 @@ class Reader:
         """Every event of one read, in its order: about a microsecond each."""
         base, numbers, data_of, same = self._base, self._numbers, self._data_of, self._same
         previous, ended, left = _BEFORE_ALL, False, aiter(events)
+        tagged = 0  # tagged events have no versions of their own: they are counted
         while not ended:
             columns = _Columns()
             add_event, add_stream = columns.event.append, columns.stream.append
@@ -101,7 +103,11 @@ class Reader:
                     add_intact(_INTACT)
                     self._keep_foreign(event)
                 add_stream(numbers[event.stream])
-                add_version(event.version)
+                if event.stream == TAGGED:
+                    add_version(tagged)
+                    tagged += 1
+                else:
+                    add_version(event.version)
                 position = event.position
                 add_ascending(position > previous)
                 previous = position

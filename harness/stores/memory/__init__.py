@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
-from harness.stores.memory.store import MemoryOptions, MemoryStore
+from harness.stores.memory.store import BoundaryMemory, MemoryOptions, MemoryStore
 
 STORE = StoreKind(
     name="memory",
     summary="the reference model: every guarantee, for as long as the process lives",
-    variants={"": MemoryStore},
+    variants={"": MemoryStore, "boundary": BoundaryMemory},
     options=MemoryOptions,
 )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from harness.domain.boundaries import (
+    TAGGED,
+    BoundaryEvent,
+    BoundaryItem,
+    TaggedEvent,
+    matches,
+)
+from harness.domain.errors import BoundaryViolated, EventIdReused
 from harness.domain.store import (
     AppendResult,
     ExpectedVersion,
@@ -31,6 +39,8 @@ class Log:
         self.checkpoints: dict[str, Position] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.appended = Bell()
+        self.tagged: dict[int, frozenset[str]] = {}
+        """The tags of tagged events, by position."""
         self._events: list[RecordedEvent] = []
 
     def __len__(self) -> int:
@@ -66,14 +76,51 @@ class Log:
             self.appended.ring()
         return AppendResult(last.version, last.position)
 
+    def boundary(
+        self, items: Sequence[BoundaryItem], after: Position | None
+    ) -> Iterator[BoundaryEvent]:
+        """The boundary's events after a position, oldest first."""
+        for index in range(self.index_after(after), len(self._events)):
+            event, tags = self._events[index], self.tagged.get(index)
+            if tags is not None and matches(items, event.type, tags):
+                yield BoundaryEvent(event, tags)
+
+    def append_if(
+        self,
+        events: Sequence[TaggedEvent],
+        fail_if_match: Sequence[BoundaryItem] | None,
+        after: Position | None,
+    ) -> Position:
+        """Write all of `events`, or raise a `NotWritten` and write none."""
+        append_rules.require_events(events)
+        last = append_rules.original(TAGGED, events, self.known(events))
+        if last is not None:
+            self._require_same_tags(events, last.version)
+        else:
+            if fail_if_match is not None:
+                for match in self.boundary(fail_if_match, after):
+                    raise BoundaryViolated(f"event {match.event.id} was written in the meantime")
+            first = len(self)
+            last = self._write(TAGGED, events)
+            self.tagged |= {first + n: frozenset(e.tags) for n, e in enumerate(events)}
+            self.appended.ring()
+        return last.position
+
+    def _require_same_tags(self, events: Sequence[TaggedEvent], last: int) -> None:
+        """Raises `EventIdReused` if the recorded events up to `last` have other tags."""
+        for index, event in enumerate(events, last + 1 - len(events)):
+            if self.tagged[index] != frozenset(event.tags):
+                raise EventIdReused(f"event {event.id} was written with other tags")
+
     def _write(self, stream: str, events: Sequence[NewEvent]) -> RecordedEvent:
-        in_stream = self.streams.setdefault(stream, [])
+        tagged = stream == TAGGED
+        in_stream = [] if tagged else self.streams.setdefault(stream, [])
         now = datetime.now(UTC)
         for event in events:
             recorded = RecordedEvent(
                 event.id,
                 stream,
-                len(in_stream),
+                len(self) if tagged else len(in_stream),
                 Position((len(self._events),)),
                 event.type,
                 event.data,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from itertools import islice
 from typing import Self
 
+from harness.domain.boundaries import BoundaryAppend, BoundaryItem, BoundaryRead, TaggedEvent
 from harness.domain.durability import Durability
 from harness.domain.errors import StoreUnavailable, StreamNotFound
 from harness.domain.store import (
@@ -178,6 +180,39 @@ class MemoryStore:
             return logs[self.namespace]
         except KeyError:
             raise StoreUnavailable(f"no namespace {self.namespace!r}: setup() makes it") from None
+
+
+class BoundaryMemory(MemoryStore):
+    """The reference for consistency boundaries: one thread decides and writes."""
+
+    @classmethod
+    def declares(cls, options: MemoryOptions) -> Guarantees:
+        return replace(super().declares(options), boundaries="native")
+
+    async def query(
+        self,
+        items: Sequence[BoundaryItem],
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> BoundaryRead:
+        """The log as it is at the first step."""
+        await give_way()
+        log = self.log
+        found = tuple(islice(log.boundary(items, after), limit))
+        if limit is not None and len(found) == limit:
+            return BoundaryRead(found, found[-1].event.position if found else after)
+        return BoundaryRead(found, log[len(log) - 1].position if len(log) else None)
+
+    async def append_if(
+        self,
+        events: Sequence[TaggedEvent],
+        *,
+        fail_if_match: Sequence[BoundaryItem] | None,
+        after: Position | None = None,
+    ) -> BoundaryAppend:
+        await give_way()
+        return BoundaryAppend(self.log.append_if(events, fail_if_match, after))
 
 
 def _pages(indices: range) -> Iterator[range]:
