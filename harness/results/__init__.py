@@ -14,4 +14,13 @@ from harness.results.folder import RunFolder
 from harness.results.reading import Run, load, newest, newest_matrix
 from harness.results.tables import TableWriter, concatenate
 
-__all__ = ["FORMAT_VERSION", "Run", "RunFolder", "TableWriter", "concatenate", "load", "newest", "newest_matrix"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Run",
+    "RunFolder",
+    "TableWriter",
+    "concatenate",
+    "load",
+    "newest",
+    "newest_matrix",
+]

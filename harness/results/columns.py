@@ -64,7 +64,7 @@ def _ns(name: str, meaning: str) -> Column:
 
 
 def _spread(name: str, meaning: str) -> tuple[Column, ...]:
-    """Count, percentiles and maximum; a percentile with fewer than 100 values beyond it is empty."""
+    """Count, percentiles, maximum; a percentile with fewer than 100 values beyond it is empty."""
     percentiles = {"p50": "50th", "p90": "90th", "p95": "95th", "p99": "99th", "p999": "99.9th"}
     return (
         _count(f"{name}_count", f"values of {meaning}"),
@@ -133,10 +133,19 @@ _COUNTS = (
     Column("steady_after_s", "float", "s", "0 where warm-up was long enough; empty for never"),
     Column("refusals", "json", "", "operations that an error ended, counted by its class"),
     Column("failure_message", "text", "", "class and first message of the most frequent one"),
-    Column("without_service_s", "float", "s", "operations waited and none was served, a second or longer"),
-    Column("longest_unanswered_s", "float", "s", "longest wait of an operation that was never answered"),
+    Column(
+        "without_service_s",
+        "float",
+        "s",
+        "operations waited and none was served, a second or longer",
+    ),
+    Column(
+        "longest_unanswered_s", "float", "s", "longest wait of an operation that was never answered"
+    ),
     Column("stalled_s", "float", "s", "the lab's own loops stood still, half a second or longer"),
-    Column("server_restarted", "bool", "", "the server ended, restarted or recovered while measured"),
+    Column(
+        "server_restarted", "bool", "", "the server ended, restarted or recovered while measured"
+    ),
 )
 
 _RESPONSE = (
@@ -163,7 +172,11 @@ _VERDICTS = (
     _key("valid", "bool", "done, balanced, and no declared guarantee broken"),
     _count("unknown_written", "appends of unknown outcome that were written after all"),
     _count("unknown_lost", "appends of unknown outcome that were not written"),
-    _key("flags", "json", "what a reader must know beside the numbers: a list of objects `code`, `values`"),
+    _key(
+        "flags",
+        "json",
+        "what a reader must know beside the numbers: a list of objects `code`, `values`",
+    ),
 )
 
 
@@ -182,13 +195,19 @@ _COSTS = (
     _each("round_trips_per_event", "count", "calls to the server"),
     _each("read_units_per_event", "units", "read units that the server says it consumed"),
     _each("write_units_per_event", "units", "write units that the server says it consumed"),
-    _each("write_units_by_rule_per_event", "units", "write units by the service's rule, failed conditions too"),
+    _each(
+        "write_units_by_rule_per_event",
+        "units",
+        "write units by the service's rule, failed conditions too",
+    ),
     Column("disk_before_bytes", "int", "bytes", "server's data folder before the measured window"),
     Column("disk_after_bytes", "int", "bytes", "server's data folder after it"),
     Column("data_after_bytes", "int", "bytes", "tables and indexes after it"),
     Column("data_compacted_bytes", "int", "bytes", "the same after the store's own compaction"),
     Column("costs", "json", "", "all that was counted while measuring, by name, not divided"),
-    Column("counts_reset", "text", "", "counts that began anew while measuring, so are missing: names"),
+    Column(
+        "counts_reset", "text", "", "counts that began anew while measuring, so are missing: names"
+    ),
 )
 
 _SURROUNDINGS = (
@@ -287,5 +306,10 @@ PROBES: tuple[Column, ...] = (
     Column("throughput_per_s", "float", "1/s", "operations that ended well, a second"),
     _ns("response_p50_ns", "median response time; searches only"),
     Column("failed_share", "float", "", "operations that failed, of those scheduled"),
-    Column("slow_share", "float", "", "operations over the objective's last limit, failed ones with them"),
+    Column(
+        "slow_share",
+        "float",
+        "",
+        "operations over the objective's last limit, failed ones with them",
+    ),
 )

@@ -122,7 +122,7 @@ class RunFolder:
 
 
 def _why_not(error: OSError) -> str:
-    """"not a folder" for a file in the path: the system's own text for some is "file exists"."""
+    """ "not a folder" for a file in the path: the system's own text for some is "file exists"."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "not a folder"
     return error.strerror or str(error)

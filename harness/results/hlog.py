@@ -6,17 +6,18 @@ tag add up to the trial.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.domain.files import opened_at_its_end
 from harness.results.tables import writing
-
 
 LOWEST_NS = 1
 HIGHEST_NS = 10**14

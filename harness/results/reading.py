@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.domain.errors import BadInput, MissingExtra
-from harness.results.validation import checked
 from harness.results.columns import DELIVERIES, INTERVALS, PROBES, TRIALS, Column, schema
-from harness.results.validation import require_consistent
 from harness.results.folder import (
     CONFORMANCE_FILE,
     INTERVALS_FILE,
@@ -25,7 +23,13 @@ from harness.results.folder import (
     TRIALS_FILE,
     Table,
 )
-from harness.results.validation import read_json, read_manifest, require_run
+from harness.results.validation import (
+    checked,
+    read_json,
+    read_manifest,
+    require_consistent,
+    require_run,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +133,7 @@ def newest(results: str | Path | None = None) -> Path:
 
 
 def newest_matrix(out: Path) -> tuple[Path, Mapping[str, Any]] | None:
-    """The newest run below `out` that has a guarantee matrix, and the matrix; `None` without one."""
+    """The newest run below `out` with a guarantee matrix, and the matrix; `None` without one."""
     folders = [each for each in out.glob("2*") if (each / CONFORMANCE_FILE).is_file()]
     for folder in sorted(folders, key=lambda each: each.name, reverse=True):
         with suppress(BadInput):

@@ -61,9 +61,7 @@ class Scratch:
         """A file for a table. Raises `LabError`."""
         self.files += 1
         with writing(self.place):
-            return self._files.enter_context(
-                tempfile.TemporaryFile(buffering=0, dir=self._folder)
-            )
+            return self._files.enter_context(tempfile.TemporaryFile(buffering=0, dir=self._folder))
 
     @property
     def place(self) -> Path:

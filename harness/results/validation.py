@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
-import pyarrow as pa
-import pyarrow.compute as pc
-from harness.domain.errors import BadInput
-from harness.domain.flags import dumped, parsed
-from harness.results import format_1
-from harness.results.columns import Column, schema
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-from harness.domain.flags import parsed, stored
-from harness.results.columns import FORMAT_VERSION
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, NoneType
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.domain.errors import BadInput
+from harness.domain.flags import dumped, parsed, stored
+from harness.results import format_1
+from harness.results.columns import FORMAT_VERSION, Column, schema
 
 _LISTS = frozenset({"violation_list"})
 """JSON columns that hold lists of words; the others hold objects."""
@@ -97,7 +94,7 @@ def _flags(cells: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
 def _flags_today(text: str) -> str:
     content = json.loads(text) if text else []
     if not isinstance(content, list):
-        raise ValueError("not a JSON list of flags")
+        raise ValueError("not a JSON list of flags")  # noqa: TRY004  # read from a file
     written = format_1.is_format_1(content)
     return dumped(format_1.flags_of(content) if written else map(parsed, content))
 
@@ -131,7 +128,16 @@ def _is_json(text: str, *, words: bool) -> bool:
     return isinstance(content, list) and all(isinstance(each, str) for each in content)
 
 
-_WORDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
+_NUMBER = (int, float)
+_NUMBER_OR_NULL = (int, float, NoneType)
+_WORDS: Mapping[type | tuple[type, ...], str] = {
+    str: "text",
+    int: "a whole number",
+    list: "a list",
+    dict: "an object",
+    _NUMBER: "a number",
+    _NUMBER_OR_NULL: "a number or null",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ class _Part:
     """A place in the manifest: names with dots between them, `*` for every value."""
 
     place: str
-    kind: type
+    kind: type | tuple[type, ...]
     required: bool = False
 
 
@@ -159,16 +165,25 @@ _PARTS = (
     _Part("environment.cpu", dict),
     _Part("environment.memory_bytes", int),
     _Part("environment.versions", dict),
+    _Part("environment.sync_latency", dict),
+    _Part("environment.sync_latency.*", _NUMBER_OR_NULL),
+    _Part("environment.load_average", list),
+    _Part("environment.load_average.*", _NUMBER),
     _Part("left_out", dict),
     _Part("servers", dict),
     _Part("servers.*", dict),
     _Part("servers.*.paths", list),
+    _Part("servers.*.paths.*", dict),
+    _Part("servers.*.paths.*.added_rtt_ms", _NUMBER_OR_NULL),
+    _Part("servers.*.paths.*.round_trip_us", _NUMBER_OR_NULL),
+    _Part("servers.*.paths.*.direct_round_trip_us", _NUMBER_OR_NULL),
     _Part("places", dict),
     _Part("places.*", dict),
     _Part("places.*.below", list),
     _Part("places.*.sync_latency", dict),
+    _Part("places.*.sync_latency.*", _NUMBER_OR_NULL),
 )
-"""Required parts are those that a run has before its first trial, and pairs with their first half."""
+"""Required parts are those that a run has before its first trial, pairs with their first half."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -197,9 +212,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _manifest_flags(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The flags as they are stored today. Raises `BadInput`."""
     flags = manifest.get("flags", [])
+    if not isinstance(flags, list):
+        raise BadInput(f"{path}: flags: not a list")
     try:
-        if not isinstance(flags, list):
-            raise ValueError("not a list")
         written = format_1.is_format_1(flags)
         return {"flags": stored(format_1.flags_of(flags) if written else map(parsed, flags))}
     except ValueError as error:
@@ -264,7 +279,9 @@ def _require_places(trials: pa.Table, folder: Path) -> None:
         trial = row.pop("trial_id")
         other = first.setdefault(tuple(row.values()), trial)
         if other != trial:
-            raise BadInput(f"{folder}: trial {trial} has the {', '.join(_PLACE)} of {other}; edited")
+            raise BadInput(
+                f"{folder}: trial {trial} has the {', '.join(_PLACE)} of {other}; edited"
+            )
 
 
 def _require_from_zero(trials: pa.Table, folder: Path) -> None:

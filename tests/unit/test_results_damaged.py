@@ -116,6 +116,21 @@ DAMAGES: dict[str, tuple[Hurt, str]] = {
     "servers": (manifest(servers=[1]), "servers is not an object"),
     "a server": (manifest(servers={"postgres": 1}), "servers.* is not an object"),
     "left out": (manifest(left_out="x"), "left_out is not an object"),
+    "a sync": (within("environment", sync_latency=-1e308), "sync_latency is not an object"),
+    "a sync's time": (
+        within("environment", sync_latency={"p50_ns": "x"}),
+        "environment.sync_latency.* is not a number or null",
+    ),
+    "loads": (within("environment", load_average=1), "load_average is not a list"),
+    "a load": (within("environment", load_average=["x"]), "load_average.* is not a number"),
+    "a path": (
+        manifest(servers={"postgres": {"paths": [3]}}),
+        "servers.*.paths.* is not an object",
+    ),
+    "a path's time": (
+        manifest(servers={"postgres": {"paths": [{"round_trip_us": "x"}]}}),
+        "servers.*.paths.*.round_trip_us is not a number or null",
+    ),
     "valid empty": (column("valid", None), "trials.parquet: column valid: an empty cell"),
     "key empty": (column("key", None), "column key: an empty cell"),
     "repetition empty": (column("repetition", None), "column repetition: an empty cell"),

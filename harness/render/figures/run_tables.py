@@ -253,13 +253,14 @@ def _paths(manifest: Mapping[str, Any]) -> Iterator[str]:
     """The idle round trip to each server, and the one past its published port if measured."""
     for name, about in manifest.get("servers", {}).items():
         for path in about.get("paths", []):
-            added = f" + {path['added_rtt_ms']:g} ms" if path["added_rtt_ms"] else ""
-            times = (path["round_trip_us"], path["direct_round_trip_us"])
+            added_ms = path.get("added_rtt_ms")
+            added = f" + {added_ms:g} ms" if added_ms else ""
+            times = (path.get("round_trip_us"), path.get("direct_round_trip_us"))
             took, past = (
                 formatting.duration(us * 1000) if us else formatting.MISSING for us in times
             )
             direct = f" ({past} past the port)" if times[1] else ""
-            yield f"{name}: {path['kind']}{added}, {took}{direct}"
+            yield f"{name}: {path.get('kind', '')}{added}, {took}{direct}"
 
 
 def _two(value: float) -> str:
