@@ -24,7 +24,7 @@ ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST"
 In a variable of its own, because the processes of a parallel run inherit what is set below.
 """
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
-TEST_LIMIT_S = 60.0
+TEST_LIMIT_S = 180.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"
 """Skipped also where nothing may be missing: CI cannot have EventStoreDB, nor pull an image."""
