@@ -57,6 +57,7 @@ KAFKA = EVERYTHING | {
     "durability": "process-crash safe",
     "event_limit_bytes": 1_000_000,
 }
+EMULATED = {"boundaries": "emulated", "refuses_disjoint": False}
 UMA = EVERYTHING | {
     "subscription": "push",
     "idempotency": "window",
@@ -67,6 +68,7 @@ TEMPLATE = {"occ": "none", "idempotency": "none", "payload": "json", "whole_stre
 DECLARED: dict[str, dict[str, Any]] = {
     "memory": EVERYTHING | {"subscription": "push", "durability": "memory", "writers": "one"},
     "sqlite": EVERYTHING | {"event_limit_bytes": 1_000_000_000},
+    "sqlite:boundary": EVERYTHING | {"event_limit_bytes": 1_000_000_000} | EMULATED,
     "postgres": EVERYTHING,
     "postgres:coalesced": EVERYTHING,
     "postgres:global-lock": EVERYTHING,

@@ -52,7 +52,7 @@ async def test_a_file_that_cannot_have_a_write_ahead_log_is_refused_and_left_emp
         closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection,
         pytest.raises(Unsuitable, match="journal_mode = 'wal' is 'delete'"),
     ):
-        make_schema(connection)
+        make_schema(connection, SqliteStore.schema)
     assert path.stat().st_size == 0
 
 

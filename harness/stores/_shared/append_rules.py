@@ -6,12 +6,19 @@ result, regardless of its expected version and of later appends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol, TypeVar
 
-from harness.domain.errors import EmptyAppend, EventIdReused, WrongExpectedVersion
+from harness.domain.boundaries import TAGGED, TaggedEvent
+from harness.domain.errors import (
+    AppendRefused,
+    EmptyAppend,
+    EventIdReused,
+    StreamNotFound,
+    WrongExpectedVersion,
+)
 from harness.domain.expected_version import holds
-from harness.domain.store import ExpectedVersion, NewEvent
+from harness.domain.store import ExpectedVersion, NewEvent, RecordedEvent
 
 
 class Known(Protocol):
@@ -81,3 +88,22 @@ def original(stream: str, events: Sequence[NewEvent], known: Sequence[K | None])
         if old.version != first.version + offset or not same:
             raise EventIdReused(f"event {new.id} was written with other content or order")
     return known[-1]
+
+
+def require_stream(stream: str) -> None:
+    """Raises `AppendRefused` for `TAGGED`, which no stream is called."""
+    if stream == TAGGED:
+        raise AppendRefused(f"{TAGGED} stands for no stream", reason="ReservedName")
+
+
+async def no_stream(stream: str) -> AsyncIterator[RecordedEvent]:
+    """Raises `StreamNotFound` on the first step, as a read of such a stream does."""
+    raise StreamNotFound(stream)
+    yield  # type: ignore[unreachable]  # what makes it an iterator
+
+
+def require_same_tags(events: Sequence[TaggedEvent], recorded: Sequence[Collection[str]]) -> None:
+    """Raises `EventIdReused` unless the recorded events have these tags, each in its place."""
+    for event, tags in zip(events, recorded, strict=True):
+        if set(event.tags) != set(tags):
+            raise EventIdReused(f"event {event.id} was written with other tags")

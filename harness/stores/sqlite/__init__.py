@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.sqlite.boundary import BoundarySqlite
 from harness.stores.sqlite.store import SqliteOptions, SqliteStore
 
 __all__ = ["STORE", "SqliteOptions", "SqliteStore"]
@@ -10,7 +11,7 @@ __all__ = ["STORE", "SqliteOptions", "SqliteStore"]
 STORE = StoreKind(
     name="sqlite",
     summary="SQLite in WAL mode with synchronous=FULL: one file, no server",
-    variants={"": SqliteStore},
+    variants={"": SqliteStore, "boundary": BoundarySqlite},
     options=SqliteOptions,
     keeps_files=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ REFUSAL = "events are append-only"
 """What the triggers of the schema say."""
 
 
-def make_schema(connection: sqlite3.Connection) -> None:
+def make_schema(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
     """Tables and triggers, unless they are there. WAL is a property of the file.
 
     Raises `Unsuitable` where the file's system cannot have a write-ahead log.
@@ -24,7 +25,8 @@ def make_schema(connection: sqlite3.Connection) -> None:
     require_as_asked(
         "SQLite", {"journal_mode": "wal"}, {"journal_mode": pragma(connection, "journal_mode")}
     )
-    connection.executescript(SQL.text("schema"))
+    for name in scripts:
+        connection.executescript(SQL.text(name))
 
 
 def settings(connection: sqlite3.Connection) -> dict[str, str]:

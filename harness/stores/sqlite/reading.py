@@ -42,7 +42,7 @@ def stream_page(
         return []
     query = QUERY["stream_backwards" if page.step < 0 else "stream_forwards"]
     rows = connection.execute(query, (stream, min(page[0], page[-1]), max(page[0], page[-1])))
-    return [_recorded(row) for row in rows]
+    return [recorded(row) for row in rows]
 
 
 def head_position(connection: sqlite3.Connection) -> int:
@@ -65,7 +65,7 @@ def log_page(connection: sqlite3.Connection, positions: range) -> list[RecordedE
     """The first page of `positions`."""
     page = positions[:PAGE_EVENTS]
     rows = connection.execute(QUERY["log"], (page.start, page.stop - 1))
-    return [_recorded(row) for row in rows]
+    return [recorded(row) for row in rows]
 
 
 def index_of(after: Position | None, head: int) -> int:
@@ -85,7 +85,8 @@ def load_snapshot(connection: sqlite3.Connection, stream: str) -> Snapshot | Non
     return Snapshot(*row) if row else None
 
 
-def _recorded(row: tuple[Any, ...]) -> RecordedEvent:
+def recorded(row: tuple[Any, ...]) -> RecordedEvent:
+    """A row of the columns that every query of events has."""
     event_id, stream, version, position, type_, data, metadata, recorded_us = row
     return RecordedEvent(
         UUID(bytes=event_id),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -85,6 +85,9 @@ def durability_of(settings: Mapping[str, str]) -> Durability:
 class SqliteStore:
     """One file a namespace, in WAL mode: a writing connection and a reading one."""
 
+    schema: ClassVar[Sequence[str]] = ("schema",)
+    """Scripts that make what the file has."""
+
     def __init__(self, path: Path, options: SqliteOptions) -> None:
         self.path = path
         self._opening = opening = partial(
@@ -132,7 +135,7 @@ class SqliteStore:
         """Make the file, unless it is there. Raises `Unsuitable` where it cannot be as asked."""
         await asyncio.to_thread(self.path.touch)
         try:
-            await self._writer.call(maintenance.make_schema)
+            await self._writer.call(maintenance.make_schema, self.schema)
         except Unsuitable:
             await self.teardown()
             raise

@@ -45,8 +45,8 @@ def append(
 ) -> AppendResult:
     """Write all of `events`, or raise and write none."""
     append_rules.require_events(events)
-    _require_utf8(stream, events)
-    with _transaction(connection):
+    require_utf8(stream, *(event.type for event in events))
+    with transaction(connection):
         return append_inside(connection, stream, events, expected)
 
 
@@ -58,15 +58,15 @@ def append_inside(
 ) -> AppendResult:
     """`append`, in a transaction that the caller has begun and ends."""
     (head,) = connection.execute(QUERY["head_version"], (stream,)).fetchone()
-    known = [_known(connection, event) for event in events]
-    original = append_rules.decide(stream, events, expected, head=head, known=known)
+    found = [known(connection, event) for event in events]
+    original = append_rules.decide(stream, events, expected, head=head, known=found)
     if original is not None:
         return _result(original.version, original.position)
-    return _write(connection, stream, events, head)
+    return write(connection, stream, events, head)
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Hold the file's write lock. Raises `OutcomeUnknown` if COMMIT fails, unless by BUSY."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -93,22 +93,25 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _require_utf8(stream: str, events: Sequence[NewEvent]) -> None:
+def require_utf8(*texts: str) -> None:
+    """Raises `AppendRefused` for what cannot be text of a database."""
     try:
-        for text in (stream, *(event.type for event in events)):
+        for text in texts:
             text.encode()
     except UnicodeEncodeError as error:
         raise AppendRefused(str(error), reason="UnicodeEncodeError") from error
 
 
-def _known(connection: sqlite3.Connection, event: NewEvent) -> Known | None:
+def known(connection: sqlite3.Connection, event: NewEvent) -> Known | None:
+    """The recorded event with the id of an event to append."""
     row = connection.execute(QUERY["by_id"], (event.id.bytes,)).fetchone()
     return None if row is None else Known(*row)
 
 
-def _write(
+def write(
     connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], head: int | None
 ) -> AppendResult:
+    """Insert events behind the version `head`, in a transaction that the caller ends."""
     (position,) = connection.execute(QUERY["head_position"]).fetchone()
     version = -1 if head is None else head
     now_us = time.time_ns() // 1000
