@@ -70,6 +70,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "sqlite": EVERYTHING | {"event_limit_bytes": 1_000_000_000},
     "sqlite:boundary": EVERYTHING | {"event_limit_bytes": 1_000_000_000} | EMULATED,
     "postgres": EVERYTHING,
+    "postgres:boundary": EVERYTHING | EMULATED,
     "postgres:coalesced": EVERYTHING,
     "postgres:global-lock": EVERYTHING,
     "postgres:table-lock": EVERYTHING,

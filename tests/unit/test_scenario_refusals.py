@@ -123,7 +123,7 @@ STORES = {
     "[postgre]": "2:10: unknown store 'postgre'; allowed: dynamodb, eventstoredb, "
     "kafka, memory, null, postgres, sqlite, umadb (did you mean 'postgres'?)",
     '["postgres:raw"]': "2:10: postgres has no variant 'raw'; allowed: row, global-lock, "
-    "table-lock, counter, coalesced, template (did you mean 'row'?)",
+    "table-lock, counter, coalesced, boundary, template (did you mean 'row'?)",
     "['sqlite{sync=off}']": "2:10: sqlite has no option 'sync'; allowed: busy_timeout_s, "
     "synchronous (did you mean 'synchronous'?)",
     "['sqlite{synchronous=of}']": "2:10: sqlite: option synchronous: expected 'full', 'normal' or "

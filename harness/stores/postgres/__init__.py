@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.postgres.boundary import Boundary
 from harness.stores.postgres.coalesced import Coalesced
 from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.store import Counter, GlobalLock, StreamLock, StreamRow, TableLock
@@ -18,6 +19,7 @@ STORE = StoreKind(
         "table-lock": TableLock,
         "counter": Counter,
         "coalesced": Coalesced,
+        "boundary": Boundary,
         "template": Template,
     },
     options=PostgresOptions,

@@ -135,7 +135,7 @@ class Reading:
             page = versions[first : first + PAGE_EVENTS]
             ends = sorted((page[0], page[-1]))
             for row in await self._session.read(query, stream, *ends):
-                yield self._recorded(row)
+                yield self.recorded(row)
 
     async def _versions(
         self, stream: str, start: int, limit: int | None, *, backwards: bool
@@ -156,7 +156,7 @@ class Reading:
             size = min(PAGE_EVENTS, left)
             rows = await self._order.page(self._session.read, after, end, size)
             for row in rows:
-                event = self._recorded(row)
+                event = self.recorded(row)
                 after = event.position
                 yield event
             left -= len(rows)
@@ -188,7 +188,7 @@ class Reading:
                 hinted.clear()
                 rows = await self._order.page(self._session.read, after, NO_END, PAGE_EVENTS)
                 for row in rows:
-                    event = self._recorded(row)
+                    event = self.recorded(row)
                     after = event.position
                     if after not in old and category in (None, category_of(event.stream)):
                         yield event
@@ -197,7 +197,8 @@ class Reading:
                 else:
                     await interval.wait(hinted)
 
-    def _recorded(self, row: Record) -> RecordedEvent:
+    def recorded(self, row: Record) -> RecordedEvent:
+        """A row of the columns that every query of events begins with."""
         id_, stream, version, tx, position, type_, data, metadata, recorded_at = row
         return RecordedEvent(
             id_,

@@ -27,6 +27,11 @@ class PostgresOptions(StoreOptions):
     unlogged: bool = Field(
         default=False, description="tables without a write-ahead log: emptied after a crash"
     )
+    lock: Literal["tags", "serializable", "one"] = Field(
+        "tags",
+        description="boundary: conditional appends lock what they may hit, or run SERIALIZABLE and"
+        " try again, or all take turns",
+    )
     connections: int = Field(
         64, ge=1, le=1000, description="most connections that one worker process opens"
     )
