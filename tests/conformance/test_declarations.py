@@ -59,6 +59,8 @@ KAFKA = EVERYTHING | {
 }
 EMULATED = {"boundaries": "emulated", "refuses_disjoint": False}
 UMA = EVERYTHING | {
+    "boundaries": "native",
+    "refuses_disjoint": False,
     "subscription": "push",
     "idempotency": "window",
     "event_limit_bytes": (4 * 1024 - 64) * 1024,

@@ -42,6 +42,7 @@ STORES = (
     StoreRef("memory", "boundary"),
     StoreRef("sqlite", "boundary"),
     *(StoreRef("postgres", "boundary", {"lock": each}) for each in ("tags", "serializable", "one")),
+    StoreRef("umadb"),
 )
 EVERYTHING: tuple[BoundaryItem, ...] = ()
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from harness.domain import grpc_log
 from harness.domain.cancellation import raise_if_cancelled
@@ -59,10 +60,17 @@ _OPTIONS = (
 )
 _SECURE = "grpcs"
 _DETAILS_MAX = 200
+_MATCHED = "matched: "
+"""Before the event, in a refusal."""
 
 
 class Conflict(Exception):
     """The append's condition does not hold: an event matches it. Nothing was written."""
+
+    def is_of(self, ids: Sequence[UUID]) -> bool:
+        """Whether the event that matches has one of these ids, as far as the refusal tells."""
+        matched = _details(self.__cause__).partition(_MATCHED)[2]
+        return any(f"uuid: Some({each})" in matched for each in ids)
 
 
 class Client:
@@ -106,6 +114,19 @@ class Client:
             async for response in responses:
                 for event in response.events:
                     yield event
+
+    async def read_whole(self, **how: Any) -> tuple[list[Any], int | None]:
+        """The same events at once, and the log's last position at the end of the read.
+
+        With a limit, that is the last event's. `None` where there is neither.
+        """
+        found: list[Any] = []
+        head = None
+        async with aclosing(self._stream("Read", messages().ReadRequest(**how))) as responses:
+            async for response in responses:
+                found += response.events
+                head = int(response.head) if response.HasField("head") else head
+        return found, head
 
     async def subscribe(self, after: int) -> AsyncGenerator[Any]:
         """All events after a position, and then new ones; ends if the server ends it."""
@@ -180,10 +201,14 @@ def _is_conflict(error: Any) -> bool:
     """A refusal that is too long to be received is one as well: no other answer has a text of an
     event's length."""
     code = error.code()
-    too_long = _LONGER_REFUSAL in (error.details() or "")
+    too_long = _LONGER_REFUSAL in _details(error)
     return code is grpc.StatusCode.FAILED_PRECONDITION or (
         code is grpc.StatusCode.RESOURCE_EXHAUSTED and too_long
     )
+
+
+def _details(error: Any) -> str:
+    return error.details() or ""
 
 
 def _described(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+from harness.domain.boundaries import TAGGED
 from harness.domain.costs import DATA_BYTES, Counts
 from harness.domain.durability import Durability
 from harness.domain.errors import (
@@ -36,7 +37,8 @@ from harness.domain.store import (
     RecordedEvent,
     StreamState,
 )
-from harness.stores._shared.append_rules import original, require_events
+from harness.stores._shared.append_rules import original, require_events, require_stream
+from harness.stores.umadb.boundary import WithBoundaries
 from harness.stores.umadb.client import (
     CONFLICT_RETRIES,
     CONNECTING,
@@ -70,12 +72,12 @@ class _Sending:
     under_way = False
 
 
-class _Store(ABC):
+class _Store(WithBoundaries, ABC):
     """What both designs share: all but what an event's version and a condition look like."""
 
     def __init__(self, client: Client, endpoint: Endpoint, options: UmaOptions) -> None:
-        self._client, self._endpoint, self._options = client, endpoint, options
-        self._namespace = Namespace(client, endpoint.namespace)
+        super().__init__(client, Namespace(client, endpoint.namespace), options)
+        self._endpoint = endpoint
         self._heads = Heads({})
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -93,6 +95,7 @@ class _Store(ABC):
             stream_read="indexed",
             subscription="push",
             append_only="enforced",
+            boundaries="native",
             durability=Durability.POWER_LOSS,
             writers="many",
             event_limit_bytes=EVENT_LIMIT_BYTES,
@@ -179,6 +182,7 @@ class _Store(ABC):
     ) -> AppendResult:
         """One call; all of the events or none. No append of nothing is ever sent: with a condition
         that does not hold it ends the server (0.7.8)."""
+        require_stream(stream)
         require_events(events)
         if len({event.id.int for event in events}) < len(events):
             raise EventIdReused("the same event id twice in one append")
@@ -319,7 +323,7 @@ class _Store(ABC):
         """By the index of tags; backwards reads end at `start`."""
         with READING:
             tags = await self._namespace.tags()
-            if tags is None or not _is_text(stream):
+            if tags is None or stream == TAGGED or not _is_text(stream):
                 raise StreamNotFound(stream)
             if limit == 0:
                 return

@@ -3,18 +3,22 @@
 An event has the tag of its stream, `s:<generation>:<stream>`; where versions are tags, it has
 `v:<generation>:<stream>:<version>` too, and else a string `version`. The generation tells one
 namespace from another, and from its earlier life: UmaDB removes nothing.
+
+A tagged event has the tag `b:<generation>`, a tag `t:<generation>:<tag>` for each of its own, and
+`i:<generation>:<id>` where nothing else of it is in the condition by which a retry is recognised.
 """
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from harness.domain.boundaries import TAGGED, TaggedEvent
 from harness.domain.store import NewEvent, Position, RecordedEvent
 from harness.stores.umadb.protocol import messages
 
@@ -39,18 +43,40 @@ class Tags:
     def of_version(self, stream: str, version: int) -> str:
         return f"v:{self.generation}:{stream}:{version}"
 
+    @property
+    def of_boundaries(self) -> str:
+        """Of all tagged events."""
+        return f"b:{self.generation}"
+
+    def of_tag(self, tag: str) -> str:
+        return f"t:{self.generation}:{tag}"
+
+    def of_id(self, id_: UUID) -> str:
+        return f"i:{self.generation}:{id_}"
+
+    def own(self, sequenced: Any) -> frozenset[str]:
+        """The tags that a tagged event was given."""
+        prefix = self.of_tag("")
+        found = (tag for tag in sequenced.event.tags if tag.startswith(prefix))
+        return frozenset(tag.removeprefix(prefix) for tag in found)
+
     def recorded(self, sequenced: Any) -> RecordedEvent | None:
         """The event in the lab's terms; `None` for one that is not of this generation."""
         event = sequenced.event
         prefix = f"s:{self.generation}:"
         tags = event.tags
-        if not tags or not tags[0].startswith(prefix):
+        tagged = bool(tags) and tags[0] == self.of_boundaries
+        if not tagged and not (tags and tags[0].startswith(prefix)):
             return None
         strings = _strings(event.metadata)
-        version = tags[1].rpartition(":")[2] if len(tags) > 1 else strings[_VERSION]
+        if tagged:
+            stream, version = TAGGED, sequenced.position
+        else:
+            stream = tags[0][len(prefix) :]
+            version = tags[1].rpartition(":")[2] if len(tags) > 1 else strings[_VERSION]
         return RecordedEvent(
             id=UUID(event.uuid),
-            stream=tags[0][len(prefix) :],
+            stream=stream,
             version=int(version),
             position=Position((sequenced.position,)),
             type=event.event_type,
@@ -77,6 +103,23 @@ def numbered(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) ->
     return [
         _message(event, own, [at, entry(key=_VERSION, value=str(version))])
         for version, event in enumerate(events, first)
+    ]
+
+
+def for_boundaries(tags: Tags, events: Sequence[TaggedEvent], named: Collection[UUID]) -> list[Any]:
+    """Messages of tagged events; those with an id in `named` have it as a tag."""
+    at = _now()
+    return [
+        _message(
+            event,
+            [
+                tags.of_boundaries,
+                *(tags.of_tag(tag) for tag in sorted(set(event.tags))),
+                *([tags.of_id(event.id)] if event.id in named else []),
+            ],
+            [at],
+        )
+        for event in events
     ]
 
 
