@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from harness.domain.boundaries import (
@@ -41,6 +43,9 @@ class Log:
         self.appended = Bell()
         self.tagged: dict[int, frozenset[str]] = {}
         """The tags of tagged events, by position."""
+        self._by_type: defaultdict[str, list[int]] = defaultdict(list)
+        """The positions of tagged events of each type, ascending; those of each tag below."""
+        self._by_tag: defaultdict[str, list[int]] = defaultdict(list)
         self._events: list[RecordedEvent] = []
 
     def __len__(self) -> int:
@@ -80,10 +85,27 @@ class Log:
         self, items: Sequence[BoundaryItem], after: Position | None
     ) -> Iterator[BoundaryEvent]:
         """The boundary's events after a position, oldest first."""
-        for index in range(self.index_after(after), len(self._events)):
+        for index in self._candidates(items, self.index_after(after)):
             event, tags = self._events[index], self.tagged.get(index)
             if tags is not None and matches(items, event.type, tags):
                 yield BoundaryEvent(event, tags)
+
+    def _candidates(self, items: Sequence[BoundaryItem], first: int) -> Iterable[int]:
+        """Indices from `first` on, ascending, among them those of all events that items match."""
+        lists = list[list[int]]()
+        for item in items:
+            if item.tags:
+                lists.append(min((self._by_tag.get(tag, []) for tag in item.tags), key=len))
+            elif item.types:
+                lists += (self._by_type.get(each, []) for each in item.types)
+            else:
+                return range(first, len(self._events))
+        if not lists:
+            return range(first, len(self._events))
+        if len(lists) == 1:
+            (only,) = lists
+            return map(only.__getitem__, range(bisect_left(only, first), len(only)))
+        return sorted({index for each in lists for index in each[bisect_left(each, first) :]})
 
     def append_if(
         self,
@@ -102,7 +124,11 @@ class Log:
                     raise BoundaryViolated(f"event {match.event.id} was written in the meantime")
             first = len(self)
             last = self._write(TAGGED, events)
-            self.tagged |= {first + n: frozenset(e.tags) for n, e in enumerate(events)}
+            for index, event in enumerate(events, first):
+                self.tagged[index] = tags = frozenset(event.tags)
+                self._by_type[event.type].append(index)
+                for tag in tags:
+                    self._by_tag[tag].append(index)
             self.appended.ring()
         return last.position
 
