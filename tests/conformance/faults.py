@@ -11,6 +11,7 @@ from __future__ import annotations
 from harness.stores.memory import MemoryStore
 
 from .broken import batching as b
+from .broken import boundaries as bd
 from .broken import categories as g
 from .broken import changing as c
 from .broken import checkpointing as cp
@@ -214,6 +215,35 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     k.LosesTheEndOfItsLogAtAKill: (48, {57}),
     k.ForgetsItsLogAtARestart: (48, {57}),
     k.HandsPositionsOutAgain: (57, set()),
+    bd.LooksThenWrites: (61, {62}),
+    bd.LocksTagsAlone: (62, set()),
+    bd.TakesNoItemsForNoCondition: (62, {65}),
+    bd.LocksInTheOrderGiven: (63, {62}),
+    bd.RefusesWhateverMeets: (63, {61, 62, 66, 67}),
+    bd.LooksAtTheHeadAgain: (64, {61, 65, 66, 68}),
+    bd.MissesTheFirstNewEvent: (64, {61, 62, 65}),
+    bd.ForgetsTheHead: (64, {61, 62, 65, 66, 68}),
+    bd.RepeatsTheHeadsEvent: (64, {65}),
+    bd.HeadsLag: (64, {61, 62, 65, 66, 68}),
+    bd.HeadsRunAhead: (64, set()),
+    bd.HeadsOfPagesAreTheLogs: (65, set()),
+    bd.TakesOrForAnd: (65, {68}),
+    bd.IgnoresTypesBesideTags: (65, {68}),
+    bd.LooksAtTheFirstItem: (65, {61, 62, 63, 64, 66, 67}),
+    bd.FoldsTags: (65, set()),
+    bd.ListsTagsInOneText: (65, set()),
+    bd.QueriesEndAtAPage: (65, {68}),
+    bd.LooksAtOnePageOfATag: (65, set()),
+    bd.FindsStreamsInBoundaries: (65, set()),
+    bd.LosesMetadata: (65, set()),
+    bd.WritesRetriesAgain: (66, set()),
+    bd.DecidesBeforeItLooksForIds: (66, set()),
+    bd.TellsRetriesTheHead: (66, set()),
+    bd.LooksAgainHalfWay: (67, set()),
+    bd.ShowsAppendsInHalves: (67, set()),
+    bd.KeepsSixteenTags: (67, set()),
+    bd.QueriesEndAtTenThousand: (68, set()),
+    bd.ForgetsTagsAtTenThousand: (68, set()),
 }
 
 NEIGHBOURS: dict[int, set[int]] = {
@@ -268,6 +298,14 @@ NEIGHBOURS: dict[int, set[int]] = {
     49: {24, 25},
     57: {9, 48},
     50: {6, 14},
+    61: {62, 64},
+    62: {61, 63},
+    63: {62, 64},
+    64: {65, 66},
+    65: {63, 64},
+    66: {61, 65},
+    67: {65, 66},
+    68: {64, 65},
 }
 
 

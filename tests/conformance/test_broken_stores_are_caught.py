@@ -16,17 +16,22 @@ from harness.conformance import (
     Check,
     CheckResult,
     CheckVerdict,
+    Conclusion,
+    Requirement,
     StoreUnderTest,
     all_checks,
+    judge,
     measure,
 )
 from harness.conformance.framework.check_workers import CheckWorkers
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
-from harness.stores.memory.store import MemoryStore
+from harness.stores.memory.store import BoundaryMemory, MemoryOptions, MemoryStore
 from harness.stores.sqlite import SqliteOptions, SqliteStore
 
 from .broken import apart as a
+from .broken import boundaries as bd
+from .broken import boundaries_apart as ba
 from .broken import changing as c
 from .broken import keeping as k
 from .broken import meeting as m
@@ -37,6 +42,10 @@ from .broken.machine import Served
 from .broken.transactions import Transactional
 from .catching import QUICK, failures, results_of
 from .faults import FAULTS, OUT_OF_REACH, numbers_for
+
+OF_BOUNDARIES = {
+    number for number, each in all_checks().items() if each.requirement is Requirement.BOUNDARIES
+}
 
 
 @pytest.mark.parametrize("store", FAULTS, ids=lambda store: store.__name__)
@@ -52,9 +61,51 @@ async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
     results = await results_of(store)
     assert failures(results) == {}
     reached = {number for number, each in results.items() if each.verdict is CheckVerdict.HOLDS}
-    assert reached >= set(results) - OUT_OF_REACH
+    assert reached >= set(results) - OUT_OF_REACH - OF_BOUNDARIES
+    without = {n for n, each in results.items() if each.verdict is CheckVerdict.UNSUPPORTED}
+    assert without == OF_BOUNDARIES
     if store is Served:
         assert reached >= OUT_OF_REACH
+
+
+async def test_a_healthy_store_with_boundaries_passes_their_checks():
+    results = await results_of(BoundaryMemory, numbers=OF_BOUNDARIES)
+    verdicts = {number: each.verdict for number, each in results.items()}
+    assert verdicts == dict.fromkeys(OF_BOUNDARIES, CheckVerdict.HOLDS), results
+
+
+async def test_boundaries_in_a_file_pass_from_several_processes(
+    workers: CheckWorkers, tmp_path: Path
+):
+    checks = [all_checks()[number] for number in (61, 62)]
+    place = Endpoint(str(tmp_path), "eslab_sound")
+    results = await results_on(ba.KeepsBoundariesInAFile, place, checks, workers)
+    for each in results.values():
+        assert each.verdict is CheckVerdict.HOLDS, each.why
+        assert any("several processes" in one.what for one in each.provoked)
+
+
+async def test_where_no_two_conditional_appends_meet_nothing_is_said_of_them():
+    races = {61, 62, 63, 66, 67}
+    results = await results_of(bd.LetsNothingMeet, numbers=races)
+    for each in results.values():
+        assert each.verdict is CheckVerdict.NOT_REACHED
+        assert "at once" in each.why or "0 appends that overlapped" in each.why
+
+
+async def test_appends_that_wait_for_each_other_until_nobody_answers_prove_nothing():
+    results = await results_of(bd.WaitsForEachOther, numbers={63})
+    assert results[63].verdict is CheckVerdict.NOT_REACHED
+    assert "5 ways to describe boundaries that met, at least 6 needed" in results[63].why
+
+
+async def test_refusals_of_disjoint_boundaries_are_counted_and_no_defect_where_declared():
+    results = await results_of(bd.SaysSo, numbers={63})
+    judged = judge(all_checks()[63], results[63], bd.SaysSo.declares(MemoryOptions()))
+    assert judged.conclusion is Conclusion.FAILS_NOT_PROMISED
+    refused = next(each for each in results[63].provoked if "refused" in each.what)
+    assert refused.count > 0
+    assert f"{refused.count:,} of" in results[63].why
 
 
 async def test_an_answer_is_lost_only_where_something_was_written():
@@ -97,6 +148,7 @@ IN_ONE_PROCESS: dict[type[SqliteStore], set[int]] = {
     a.TakesTurnsInItsProcess: {21},
     a.ReadsAsFarAsItsProcessWrote: {9, 10, 11, 12},
     WakesByABellOfItsProcess: {35},
+    ba.GuardsBoundariesInItsProcess: {61, 62},
 }
 """Sound as long as one process writes, and the checks that must fail with several."""
 

@@ -53,6 +53,13 @@ def test_the_conclusion_depends_on_what_was_declared(verdict, guarantees, provid
     assert judge(RACE, CheckResult(verdict), guarantees, provider=provider).conclusion is conclusion
 
 
+def test_boundaries_are_missing_where_they_are_declared_and_not_offered():
+    check, result = all_checks()[61], CheckResult(CheckVerdict.UNSUPPORTED)
+    assert judge(check, result, DECLARED).conclusion is Conclusion.UNSUPPORTED
+    liar = replace(DECLARED, boundaries="native")
+    assert judge(check, result, liar).conclusion is Conclusion.DECLARED_AND_FAILS
+
+
 def test_what_a_technology_has_no_means_for_is_no_defect():
     result = CheckResult(CheckVerdict.NOT_REACHED, out_of_reach=True)
     assert not judge(RACE, result, DECLARED, provider="native").defect

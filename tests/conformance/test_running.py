@@ -9,11 +9,19 @@ from uuid import uuid4
 
 import pytest
 
-from harness.conformance import FAST, CheckResult, CheckVerdict, StoreUnderTest, measure
+from harness.conformance import (
+    FAST,
+    CheckResult,
+    CheckVerdict,
+    StoreUnderTest,
+    all_checks,
+    measure,
+)
 from harness.conformance.framework import running
 from harness.conformance.framework.check import ALWAYS, Check, Isolation, Requirement
 from harness.conformance.framework.check_result import Broken
 from harness.conformance.framework.check_workers import CheckWorkers
+from harness.domain.boundaries import Boundaries
 from harness.domain.errors import AppendRefused, OutOfResources, StoreUnavailable
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
@@ -107,6 +115,27 @@ async def test_a_failure_on_a_store_that_takes_nothing_afterwards_accuses_nobody
     assert result.verdict is NOT_REACHED
     assert "no space left" in result.why
     assert (await results_of(judges))[0].verdict is FAILS
+
+
+async def test_what_needs_a_protocol_that_the_store_lacks_opens_nothing():
+    opened = []
+
+    class Opened(MemoryStore):
+        @classmethod
+        def declares(cls, options):
+            return replace(super().declares(options), writers="many")
+
+        @classmethod
+        async def connect(cls, endpoint, options):
+            opened.append(endpoint)
+            return await super().connect(endpoint, options)
+
+    factory = StoreFactory(Opened, Endpoint(namespace="eslab_lacking"), MemoryOptions())
+    checks = [each for each in all_checks().values() if each.declaration.needs is Boundaries]
+    assert len(checks) == 8
+    results = await measure(StoreUnderTest("made", factory), checks, QUICK)
+    assert {each.verdict for each in results.values()} == {CheckVerdict.UNSUPPORTED}
+    assert not opened
 
 
 async def test_a_failure_does_not_fence_the_only_writer():

@@ -9,6 +9,7 @@
 | 31–39 | `subscriptions` |
 | 40–47, 50 | `fidelity` |
 | 48, 49, 57 | `durable` |
+| 61–68 | `boundaries` |
 """
 
 from __future__ import annotations

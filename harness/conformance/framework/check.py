@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from harness.conformance.framework.check_context import CheckContext
+from harness.domain.boundaries import Boundaries
 from harness.domain.durability import Durability
 from harness.domain.store import Guarantees
 
@@ -24,6 +25,7 @@ class Requirement(StrEnum):
     SUBSCRIPTIONS = "subscriptions"
     FIDELITY = "fidelity"
     DURABLE = "durable"
+    BOUNDARIES = "boundaries"
 
     @property
     def heading(self) -> str:
@@ -52,6 +54,8 @@ class Declaration:
     promised: Callable[[Guarantees], bool]
     optional: bool = False
     """An adapter may leave it out; the check then reports it as unsupported."""
+    needs: type | None = None
+    """A protocol of the adapter; without it the check is unsupported, and opens nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +155,20 @@ RESUMES_FROM_CHECKPOINTS = Declaration(
 )
 SNAPSHOTS = Declaration(
     "SnapshotStore, newest_snapshot", lambda g: g.newest_snapshot, optional=True
+)
+BOUNDED = Declaration("boundaries", lambda g: g.boundaries != "none", needs=Boundaries)
+BOUNDED_APART = Declaration(
+    "boundaries, refuses_disjoint",
+    lambda g: g.boundaries != "none" and not g.refuses_disjoint,
+    needs=Boundaries,
+)
+BOUNDED_ATOMICALLY = Declaration(
+    "boundaries, atomic_append",
+    lambda g: g.boundaries != "none" and g.atomic_append,
+    needs=Boundaries,
+)
+BOUNDED_IDS = Declaration(
+    "boundaries, idempotency",
+    lambda g: g.boundaries != "none" and g.idempotency == "durable",
+    needs=Boundaries,
 )

@@ -241,11 +241,14 @@ class CheckContext:
         _, stream, read = self._failed
         return [*[step for step in self.steps if stream in step.did][1 - count :], read]
 
-    def rounds(self) -> Iterator[int]:
-        """Numbers of rounds until the profile's seconds have passed, within its bounds."""
-        until = time.monotonic() + self.profile.seconds
-        for number in range(self.profile.rounds_max):
-            if number >= self.profile.rounds_min and time.monotonic() > until:
+    def rounds(self, least: int = 0) -> Iterator[int]:
+        """Numbers of rounds until the profile's seconds have passed, within its bounds.
+
+        At least `least` rounds, however long they take.
+        """
+        until, least = time.monotonic() + self.profile.seconds, max(least, self.profile.rounds_min)
+        for number in range(max(least, self.profile.rounds_max)):
+            if number >= least and time.monotonic() > until:
                 return
             yield number
 

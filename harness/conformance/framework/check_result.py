@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.domain.boundaries import BoundaryAppend
 from harness.domain.errors import (
     AppendRefused,
+    BoundaryViolated,
     OutOfResources,
     StoreError,
     UnsupportedByStore,
@@ -105,22 +107,26 @@ class Unsupported(Exception):
     """The store declares that it cannot do what the promise is about."""
 
 
-def is_decision(answer: AppendResult | StoreError) -> bool:
+Answer = AppendResult | BoundaryAppend | StoreError
+
+
+def is_decision(answer: Answer) -> bool:
     """Whether the store itself decided: it acknowledged, or refused for what was asked of it.
 
     Nothing follows about a store that could not be reached, did not answer or had no room.
     """
-    if isinstance(answer, AppendResult):
+    if isinstance(answer, AppendResult | BoundaryAppend):
         return True
-    return isinstance(answer, WrongExpectedVersion | AppendRefused | UnsupportedByStore) and not (
-        isinstance(answer, OutOfResources)
-    )
+    refusals = WrongExpectedVersion | BoundaryViolated | AppendRefused | UnsupportedByStore
+    return isinstance(answer, refusals) and not isinstance(answer, OutOfResources)
 
 
-def describe_answer(answer: AppendResult | StoreError) -> str:
+def describe_answer(answer: Answer) -> str:
     """The outcome of an append in one line."""
     if isinstance(answer, AppendResult):
         return f"acknowledged as version {answer.version}"
+    if isinstance(answer, BoundaryAppend):
+        return f"acknowledged at position {answer.position}"
     return describe_error(answer)
 
 

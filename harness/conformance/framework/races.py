@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from random import Random
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from harness.conformance.framework.check_context import CheckContext
@@ -39,6 +40,20 @@ PROCESS_ROUNDS = 40
 OVERLAPS_MIN = 10
 """Races in which at least two appends overlap; fewer prove nothing."""
 ANY = StreamState.ANY
+
+
+T = TypeVar("T")
+
+
+class Timed(Protocol):
+    """A racer's call, and its duration."""
+
+    @property
+    def racer(self) -> str: ...
+    @property
+    def began_s(self) -> float: ...
+    @property
+    def ended_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +155,11 @@ def racer(
     return lambda: attempt(name, store, stream, batch, expected)
 
 
-async def release_together(racers: Sequence[Callable[[], Awaitable[Attempt]]]) -> list[Attempt]:
+async def release_together(racers: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Start all of them at one moment."""
     gate = asyncio.Event()
 
-    async def at_gate(racer: Callable[[], Awaitable[Attempt]]) -> Attempt:
+    async def at_gate(racer: Callable[[], Awaitable[T]]) -> T:
         await gate.wait()
         return await racer()
 
@@ -159,7 +174,7 @@ def strictest_expectation(context: CheckContext) -> ExpectedVersion:
     return StreamState.NO_STREAM if context.guarantees.occ != "none" else ANY
 
 
-def overlapped(attempts: Sequence[Attempt]) -> bool:
+def overlapped(attempts: Sequence[Timed]) -> bool:
     """Whether any two attempts overlap in time."""
     by_start = sorted(attempts, key=lambda each: each.began_s)
     return any(later.began_s < earlier.ended_s for earlier, later in pairwise(by_start))
@@ -176,7 +191,7 @@ def overlapping_races(attempts: Sequence[Attempt]) -> int:
     return sum(map(overlapped, races))
 
 
-def overlaps(by_racer: Sequence[Sequence[Attempt]]) -> int:
+def overlaps(by_racer: Sequence[Sequence[Timed]]) -> int:
     """The number of appends that begin during an append of another racer or process."""
     by_start = sorted(chain.from_iterable(by_racer), key=lambda each: each.began_s)
     return sum(
@@ -190,7 +205,7 @@ def count_overlaps(context: CheckContext, count: int) -> None:
     context.count("appends that overlapped", count, least=OVERLAPS_MIN)
 
 
-def count_overlaps_between(context: CheckContext, by_process: Sequence[Sequence[Attempt]]) -> None:
+def count_overlaps_between(context: CheckContext, by_process: Sequence[Sequence[Timed]]) -> None:
     """Count the appends of different processes that overlapped."""
     what = "appends of several processes that overlapped"
     context.count(what, overlaps(by_process), least=OVERLAPS_MIN)

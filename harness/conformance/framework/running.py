@@ -131,6 +131,9 @@ class _Runner:
         """The result of one try, closing included, whatever the driver does."""
         if not self.under_test.guarantees.readable:
             return CheckResult(CheckVerdict.UNSUPPORTED, "keeps nothing to read back")
+        needs = check.declaration.needs
+        if needs is not None and not issubclass(self.under_test.factory.adapter, needs):
+            return CheckResult(CheckVerdict.UNSUPPORTED, f"the adapter has no {needs.__name__}")
         attempt = _Try()
         trying = asyncio.create_task(self._try(check, attempt, second_try=second_try))
         limit_s = self.profile.limit_s + CLOSING_LIMIT_S + ABANDONED_AFTER_S
