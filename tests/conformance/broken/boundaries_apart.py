@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pickle
 import sqlite3
 from dataclasses import replace
@@ -76,10 +75,10 @@ class KeepsBoundariesInAFile(SqliteStore):
     def _found(self, database, items, after):
         newer = "SELECT * FROM tagged WHERE position > ? ORDER BY position"
         for position, kind, tags, event in database.execute(newer, (after[0] if after else 0,)):
-            if matches(items, kind, json.loads(tags)):
+            if matches(items, kind, tags.split("\n")):
                 place = Position((position,))
                 recorded = replace(pickle.loads(event), position=place, version=position)
-                yield BoundaryEvent(recorded, frozenset(json.loads(tags)))
+                yield BoundaryEvent(recorded, frozenset(filter(None, tags.split("\n"))))
 
     def _write(self, database, events):
         for event in events:
@@ -87,7 +86,7 @@ class KeepsBoundariesInAFile(SqliteStore):
                 event.id, TAGGED, 0, Position((0,)), event.type, event.data, event.metadata,
                 datetime.now(UTC),
             )  # fmt: skip
-            row = (event.type, json.dumps(event.tags), pickle.dumps(recorded))
+            row = (event.type, "\n".join(event.tags), pickle.dumps(recorded))
             insert = "INSERT INTO tagged (type, tags, event) VALUES (?, ?, ?)"
             position = database.execute(insert, row).lastrowid
         return BoundaryAppend(Position((position,)))
