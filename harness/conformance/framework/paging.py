@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import string
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
@@ -265,9 +266,13 @@ def require_batch_order(
     where: str,
 ) -> None:
     """Raises `Broken` unless each batch was read in its order, and if atomic, without gaps."""
+    places = defaultdict[UUID, list[int]](list)
+    for place, event in enumerate(recorded):
+        places[event.id].append(place)
     for each in attempts:
         given = [event.id for event in each.batch]
-        actual = [event for event in recorded if event.id in set(given)]
+        found = sorted(place for one in set(given) for place in places.get(one, ()))
+        actual = [recorded[place] for place in found]
         if each.won and [event.id for event in actual] != given:
             steps = [each.step(attempts), *order_difference(given, actual, where)]
             raise Broken(f"a batch stands in another order in {where}", steps)
