@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -134,3 +136,15 @@ def test_a_larger_effect_needs_fewer_pairs_and_one_at_the_margin_is_never_decide
 def test_two_zeros_are_alike_and_something_beside_nothing_is_infinitely_more():
     found = log_ratios([0.0, 0.0, 2.0, 1.0], [0.0, 3.0, 0.0, math.e])
     assert list(found) == [0.0, math.inf, -math.inf, pytest.approx(1.0)]
+
+
+def test_no_command_that_compares_waits_for_scipys_distributions():
+    """They take a second to import, which is longer than the comparison."""
+    code = (
+        "import sys, harness.cli.pairs\n"
+        "from harness.analysis.paired import t_interval\n"
+        "t_interval([0.1, 0.2], 0.05)\n"
+        "print('scipy.special' in sys.modules, 'scipy.stats' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

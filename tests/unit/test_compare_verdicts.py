@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,6 +206,10 @@ def test_identical_code_raises_few_alarms_and_a_spread_gives_the_floor():
     assert floor.spread == pytest.approx(0.05)
     assert floor.floor == pytest.approx(np.expm1(1.833 * 0.05 / 10**0.5), rel=1e-3)
     assert found.alarm_interval[1] < 0.05
+    for alarms in (0, 3, 500):
+        expected = stats.binomtest(alarms, found.gates).proportion_ci(method="exact")
+        interval = replace(found, alarms=alarms).alarm_interval
+        assert interval == pytest.approx((expected.low, expected.high))
 
 
 def test_pairs_that_do_not_change_sides_at_random_would_alarm():

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from harness.analysis.comparison.comparing import Verdict, counted, share, timed_verdict
 from harness.analysis.comparison.metrics import METRICS, Metric
 from harness.analysis.comparison.pairing import Pairs, pairs_of, points, strays
 from harness.analysis.comparison.statistics import ALPHA, holm, pairs_needed, sign_flip
+from harness.analysis.paired import t_quantile
 
 GATES = 1_000
 """Number of simulated gates: random pairs with random swaps of base and candidate."""
@@ -49,8 +49,12 @@ class Noise:
     @property
     def alarm_interval(self) -> tuple[float, float]:
         """95 % binomial interval of the rate of false alarms, for these trials."""
-        interval = stats.binomtest(self.alarms, self.gates).proportion_ci(method="exact")
-        return float(interval.low), float(interval.high)
+        from scipy.special import betaincinv  # noqa: PLC0415 - as for Student's t
+
+        wrong, right = self.alarms, self.gates - self.alarms
+        low = betaincinv(wrong, right + 1, 0.025) if wrong else 0
+        high = betaincinv(wrong + 1, right, 0.975) if right else 1
+        return float(low), float(high)
 
     def floor_of(self, name: str) -> Floor | None:
         """The floor of a metric, or None if no trial has it."""
@@ -88,7 +92,7 @@ def floor_of(metric: Metric, spread: float, furthest: float, usual: float, pairs
         return furthest
     if metric.kind == "counted":
         return usual if strays(pairs) else furthest
-    return float(np.expm1(stats.t.ppf(1 - ALPHA, pairs - 1) * spread / np.sqrt(pairs)))
+    return float(np.expm1(t_quantile(1 - ALPHA, pairs - 1) * spread / np.sqrt(pairs)))
 
 
 def _worst(rows: Sequence[tuple[Metric, Pairs]], gate_pairs: int) -> Mapping[str, Floor]:

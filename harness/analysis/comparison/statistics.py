@@ -8,10 +8,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.analysis.comparison.metrics import Values
-from harness.analysis.paired import standard_error
+from harness.analysis.paired import standard_error, t_quantile
 
 EXACT_MAX = 40
 """Up to this many pairs the test counts every swap; above it draws `DRAWS` random ones."""
@@ -139,8 +138,8 @@ def _first(pairs: NDArray[np.int64], enough: NDArray[np.bool_]) -> int | None:
 
 @cache
 def _quantile(share: float, pairs: int) -> float:
-    return float(stats.t.ppf(share, pairs - 1))
+    return float(t_quantile(share, pairs - 1))
 
 
 def _quantiles(share: float, pairs: NDArray[np.int64]) -> Values:
-    return np.asarray(stats.t.ppf(share, pairs - 1))
+    return t_quantile(share, pairs - 1)
