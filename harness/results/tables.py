@@ -69,7 +69,7 @@ class TableWriter:
         if not len(block):
             return
         columns = np.ascontiguousarray(block.T)
-        table = pa.table([pa.array(column) for column in columns], schema=self._schema)
+        table = pa.Table.from_arrays([_array(column) for column in columns], schema=self._schema)
         with self._abandoned_if_failed():
             self._writer.write_table(table, row_group_size=len(block))
 
@@ -134,6 +134,11 @@ def _is_whole(part: Path) -> bool:
     except (pa.ArrowInvalid, FileNotFoundError):
         return False
     return True
+
+
+def _array(column: NDArray[np.int64]) -> pa.Array:
+    """As `pa.array`, which would import pandas in a worker process amid its measurement."""
+    return pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(column)])
 
 
 def _rows(table: pa.Table) -> NDArray[np.int64]:

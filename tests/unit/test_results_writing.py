@@ -172,3 +172,22 @@ def test_importing_results_imports_neither_pandas_nor_matplotlib():
     code = "import sys, harness.results; print(sorted({'pandas', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_process_imports_no_pandas_amid_its_measurement(tmp_path):
+    """It would take half a second when the first block of samples is written."""
+    code = (
+        "import sys, numpy as np, harness.load.worker_processes\n"
+        "from pathlib import Path\n"
+        "from harness.results import TableWriter\n"
+        "writer = TableWriter(Path(sys.argv[1]), ['a', 'b'])\n"
+        "writer.write(np.arange(8, dtype=np.int64).reshape(4, 2))\n"
+        "writer.close()\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    path = tmp_path / "t.parquet"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+    assert pq.read_table(path).to_pydict() == {"a": [0, 2, 4, 6], "b": [1, 3, 5, 7]}
