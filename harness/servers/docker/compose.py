@@ -115,9 +115,15 @@ def _files(description: Description, changed: Mapping[str, Described], scratch: 
 
 def _load(file: Path) -> Any:
     try:
-        return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+        return _parsed(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror}") from None
+
+
+@cache
+def _parsed(text: str) -> Any:
+    """Parsed once: a run asks for its services more than ten times, at 20 ms each."""
+    return YAML(typ="safe").load(text)
 
 
 def _pulling(pull: bool) -> list[str]:  # noqa: FBT001
