@@ -12,32 +12,32 @@ from harness.servers import probe
 from .command import ESLAB, ROOT, the_run
 
 MEASURED_S = 4
-WARM_UP_S = 8
-"""No shorter than any server's own."""
+WARM_UP_S = {"postgres": 1, "kafka": 5, "dynamodb": 8}
+"""No shorter than the server's own."""
 TRIES = 3
 """On a busy machine the kill may come before anything was measured."""
 PROGRAMS = {"postgres": "postgres", "kafka": "java", "dynamodb": "java"}
 
 
-def start(store, out):
+def start(store, warm_up_s, out):
     """The running lab: one trial of one store."""
     return subprocess.Popen(
         [*ESLAB, "run", "scenarios/quick.yaml", "--stores", store, "--servers", "native",
-         "--repeat", "1", "--set", f"warm_up_s={WARM_UP_S}", "--set", f"duration_s={MEASURED_S}",
+         "--repeat", "1", "--set", f"warm_up_s={warm_up_s}", "--set", f"duration_s={MEASURED_S}",
          "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def wait_until_it_measures(lab, out, within_s=90):
+def wait_until_it_measures(lab, warm_up_s, out, within_s=90):
     """Raw samples have a file from the moment a trial begins, and then it warms up."""
     give_up = time.monotonic() + within_s
     while not list(out.glob(".partial-*/samples/*")):
         assert lab.poll() is None, lab.stdout.read()
         assert time.monotonic() < give_up, "no trial has begun"
         time.sleep(0.05)
-    time.sleep(WARM_UP_S + MEASURED_S / 2)
+    time.sleep(warm_up_s + MEASURED_S / 2)
 
 
 def server_of(lab, technology):
@@ -54,8 +54,9 @@ def kill_with_requests_on_their_way(server):
 
 
 def killed_in_mid_trial(store, technology, out):
-    lab = start(store, out)
-    wait_until_it_measures(lab, out)
+    warm_up_s = WARM_UP_S[technology]
+    lab = start(store, warm_up_s, out)
+    wait_until_it_measures(lab, warm_up_s, out)
     kill_with_requests_on_their_way(server_of(lab, technology))
     output, _ = lab.communicate(timeout=120)
     unwanted = ("Traceback", "Exception", "Task was destroyed")
