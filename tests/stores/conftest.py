@@ -37,9 +37,12 @@ NOBODY = None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the suite's marker."""
+    """Register the suite's markers."""
     config.addinivalue_line(
         "markers", "declares(guarantee=(…)): only for stores that declare one of these values"
+    )
+    config.addinivalue_line(
+        "markers", "leaves_out(case, …): not for option sets with which nothing here is different"
     )
 
 
@@ -55,6 +58,8 @@ def parametrize(
 ) -> None:
     """Give a test those of `among` that it is about; the servers `not_here` may be missing."""
     declarations = [mark.kwargs for mark in metafunc.definition.iter_markers("declares")]
+    left_out = {one for mark in metafunc.definition.iter_markers("leaves_out") for one in mark.args}
+    among = [case for case in among if case.ref.key not in left_out]
     for fixture, wanted in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
             chosen = [c for c in among if wanted(c) and _declares(c, declarations)]

@@ -91,6 +91,7 @@ def _count(log: Sequence, batch: Sequence[NewEvent]) -> list[int]:
     return [found.count(one.id) for one in batch]
 
 
+@pytest.mark.leaves_out("kafka{flush=each}", "kafka{partitions=1}")
 async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served: Subject):
     store = served.store
     await append(store, "first-1")  # what is opened at the first append is open
@@ -166,6 +167,7 @@ async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(serv
         assert _count(await read_log(served.store), batch) == [1, 1]
 
 
+@pytest.mark.leaves_out("kafka{flush=each}")
 @pytest.mark.declares(subscription=("push", "poll"), starts_where_asked=(True,))
 async def test_after_a_restart_everything_goes_on(served: Subject):
     store = served.store
