@@ -26,7 +26,7 @@ from harness.conformance import (
 from harness.conformance.framework.check_workers import CheckWorkers
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
-from harness.stores.memory.store import BoundaryMemory, MemoryOptions, MemoryStore
+from harness.stores.memory.store import BoundaryMemory, MemoryOptions
 from harness.stores.sqlite import SqliteOptions, SqliteStore
 
 from .broken import apart as a
@@ -56,8 +56,9 @@ async def test_it_is_caught_by_the_check_named_for_it_and_by_no_neighbour(store)
     assert results[number].evidence, "a failure leaves evidence"
 
 
-@pytest.mark.parametrize("store", [MemoryStore, Served, Transactional])
+@pytest.mark.parametrize("store", [Served, Transactional])
 async def test_a_healthy_store_passes_every_check_that_can_be_reached(store):
+    """The store in memory without a server is among `test_stores`."""
     results = await results_of(store)
     assert failures(results) == {}
     reached = {number for number, each in results.items() if each.verdict is CheckVerdict.HOLDS}
