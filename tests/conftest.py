@@ -18,6 +18,8 @@ import pytest
 from harness.domain.errors import NoServer
 from harness.servers import Server, serving
 
+sys.modules["rfc3987_syntax"] = None  # jsonschema compiles its grammars for 2 s; no test needs IRIs
+
 ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST", ""))
 """Where the user's engine is, for `tests/docker` alone: other tests take native servers.
 
