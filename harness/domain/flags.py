@@ -53,6 +53,7 @@ class FlagCode(StrEnum):
     SERVER_RESTARTED = "server-restarted"
     LAB_STALLED = "lab-stalled"
     COUNTS_RESET = "counts-reset"
+    RULES_BROKEN = "rules-broken"
     REMARK = "remark"
 
 
@@ -90,6 +91,7 @@ COMPARED = frozenset(
         FlagCode.SERVER_RESTARTED,
         FlagCode.LAB_STALLED,
         FlagCode.COUNTS_RESET,
+        FlagCode.RULES_BROKEN,
     }
 )
 """Flags of trials that matter when two sides are compared."""
@@ -194,6 +196,12 @@ def _units(values: _Values) -> str:
     return f"consumed an event: {', '.join(consumed)}"
 
 
+def _rules_broken(values: _Values) -> str:
+    counts = {name: values.number(name) for name in values.names}
+    broken = [f"{name} ({count})" for name, count in counts.items() if count != "0"]
+    return f"broken rules: {', '.join(broken) or 'none'}"
+
+
 def _fixed(text: str) -> Callable[[_Values], str]:
     return lambda _: text
 
@@ -274,6 +282,7 @@ _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
         FlagCode.COUNTS_RESET: lambda values: (
             f"not counted, since the counter began anew: {values.text('counts')}"
         ),
+        FlagCode.RULES_BROKEN: _rules_broken,
         FlagCode.REMARK: lambda values: values.text("text"),
     }
 )
@@ -338,6 +347,8 @@ _EXPLANATIONS: Mapping[FlagCode, str] = MappingProxyType(
         " nothing about the store, and more than 1 % of them is not ranked",
         FlagCode.COUNTS_RESET: "a crash or a reset set the server's counters to zero, so that these"
         " costs are missing",
+        FlagCode.RULES_BROKEN: "decisions were made on a state that another client had changed, and"
+        " nothing refused them: what this design costs, beside its speed",
         FlagCode.REPETITIONS_LEFT_OUT: "the numbers come from the other repetitions",
     }
 )

@@ -70,6 +70,30 @@ class Subscribing(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A workload that counts what its operations do. Counts of worker processes add up."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Running totals, by the names of their columns in a run's trials."""
+        ...
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """A workload with rules of its own, which the log of a finished trial shows kept or broken."""
+
+    keeps_rules: bool
+    """Whether its operations promise to keep them."""
+
+    async def audit(self, store: EventStore) -> Mapping[str, int]:
+        """Reads the whole log once; how often each rule is broken, zeros included, in words.
+
+        Raises the store's `ReadFailed` or `StoreUnavailable`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadKind:
     """What a file in `harness/workloads/`, or an entry point, offers under the name `WORKLOAD`."""
@@ -83,7 +107,8 @@ class WorkloadKind:
     """Needs `streams.prefill` of at least 1."""
     fitted: Any = None
     """`fitted(parameters, guarantees) -> (parameters, flags)`: what is run on a store that cannot
-    do what the parameters ask for, and flags that say so. `None`: nothing is changed."""
+    do what the parameters ask for, and flags that say so. Raises `UnsupportedByStore` where there
+    is nothing to run. `None`: nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -59,6 +68,7 @@ class Measured:
 
     window: Window
     streams: Sequence[str]
+    """By their numbers; of several processes two may have numbered the same one."""
     failures: dict[str, Failure]
     """By the class of the error."""
     usage: Usage
@@ -70,6 +80,8 @@ class Measured:
     """CPU time in the window of the busiest worker process."""
     stalled_ns: int = 0
     """The longest time that the loop of a worker, or of the lab itself, stood still in it."""
+    counts: Counts = field(default_factory=dict)
+    """What the workload counted in it, by the names of columns."""
 
 
 async def nothing() -> None:
@@ -110,7 +122,7 @@ async def coordinate(
     )
     return Measured(
         window=_joined([each.window for each in offered]),
-        streams=[*trial.streams.names, *_agreed(met, offered)],
+        streams=[*trial.streams.names, *_dealt(met, offered[1:])],
         failures=_added(each.failures for each in offered),
         usage=usage,
         prefilled_events=prefilled,
@@ -118,6 +130,7 @@ async def coordinate(
         processes=workers.size,
         busiest_cpu_s=max(each.usage.used(GENERATOR_CPU_S) or 0.0 for each in offered),
         stalled_ns=max(watch.stalled_ns, *(each.stalled_ns for each in offered)),
+        counts=_sum(each.counts for each in offered),
     )
 
 
@@ -150,10 +163,14 @@ def _joined(windows: Sequence[Window]) -> Window:
     )
 
 
-def _agreed(met: Sequence[str], offered: Sequence[WorkerResult]) -> Sequence[str]:
-    """Streams beyond the scenario's; only the process with the subscribers can have any."""
-    assert not any(each.new_streams for each in offered[1:]), "a stream without a number"
-    return met
+def _dealt(met: Sequence[str], others: Sequence[WorkerResult]) -> Iterator[str]:
+    """Streams beyond the scenario's in the order of their numbers, which the processes deal out.
+
+    `met` are those of the first process. A number that nobody has used has no name.
+    """
+    of_each = [met, *(each.new_streams for each in others)]
+    for names in itertools.zip_longest(*of_each, fillvalue=""):
+        yield from names
 
 
 @dataclass(frozen=True, slots=True)

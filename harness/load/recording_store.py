@@ -36,13 +36,19 @@ WARM_UP_OP = -2
 
 
 class StreamNumbers(dict[str, int]):
-    """Streams numbered in the order in which they were met."""
+    """Streams numbered in the order in which they were met.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    All processes number the scenario's streams alike. Of the numbers beyond those, each takes the
+    ones that are its own: as every operation, they are dealt round in turn.
+    """
+
+    def __init__(self, names: Sequence[str], *, shard: int = 0, of: int = 1) -> None:
         super().__init__(zip(names, range(len(names)), strict=True))
+        self._known, self._shard, self._of = len(names), shard, of
 
     def __missing__(self, name: str) -> int:
-        number = self[name] = len(self)
+        met = len(self) - self._known
+        number = self[name] = self._known + met * self._of + self._shard
         return number
 
 
@@ -65,11 +71,14 @@ class AppendRecorder:
     takes all others: attempts that failed, and earlier appends of the same operation.
     """
 
-    def __init__(self, rows: ColumnBuffer, *, base: int, streams: Sequence[str]) -> None:
+    def __init__(
+        self, rows: ColumnBuffer, *, base: int, streams: Sequence[str], shard: int = 0, of: int = 1
+    ) -> None:
+        """It is the recorder of process `shard` of `of`."""
         self.rows = rows
         self.base = base
         self.failures: dict[str, Failure] = {}
-        self.numbers = StreamNumbers(streams)
+        self.numbers = StreamNumbers(streams, shard=shard, of=of)
 
     def failed(self, error: StoreError) -> None:
         """Count an operation that this error ended."""

@@ -20,7 +20,7 @@ from harness.domain.costs import GENERATOR_CPU_S, Costed, Counted, Counts, Defer
 from harness.domain.errors import StoreError
 from harness.domain.outcome import Outcome
 from harness.domain.store import EventStore, StreamState
-from harness.domain.workload import Subscribing, Workload
+from harness.domain.workload import Counting, Subscribing, Workload
 from harness.load.column_buffer import ColumnBuffer, SampleBuffer
 from harness.load.events import EventFactory, chooser
 from harness.load.loops import Client, ClientContext, Clock, Window, closed_loop, open_loop
@@ -204,6 +204,8 @@ class WorkerResult:
     pacer: str
     stalled_ns: int
     """How long its event loop stood still."""
+    counts: Counts
+    """What the workload counted; empty for one that counts nothing."""
 
 
 class Worker:
@@ -231,6 +233,8 @@ class Worker:
             ColumnBuffer(APPEND_COLUMNS, sinks.appends),
             base=self._factory.base,
             streams=self._names,
+            shard=shard.number,
+            of=shard.of,
         )
         self._deliveries = ColumnBuffer(DELIVERY_COLUMNS, sinks.deliveries)
         load = trial.load
@@ -276,7 +280,7 @@ class Worker:
     async def offer(self, start_ns: int | None = None) -> WorkerResult:
         """Offer the declared load and record it, from `start_ns` on; at once without it."""
         async with self._window, LoopWatch(self._clock) as watch:
-            before = self._meter.here()
+            before, counted = self._meter.here(), self._counted()
             window = await self._offer(
                 self._shard.numbers(), self._trial.duration_s, self._trial.operations, start_ns
             )
@@ -289,6 +293,7 @@ class Worker:
             new_streams=list(itertools.islice(self._appends.numbers, len(self._names), None)),
             pacer=self._pacer.name,
             stalled_ns=watch.stalled_ns,
+            counts=Usage(counted, self._counted()).all_used(),
         )
 
     async def count(self) -> Counts:
@@ -310,6 +315,9 @@ class Worker:
         self._pacer.close()
         for rows in (self._samples, self._appends.rows, self._deliveries):
             rows.close()
+
+    def _counted(self) -> Counts:
+        return dict(self._workload.counts()) if isinstance(self._workload, Counting) else {}
 
     def _make_clients(self) -> list[Client]:
         load = self._trial.load

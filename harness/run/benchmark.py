@@ -13,7 +13,7 @@ from typing import Protocol
 from harness.conformance import FAST, numbered
 from harness.domain.cancellation import cancelled, raise_if_cancelled
 from harness.domain.durability import Durability
-from harness.domain.errors import NoServer
+from harness.domain.errors import NoServer, UnsupportedByStore
 from harness.domain.flags import dumped, stored
 from harness.domain.interruption import last_step
 from harness.domain.store import Endpoint
@@ -173,13 +173,14 @@ class _Benchmark:
         raise_if_cancelled()
         trial = self._session.with_server_warm_up(trial, server)
         how = store_factory(trial.store, self._request.catalogue, endpoint)
-        trial = fitted(trial, self._request.catalogue, how.guarantees)
         self._observer.began(trial)
         try:
+            trial = fitted(trial, self._request.catalogue, how.guarantees)
             trial, rate_source = await prober.settled(trial, endpoint, server)
-        except NoRate as error:
+        except (NoRate, UnsupportedByStore) as error:
             raise_if_cancelled()
-            failed = TrialFacts(status="failed", message=str(error))
+            status = "unsupported" if isinstance(error, UnsupportedByStore) else "failed"
+            failed = TrialFacts(status=status, message=str(error))
             self._write(self._trial_run(trial, endpoint, server, folder), failed, endpoint, None)
             return
         trial_run = self._trial_run(trial, endpoint, server, folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import verification
 from harness.domain import costs
@@ -28,7 +29,7 @@ from harness.domain.factory import StoreFactory
 from harness.domain.outcome import Outcome
 from harness.domain.server import Server
 from harness.domain.store import Adapter, Emulated, EventStore, Guarantees
-from harness.domain.workload import Catalogue, Subscribing, Workload
+from harness.domain.workload import Audited, Catalogue, Subscribing, Workload
 from harness.load.coordinator import Measured, WorkerGroup, coordinate, inline_workers
 from harness.load.events import EventFactory
 from harness.load.progress import Watcher
@@ -37,13 +38,16 @@ from harness.load.worker import ALONE
 from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import RunFolder
 from harness.run.sampling import Look, Sampler
-from harness.run.trial_result import TrialFacts
+from harness.run.trial_result import RuleCounts, TrialFacts
 from harness.run.worker_allocation import processes
 from harness.scenario.model import Trial, Verify
 
 
 def fitted(trial: Trial, catalogue: Catalogue, guarantees: Guarantees) -> Trial:
-    """The trial with what its workload does on a store with these guarantees."""
+    """The trial with what its workload does on a store with these guarantees.
+
+    Raises `UnsupportedByStore` where it can do nothing there.
+    """
     fit = catalogue.workloads[trial.workload].fitted
     if fit is None:
         return trial
@@ -101,6 +105,7 @@ class TrialRun:
                 facts.verified = "impossible"
                 return
             await self._verify(control, facts)
+            await self._audit(control, facts)
             facts.compacted_bytes = await _compacted_bytes(control)
 
     def _make_workload(self) -> Workload:
@@ -180,6 +185,13 @@ class TrialRun:
             facts.verification = await self._read_back(control, facts)
         facts.verified = "ok" if facts.verification.ok else "findings"
 
+    async def _audit(self, control: Adapter, facts: TrialFacts) -> None:
+        """Whether the workload's own rules hold, if it has any and the log could be read back."""
+        workload = self._make_workload()
+        if isinstance(workload, Audited) and facts.verified != "failed":
+            broken = await workload.audit(control)
+            facts.rules = RuleCounts.of(broken, promised=workload.keeps_rules)
+
     async def _read_back(self, control: Adapter, facts: TrialFacts) -> verification.Verification:
         assert facts.measured is not None
         workload = self._make_workload()
@@ -223,24 +235,56 @@ async def _compacted_bytes(control: Adapter) -> int | None:
 _APPEND = ("op", "stream", "first", "count", "expected", "version")
 
 
-def all_appends(files: TrialFiles) -> Iterator[verification.Appends]:
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Streams by number. Where processes numbered one twice, its first number stands for it."""
+
+    names: Sequence[str]
+    first: NDArray[np.int64] | None
+    """By number; `None` where no stream has two."""
+
+    @classmethod
+    def of(cls, names: Sequence[str], known: int) -> _Streams:
+        """The first `known` names are the scenario's, which have one number each."""
+        first: dict[str, int] = {}
+        numbers = [
+            first.setdefault(name, known + place) for place, name in enumerate(names[known:])
+        ]
+        if len(first) == len(numbers):
+            return cls(names, None)
+        once = [
+            name if first[name] == known + place else "" for place, name in enumerate(names[known:])
+        ]
+        return cls([*names[:known], *once], np.array([*range(known), *numbers], np.int64))
+
+    def numbered(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A column of numbers, each stream with one of them. Every number is in range."""
+        return stream if self.first is None else self.first[stream]
+
+
+def all_appends(files: TrialFiles, streams: _Streams) -> Iterator[verification.Appends]:
     """Every append of the trial, in blocks: those in the operations' own rows, then the others."""
     for own in blocks(files.samples, _APPEND):
         written = own["count"] > 0
         columns = {name: own[name][written] for name in _APPEND}
+        columns["stream"] = streams.numbered(columns["stream"])
         acknowledged = np.full(len(columns["op"]), int(Outcome.OK))
         yield verification.Appends(**columns, outcome=acknowledged)
     for others in blocks(files.appends, (*_APPEND, "outcome")):
+        others["stream"] = streams.numbered(others["stream"])
         yield verification.Appends(**others)
 
 
-def all_deliveries(files: TrialFiles, subscribers: int) -> Iterator[verification.Deliveries]:
+def all_deliveries(
+    files: TrialFiles, subscribers: int, streams: _Streams
+) -> Iterator[verification.Deliveries]:
     """What each subscriber received, in the order of handling, in blocks."""
     nothing = np.empty(0, np.int64)
     yield verification.Deliveries(nothing, nothing, nothing, nothing, subscribers)
     for rows in blocks(files.deliveries, ("subscriber", "event", "stream", "version")):
+        stream = streams.numbered(rows["stream"])
         yield verification.Deliveries(
-            rows["subscriber"], rows["event"], rows["stream"], rows["version"], subscribers
+            rows["subscriber"], rows["event"], stream, rows["version"], subscribers
         )
 
 
@@ -266,11 +310,12 @@ async def read_back(
     data_of: Callable[[int], bytes],
 ) -> verification.Verification:
     """Read everything back and check it. Raises `StoreError` if the store cannot be read."""
+    numbered = _Streams.of(streams, trial.streams.count)
     return await verification.verify(
         store,
-        appends=all_appends(files),
-        deliveries=all_deliveries(files, subscribers) if subscribers else None,
-        streams=streams,
+        appends=all_appends(files, numbered),
+        deliveries=all_deliveries(files, subscribers, numbered) if subscribers else None,
+        streams=numbered.names,
         base=base,
         data_of=data_of,
         guarantees=guarantees,

@@ -120,6 +120,7 @@ class TrialMetrics:
     retries: int
     conflicts: int
     versioned_appends: int
+    workload_counts: Mapping[str, int]
     service: Spread
     response: Spread | None
     dispatch: Delay | None
@@ -144,7 +145,7 @@ class TrialMetrics:
             value = getattr(self, field.name)
             if isinstance(value, (Spread, Delay)):
                 row |= {f"{field.name}_{name}": _finite(n) for name, n in asdict(value).items()}
-            elif field.name == "event_costs":
+            elif field.name in _MAPPINGS:
                 row |= value
             elif field.name == "steady_after_s":
                 row |= {} if self.steady is None else {field.name: value}
@@ -158,6 +159,7 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or math.isinf(value) else value
 
 
+_MAPPINGS = {"event_costs", "workload_counts"}
 _OPTIONAL = {"response", "dispatch", "queue", "delivery"}
 
 
@@ -192,6 +194,7 @@ def trial_metrics(
         retries=samples.retries,
         conflicts=_conflicts(files),
         versioned_appends=samples.versioned,
+        workload_counts={name: round(count) for name, count in measured.counts.items()},
         service=Spread.of(done.service_ns.values, waited_ns=samples.unanswered.service_ns),
         response=_response(samples),
         dispatch=Delay.of(samples.dispatch_delay_ns.values) if is_open else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Self
 
@@ -15,6 +16,20 @@ from harness.scenario.model import ClosedLoop, Scenario, Trial, point_key, point
 from harness.verification import Verification, declared
 
 _VIOLATIONS_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCounts:
+    """Rules of the workload's own that the log shows broken."""
+
+    keeps_rules: bool
+    rule_violations: int
+    rules_broken: str
+
+    @classmethod
+    def of(cls, broken: Mapping[str, int], *, promised: bool) -> Self:
+        """`broken` has a number for each rule."""
+        return cls(promised, sum(broken.values()), json.dumps(dict(broken)))
 
 
 @dataclass(slots=True)
@@ -38,6 +53,7 @@ class TrialFacts:
     """Size of data and indexes after the store's own compaction."""
     server_killed: bool = False
     """The server was dead at the end and was started again."""
+    rules: RuleCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,7 @@ class TrialResult:
     verified: str
     data_compacted_bytes: int | None
     violation_counts: ViolationCounts | None
+    rule_counts: RuleCounts | None
     provider: str
     server_version: str
     added_rtt_ms: float | None
@@ -135,14 +152,14 @@ class TrialResult:
             value = getattr(self, each.name)
             if isinstance(value, (TrialMetrics, RateSource)):
                 row |= value.as_row()
-            elif isinstance(value, ViolationCounts):
+            elif isinstance(value, (ViolationCounts, RuleCounts)):
                 row |= asdict(value)
             elif each.name not in _GROUPS:
                 row[each.name] = value
         return row
 
 
-_GROUPS = {"rate_source", "violation_counts", "metrics"}
+_GROUPS = {"rate_source", "violation_counts", "rule_counts", "metrics"}
 
 
 def trial_result(
@@ -194,6 +211,7 @@ def trial_result(
         verified=facts.verified,
         data_compacted_bytes=facts.compacted_bytes,
         violation_counts=violation_counts(facts),
+        rule_counts=facts.rules,
         provider=endpoint.provider,
         server_version=endpoint.version,
         added_rtt_ms=trial.added_rtt_ms if has_server else None,

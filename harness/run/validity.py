@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 from harness.domain import costs
-from harness.domain.flags import Flag, FlagCode
+from harness.domain.flags import Flag, FlagCode, sentence
 from harness.run import event_costs
 from harness.run.trial_metrics import Row
 from harness.scenario.model import OpenLoop, Trial
@@ -30,20 +30,26 @@ _ERRORS = ("refused", "timeout", "unknown", "dropped", "unfinished")
 
 
 def is_valid(row: Row) -> bool:
-    """Whether the trial is finished, balanced, without a broken guarantee, and had a success."""
+    """Whether the trial is finished, balanced, kept what is promised, and had a success."""
     return bool(
         row["status"] == "done"
         and row.get("balanced")
         and row.get("ok")
         and row["verified"] != "failed"
         and not row.get("declared_violations")
+        and not _broken_promise(row)
     )
 
 
 def message(row: Row) -> str:
     """The trial's own message, or why one that ran to its end had no success."""
-    if row["message"] or row["status"] != "done" or row.get("ok", 1):
+    if row["message"] or row["status"] != "done":
         return str(row["message"])
+    if _broken_promise(row):
+        broken = sentence([Flag(FlagCode.RULES_BROKEN, _rules_broken(row))])
+        return f"{broken}, which the design protects"
+    if row.get("ok", 1):
+        return ""
     counts = {name: row[name] for name in ("conflict", *_ERRORS) if row[name]}
     ended = ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none was offered"
     return f"no operation succeeded: {ended}; {row['failure_message']}".rstrip("; ")
@@ -73,6 +79,10 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[Flag]:
         (
             row["verified"] == "findings",
             Flag(FlagCode.FINDINGS, {"count": row.get("violations") or 0}),
+        ),
+        (
+            bool(row.get("rule_violations")) and not _broken_promise(row),
+            Flag(FlagCode.RULES_BROKEN, _rules_broken(row)),
         ),
         (bool(_units(row)), Flag(FlagCode.UNITS, _units(row))),
         (row.get("rate_found") == "search", Flag(FlagCode.SEARCHED, _rates(row))),
@@ -161,6 +171,17 @@ def _units(row: Row) -> dict[str, float]:
     """Billed units per event; includes reads of the same window."""
     units = {name: row.get(event_costs.EACH[name]) for name in sorted(costs.BILLED)}
     return {name: n for name, n in units.items() if n}
+
+
+def _broken_promise(row: Row) -> bool:
+    """Whether the log shows a rule broken that the workload's design promises to keep."""
+    return bool(row.get("keeps_rules") and row.get("rule_violations"))
+
+
+def _rules_broken(row: Row) -> dict[str, float]:
+    """How often, by rule."""
+    counts = json.loads(row.get("rules_broken") or "{}")
+    return {str(rule): int(count) for rule, count in counts.items()}
 
 
 def _rates(row: Row) -> dict[str, float]:

@@ -45,6 +45,7 @@ NEWER = [
     Flag(FlagCode.SERVER_RESTARTED),
     Flag(FlagCode.LAB_STALLED, {"seconds": 5.0, "of_s": 8.0}),
     Flag(FlagCode.COUNTS_RESET, {"counts": "commits, syncs"}),
+    Flag(FlagCode.RULES_BROKEN, {"courses over capacity": 3, "names taken twice": 0}),
 ]
 """Flags that no run of format 1 has."""
 each = pytest.mark.parametrize("flag", EVERY_FLAG, ids=lambda flag: flag.code)
@@ -120,3 +121,11 @@ def test_flags_with_other_texts_or_other_values_stay_apart():
 def test_what_is_no_flag_is_refused(stored):
     with pytest.raises(ValueError, match=r"flag|FlagCode"):
         listed(json.dumps([stored]))
+
+
+def test_of_the_rules_only_those_that_were_broken_are_named():
+    first, second = (
+        Flag(FlagCode.RULES_BROKEN, {"courses over capacity": full, "names taken twice": 0})
+        for full in (3, 12)
+    )
+    assert merged([[first], [second]]) == ["broken rules: courses over capacity (3–12)"]

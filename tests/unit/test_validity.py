@@ -150,3 +150,23 @@ def test_a_drift_of_the_generators_own_rate_is_named(after, said):
     assert [sentence([flag]) for flag in flags] == said
     assert validity.drift_flags(0, after) == []
     assert all(explanation(flag) for flag in flags)
+
+
+def test_a_rule_that_the_design_protects_makes_a_trial_invalid_if_it_is_broken(trial):
+    broken = '{"courses over capacity": 3, "names taken twice": 0}'
+    row = WELL | {"keeps_rules": True, "rule_violations": 3, "rules_broken": broken, "message": ""}
+    assert not validity.is_valid(row)
+    reason = "broken rules: courses over capacity (3), which the design protects"
+    assert validity.message(row) == reason
+    assert sentences(trial, row) == []
+    kept = row | {"rule_violations": 0}
+    assert validity.is_valid(kept)
+    assert validity.message(kept) == ""
+
+
+def test_a_rule_that_nothing_protects_is_named_where_it_is_broken(trial):
+    broken = '{"courses over capacity": 3, "names taken twice": 0}'
+    row = WELL | {"keeps_rules": False, "rule_violations": 3, "rules_broken": broken, "message": ""}
+    assert validity.is_valid(row)
+    assert sentences(trial, row) == ["broken rules: courses over capacity (3)"]
+    assert sentences(trial, row | {"rule_violations": 0}) == []
