@@ -176,7 +176,7 @@ class _Named:
 
 def _named(text: str) -> _Named:
     """The longest beginning that is a folder is the run; what follows its colon is the store."""
-    from harness.scenario.names import parse_store_name
+    from harness.scenario.names import parse_store_name, without_workload
 
     if Path(text).is_dir() or ":" not in text:
         return _Named(text, _loaded(text), "")
@@ -184,7 +184,7 @@ def _named(text: str) -> _Named:
     for place in places:
         if Path(text[:place]).is_dir():
             store = text[place + 1 :]
-            parse_store_name(store)
+            parse_store_name(without_workload(store))
             return _Named(text, _loaded(text[:place]), store)
     raise BadInput(f"{text}: not a run folder; expected RUN or RUN:store")
 

@@ -291,7 +291,8 @@ class _Benchmark:
 
     async def _conform(self, folder: RunFolder) -> None:
         """Run the checks of every store with a trial that requests them."""
-        asked = {trial.store.key: trial.store for trial in self._wanting_checks()}
+        stores = [trial.store.alone for trial in self._wanting_checks()]
+        asked = {store.key: store for store in stores}
         if not asked:
             return
         request = conformance.Request(

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, product
 from math import prod
 from types import MappingProxyType
@@ -142,6 +142,12 @@ class FileAtPoint:
     point: Point
     file: ScenarioFile
     parameters: WorkloadParameters
+    differing: Mapping[str, WorkloadParameters] = field(default_factory=dict)
+    """By the key of a store with parameters of its own."""
+
+    def parameters_on(self, store: StoreRef) -> WorkloadParameters:
+        """The workload's parameters on a store."""
+        return self.differing.get(store.key, self.parameters)
 
     def canonical(self) -> dict[str, Any]:
         """The load that a run of it offers, defaults spelt out, as plain values.
@@ -158,7 +164,10 @@ class FileAtPoint:
 
 
 def scenario_hash(files: Sequence[FileAtPoint]) -> str:
-    """SHA-256 of the offered load; spelling, stores and repetitions don't change it."""
+    """SHA-256 of the offered load; spelling, stores and repetitions don't change it.
+
+    What differs on a store is part of the store's key instead, as its options are.
+    """
     content = [[dict(each.point), each.canonical()] for each in files]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -196,7 +205,7 @@ def _trial(
         scenario=file.name,
         store=store,
         workload=file.workload_name,
-        parameters=at_point.parameters,
+        parameters=at_point.parameters_on(store),
         load=file.load.offered,
         processes=file.load.processes,
         events=file.events,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -51,13 +53,15 @@ class _Loader:
     def __init__(self, document: Document, catalogue: Catalogue) -> None:
         self._document, self._catalogue = document, catalogue
         self._vary = self._varied()
+        self._numbers: dict[str, int] = {}
+        """Places in the file of stores with parameters of their own, by key."""
 
     def scenario(self, overrides: Overrides) -> Scenario:
         base = self._file(next(expansion.points(self._vary))).file
         self._check_servers(base)
-        refs = self._chosen(overrides) or self._stores(base)
+        refs = self._chosen(base, overrides) or self._stores(base)
         self._check_size(len(refs) * base.repetitions)
-        files = [self._file(point) for point in expansion.points(self._vary)]
+        files = [self._file(point, refs) for point in expansion.points(self._vary)]
         return Scenario(
             name=base.name,
             description=base.description,
@@ -86,13 +90,19 @@ class _Loader:
             message = f"{trials:,} trials; expected at most {expansion.TRIALS_MAX:,}"
             raise self._document.wrong(message, ("vary",))
 
-    def _file(self, point: Point) -> FileAtPoint:
+    def _file(self, point: Point, refs: Sequence[StoreRef] = ()) -> FileAtPoint:
         content = expansion.applied(self._document.content, point)
         try:
             file = ScenarioFile.model_validate(content)
         except ValidationError as error:
             raise translate(error, self._at(point, content), ScenarioFile) from None
-        return FileAtPoint(point, file, self._parameters(file, point, content))
+        parameters = self._parameters(file, point, content)
+        differing = {
+            ref.key: self._own_parameters(ref.workload, self._numbers[ref.key], file)
+            for ref in refs
+            if ref.workload
+        }
+        return FileAtPoint(point, file, parameters, differing)
 
     def _at(self, point: Point, content: Mapping[str, Any]) -> Document:
         return expansion.at_point(self._document, content, point, self._vary)
@@ -115,26 +125,60 @@ class _Loader:
             at = self._at(point, content)
             raise translate(error, at, kind.parameters, ("workload",)) from None
 
-    def _chosen(self, overrides: Overrides) -> list[StoreRef]:
-        """The stores that take the place of the file's, if any do."""
+    def _own_parameters(
+        self, own: Mapping[str, Any], number: int, file: ScenarioFile
+    ) -> WorkloadParameters:
+        """The parameters on the file's store `number`, which has some of its own."""
+        kind = self._catalogue.workloads[file.workload_name]
+        under = ("stores", number, "workload")
+        for name in own:
+            if f"workload.{name}" in self._vary:
+                message = f"{name}: expected in stores or in vary, not in both"
+                raise self._document.wrong(message, (*under, name))
+        try:
+            return kind.parameters.model_validate({**file.given_parameters, **own})
+        except ValidationError as error:
+            raise translate(error, self._document, kind.parameters, under) from None
+
+    def _chosen(self, file: ScenarioFile, overrides: Overrides) -> list[StoreRef]:
+        """The stores that take the place of the file's, if any do; some may be entries of it."""
         if not overrides.stores:
             return []
-        return chosen(overrides.stores, self._catalogue, flag=overrides.stores_flag)
+        own = {
+            ref.key: ref
+            for ref in (
+                self._store(number, file)
+                for number, entry in enumerate(file.stores)
+                if isinstance(entry, StoreEntry) and entry.workload
+            )
+        }
+        return chosen(overrides.stores, self._catalogue, flag=overrides.stores_flag, own=own)
 
     def _stores(self, file: ScenarioFile) -> list[StoreRef]:
         refs: list[StoreRef] = []
-        for number, entry in enumerate(file.stores):
+        for number in range(len(file.stores)):
+            refs.append(self._store(number, file))
             try:
-                refs.append(self._store(entry))
                 refuse_twice(refs)
             except BadInput as error:
                 raise self._document.wrong(error.message, ("stores", number)) from None
         return refs
 
-    def _store(self, entry: str | StoreEntry) -> StoreRef:
-        if isinstance(entry, StoreEntry):
-            return store_with(entry.store, entry.options, self._catalogue)
-        return store_named(entry, self._catalogue)
+    def _store(self, number: int, file: ScenarioFile) -> StoreRef:
+        entry = file.stores[number]
+        try:
+            if not isinstance(entry, StoreEntry):
+                return store_named(entry, self._catalogue)
+            ref = store_with(entry.store, entry.options, self._catalogue)
+        except BadInput as error:
+            raise self._document.wrong(error.message, ("stores", number)) from None
+        if not entry.workload:
+            return ref
+        parameters = self._own_parameters(entry.workload, number, file)
+        own = {name: getattr(parameters, name) for name in entry.workload}
+        ref = replace(ref, workload=MappingProxyType(own))
+        self._numbers[ref.key] = number
+        return ref
 
     def _check_servers(self, file: ScenarioFile) -> None:
         known = [kind.server for kind in self._catalogue.stores.values() if kind.server]

@@ -363,10 +363,13 @@ class Require(Model):
 
 
 class StoreEntry(Model):
-    """A store with its options spelt out."""
+    """A store with its options spelt out, and what its clients do differently there."""
 
     store: str
     options: dict[str, Any] = Field(default={})
+    workload: dict[str, Any] = Field(
+        default={}, description="parameters of the scenario's workload that differ on this store"
+    )
 
 
 class WorkloadEntry(Model):

@@ -5,9 +5,10 @@ The canonical form of a store's name is its key in every table.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -36,11 +37,19 @@ class StoreRef:
     explicit: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     options: Any = field(default=None, compare=False, repr=False)
     """The validated options model, filled in by the scenario loader."""
+    workload: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Parameters of the workload that differ on this store, as the scenario gives them."""
 
     @property
     def key(self) -> str:
-        """The canonical form: keys sorted, defaults left out."""
-        return self.design + (f"{{{self.options_text}}}" if self.explicit else "")
+        """The canonical form: keys sorted, defaults left out; the workload's own after a `+`."""
+        options = f"{{{self.options_text}}}" if self.explicit else ""
+        return "+".join([self.design + options, *_differing(self.workload)])
+
+    @property
+    def alone(self) -> StoreRef:
+        """The store, whatever its clients do."""
+        return replace(self, workload=MappingProxyType({}))
 
     @property
     def design(self) -> str:
@@ -62,6 +71,11 @@ def parse_store_name(text: str) -> tuple[str, str, dict[str, str]]:
     if match is None:
         raise BadInput(f"{text!r} is not a store name; expected name[:variant][{{key=value,…}}]")
     return match["name"], match["variant"] or "", _parse_options(text, match["options"] or "")
+
+
+def without_workload(key: str) -> str:
+    """A key without the parameters of a workload; a `+` inside braces belongs to options."""
+    return re.split(r"\+(?![^{]*\})", key, maxsplit=1)[0]
 
 
 def split_store_list(text: str) -> list[str]:
@@ -95,17 +109,24 @@ def store_with(text: str, options: Mapping[str, Any], catalogue: Catalogue) -> S
         raise _option_wrong(kind, error) from None
 
 
-def chosen(text: str, catalogue: Catalogue, *, flag: str = "--stores") -> list[StoreRef]:
+def chosen(
+    text: str,
+    catalogue: Catalogue,
+    *,
+    flag: str = "--stores",
+    own: Mapping[str, StoreRef] = MappingProxyType({}),
+) -> list[StoreRef]:
     """The stores that a flag names, at least one and each once. Raises `BadInput` with the flag.
 
-    `all` is every variant of every technology that keeps events.
+    `all` is every variant of every technology that keeps events. `own` are a scenario's entries
+    that no name can spell, by their keys.
     """
     if text.strip() == EVERY_STORE:
         return every_store(catalogue)
     refs: list[StoreRef] = []
     for name in split_store_list(text):
         try:
-            refs.append(store_named(name, catalogue))
+            refs.append(own.get(name) or store_named(name, catalogue))
             refuse_twice(refs)
         except BadInput as error:
             raise BadInput(f"{flag}: {error.message}") from None
@@ -188,6 +209,14 @@ def _parse_options(text: str, body: str) -> dict[str, str]:
             raise BadInput(f"{text!r}: option {key.strip()!r} is given twice")
         options[key.strip()] = value.strip()
     return options
+
+
+def _differing(parameters: Mapping[str, Any]) -> list[str]:
+    """A word speaks for itself: `saga`; any other value has its name: `capacity=5`."""
+    return [
+        value if isinstance(value, str) else f"{name}={json.dumps(value)}"
+        for name, value in sorted(parameters.items())
+    ]
 
 
 def _spell(value: object) -> str:

@@ -23,6 +23,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     stores = [catalogue.stores[name] for name in sorted(catalogue.stores)]
     definitions["StoreName"] = _store_name(stores)
     definitions["Setting"] = {"type": ["string", "number", "boolean"]}
+    definitions["Differing"] = _differing(catalogue)
     definitions["StoreEntry"] = {"anyOf": [_store_entry(kind) for kind in stores]}
     schema["properties"]["stores"]["items"] = {
         "anyOf": [
@@ -71,9 +72,31 @@ def _store_entry(kind: StoreKind) -> Mapping[str, Any]:
     return {
         "type": "object",
         "description": kind.summary,
-        "properties": {"store": {"enum": _names(kind)}, "options": options},
+        "properties": {
+            "store": {"enum": _names(kind)},
+            "options": options,
+            "workload": {"$ref": "#/$defs/Differing"},
+        },
         "required": ["store"],
         "additionalProperties": False,
+    }
+
+
+def _differing(catalogue: Catalogue) -> Mapping[str, Any]:
+    """Parameters of any workload: which one it is stands elsewhere in the file."""
+    kinds = [catalogue.workloads[name] for name in sorted(catalogue.workloads)]
+    models = [kind.parameters.model_json_schema() for kind in kinds]
+    return {
+        "description": "parameters of the scenario's workload that differ on this store",
+        "anyOf": [
+            {
+                "type": "object",
+                "description": kind.summary,
+                "properties": model.get("properties", {}),
+                "additionalProperties": False,
+            }
+            for kind, model in zip(kinds, models, strict=True)
+        ],
     }
 
 
