@@ -159,4 +159,9 @@ def _verdict(row: Row) -> tuple[str, str]:
     if row["verified"] == "findings":
         return f"{row['violations']} findings: {row['first_violation']}", "yellow"
     verified = str(row["verified"])
+    if row.get("rule_violations"):
+        return (
+            f"{_VERIFIED.get(verified, verified)}, rules broken: {row['rule_violations']}",
+            "yellow",
+        )
     return _VERIFIED.get(verified, verified), "green"

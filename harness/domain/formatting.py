@@ -141,6 +141,11 @@ def points(difference: float | None) -> str:
     return text.replace("-", "−") + " pp"
 
 
+def hundredths(value: float | None) -> str:
+    """`0.07`: a count for each operation, or a dash for a missing value."""
+    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
+
+
 def span(least: int, most: int) -> str:
     """`1,234`, or `1,234–5,678` if the counts differ."""
     return f"{least:,}" if least == most else f"{least:,}–{most:,}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -51,7 +51,32 @@ def print_ranking(trials: pd.DataFrame, console: Console) -> None:
         print_under_heading(_ranking_table(caption, group), console, gap=2)
         for _, row in group.iterrows():
             _print_remarks(row, console)
+    _print_rules(trials, console)
     _print_costs(trials, console)
+
+
+_RULES = (
+    "conflicts\nan op", "of them\nfalse", "read a\ndecision", "undone\nan op", "rules\nbroken",
+)  # fmt: skip
+
+
+def _print_rules(trials: pd.DataFrame, console: Console) -> None:
+    """What it took to keep the rules of a workload that has any, a table a point and class."""
+    rows = summary.rules_by_point(summary.under_rules(trials))
+    for names, group in rows.groupby(_TITLE, sort=False):
+        width = min(_STORE_WIDTH, max(map(len, group["key"])))
+        columns = (Column("store", least=width, most=width), *numbers(*_RULES, whole=False))
+        cells = [(str(row["key"]), *_rules_cells(row)) for _, row in group.iterrows()]
+        caption = ", ".join(filter(None, ("rules across streams", *map(str, names))))
+        print_under_heading(Table(columns, cells, caption), console)
+
+
+def _rules_cells(row: pd.Series) -> Iterator[str]:
+    yield formatting.hundredths(row["conflicts_per_op"])
+    yield formatting.hundredths(row["false_conflicts_per_op"])
+    yield formatting.number(row["read_per_decision"])
+    yield formatting.hundredths(row["compensations_per_op"])
+    yield str(row["broken"])
 
 
 def _print_costs(trials: pd.DataFrame, console: Console) -> None:

@@ -29,11 +29,11 @@ def loaded(tmp_path, made: Made):
 
 def draw(folder, kind: str, stores) -> figures.Drawing:  # noqa: PLR0911 — one a kind
     """A figure of a run with all that it can show."""
-    contended = kind in {"contention", "scaling"}
+    contended = kind in {"contention", "scaling", "rules"}
     made = Made(
         stores=stores,
         points=POINTS if contended else POINTS[:1],
-        workload="command" if kind == "contention" else "append",
+        workload={"contention": "command", "rules": "boundary"}.get(kind, "append"),
         load="open" if kind in OPEN else "closed",
         subscribers=kind == "delivery",
         keep_samples=kind in {"latency", "heat_map"},
@@ -65,7 +65,7 @@ def draw(folder, kind: str, stores) -> figures.Drawing:  # noqa: PLR0911 — one
         for group in summary.contention_groups(run.trials)
         if (group["durability"] == POSTGRES.durability).all()
     )
-    return figures.contention(powerful, about)
+    return (figures.rules if kind == "rules" else figures.contention)(powerful, about)
 
 
 def seconds_of(trials: pd.DataFrame) -> pd.DataFrame:
@@ -89,5 +89,5 @@ OPEN = {"delivery", "searched"}
 KINDS = pytest.mark.parametrize(
     "kind",
     ["throughput", "latency", "contention", "delivery", "scaling", "over_time", "searched",
-     "heat_map", "costing"],
+     "heat_map", "costing", "rules"],
 )  # fmt: skip

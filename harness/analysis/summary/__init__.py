@@ -49,6 +49,7 @@ from harness.analysis.summary.requirements import (
     sided,
     strongest_first,
 )
+from harness.analysis.summary.rules import rules, rules_by_point, under_rules, without_rules
 
 __all__ = [
     "COSTS",
@@ -85,6 +86,8 @@ __all__ = [
     "relative_speed",
     "remarks",
     "requirements",
+    "rules",
+    "rules_by_point",
     "run_flags",
     "scaling",
     "scaling_groups",
@@ -96,5 +99,7 @@ __all__ = [
     "tail",
     "that_count",
     "times_ns",
+    "under_rules",
     "unranked_reason",
+    "without_rules",
 ]

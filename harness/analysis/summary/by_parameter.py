@@ -112,16 +112,18 @@ def contention(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each trial: `goodput_per_s`, `conflicts_per_op`, `retries_per_op` and
     `refused_per_op`.
 
-    An operation is a logical one and includes its retries. `x_name` is the varied name with the
-    most values, `x_label` its value and `x` its place in the order of rising contention; `panel`
-    has the other varied values. A trial that does not count has a `reason`. A trial that is not
-    done has no numbers: unsupported is not zero conflicts. A design without conflicts of its own
-    may have refusals instead: its database refuses the operation, and no client retries it.
+    An operation is a logical one and includes its retries; `operations` ended. `x_name` is the
+    varied name with the most values, `x_label` its value and `x` its place in the order of rising
+    contention; `panel` has the other varied values. A trial that does not count has a `reason`. A
+    trial that is not done has no numbers: unsupported is not zero conflicts. A design without
+    conflicts of its own may have refusals instead: its database refuses the operation, and no
+    client retries it.
     """
     axis = varied_axis(trials, falling=_FALLING)
     operations = trials[_FINISHED].sum(axis=1, min_count=1).astype("Float64")
     operations = operations.where(operations > 0)
     return pd.concat([trials[_CONTENTION_KEPT], axis], axis=1).assign(
+        operations=operations,
         goodput_per_s=trials["throughput_per_s"],
         conflicts_per_op=(trials["conflicts"] / operations).astype("float64"),
         retries_per_op=(trials["retries"] / operations).astype("float64"),

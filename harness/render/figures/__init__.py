@@ -24,6 +24,7 @@ from harness.render.figures.history import histories, history
 from harness.render.figures.latency import latency
 from harness.render.figures.over_time import over_time
 from harness.render.figures.paragraphs import Facts, Lines
+from harness.render.figures.rules import rules
 from harness.render.figures.run_tables import (
     answers,
     conflicts,
@@ -35,6 +36,8 @@ from harness.render.figures.run_tables import (
     questions,
     rankings,
     remarks,
+    rules_remark,
+    rules_tables,
     settings,
     surroundings,
     verdicts,
@@ -85,6 +88,9 @@ __all__ = [
     "reasons",
     "remarks",
     "requirements",
+    "rules",
+    "rules_remark",
+    "rules_tables",
     "scaling",
     "searched",
     "settings",

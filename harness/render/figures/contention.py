@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,17 +19,19 @@ _ROOM = 1.06
 
 
 @dataclass(frozen=True, slots=True)
-class _Measure:
+class Measure:
+    """A panel: the column that it shows. Without `always`, only if some trial has more than 0."""
+
     column: str
     title: str
     always: bool = True
 
 
 _MEASURES = (
-    _Measure("goodput_per_s", "goodput, operations that ended well a second"),
-    _Measure("conflicts_per_op", "conflicts an operation"),
-    _Measure("retries_per_op", "retries an operation"),
-    _Measure("refused_per_op", "operations refused for another reason, as a share", always=False),
+    Measure("goodput_per_s", "goodput, operations that ended well a second"),
+    Measure("conflicts_per_op", "conflicts an operation"),
+    Measure("retries_per_op", "retries an operation"),
+    Measure("refused_per_op", "operations refused for another reason, as a share", always=False),
 )
 
 
@@ -39,12 +42,19 @@ def contention(trials: pd.DataFrame, about: About) -> Drawing:
     joined.
     """
     rows = summarised(trials)
-    measures = [each for each in _MEASURES if each.always or rows[each.column].gt(0).any()]
+    return by_contention(rows, _MEASURES, _words(trials, rows, about), about)
+
+
+def by_contention(
+    rows: pd.DataFrame, panels: Sequence[Measure], words: Words, about: About
+) -> Drawing:
+    """Panels over the places of rising contention, one line for each store."""
+    measures = [each for each in panels if each.always or rows[each.column].gt(0).any()]
     names = [_names(rows, measure) for measure in measures]
     heights = sum(panel_height_in(each) + AXIS_IN + HEAD_IN for each in names)
     right = room_in(name for each in names for name in each)
     with styled():
-        sheet = Sheet(_words(trials, rows, about), heights)
+        sheet = Sheet(words, heights)
         for measure, named in zip(measures, names, strict=True):
             sheet.head(measure.title)
             axes = panel(sheet, named, right)
@@ -56,19 +66,26 @@ def contention(trials: pd.DataFrame, about: About) -> Drawing:
 
 
 def _words(trials: pd.DataFrame, rows: pd.DataFrame, about: About) -> Words:
+    return words(trials, rows, about, title="Contention · ", alternative=_alternative(rows))
+
+
+def words(
+    trials: pd.DataFrame, rows: pd.DataFrame, about: About, *, title: str, alternative: str
+) -> Words:
+    """The texts of a figure of these trials; their durability class ends its title."""
     durability = str(trials["durability"].iloc[0]) or "durability unknown"
     without = sorted(set(rows["key"]) - set(rows.dropna(subset=["goodput_per_s"])["key"]))
     extra = [f"at {rows['panel'].iloc[0]}"] if rows["panel"].iloc[0] else []
     extra += [f"without numbers: {', '.join(without)}"] if without else []
     return Words(
-        title=f"Contention · {durability}",
+        title=f"{title}{durability}",
         subtitle="a dot a repetition, lines join medians; hollow: not counted",
         caption=caption(trials, about, extra=extra),
-        alternative=_alternative(rows),
+        alternative=alternative,
     )
 
 
-def _medians(rows: pd.DataFrame, measure: _Measure) -> pd.DataFrame:
+def medians(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Medians by key and place of the trials that count, or of all trials if none counts."""
     known = rows.dropna(subset=[measure.column])
     counted = known[known["reason"] == ""]
@@ -77,18 +94,18 @@ def _medians(rows: pd.DataFrame, measure: _Measure) -> pd.DataFrame:
     return both.groupby(["key", "x"])[measure.column].median().reset_index()
 
 
-def _names(rows: pd.DataFrame, measure: _Measure) -> list[Name]:
-    ends = _medians(rows, measure).sort_values("x").groupby("key", as_index=False).last()
+def _names(rows: pd.DataFrame, measure: Measure) -> list[Name]:
+    ends = medians(rows, measure).sort_values("x").groupby("key", as_index=False).last()
     return [
         Name(str(row["key"]), float(row["x"]), float(row[measure.column]))
         for _, row in ends.iterrows()
     ]
 
 
-def _draw(axes: Axes, group: pd.DataFrame, measure: _Measure, about: About, key: str) -> None:
+def _draw(axes: Axes, group: pd.DataFrame, measure: Measure, about: About, key: str) -> None:
     mark = about.marks[key]
-    medians = _medians(group, measure)
-    axes.plot(medians["x"], medians[measure.column], color=mark.colour, linestyle=mark.dashes,
+    middle = medians(group, measure)
+    axes.plot(middle["x"], middle[measure.column], color=mark.colour, linestyle=mark.dashes,
               linewidth=1.4, alpha=0.85)  # fmt: skip
     for counts, dots in group.groupby(group["reason"] == ""):
         axes.plot(dots["x"], dots[measure.column], linestyle="", marker=mark.marker, markersize=5,
@@ -96,7 +113,7 @@ def _draw(axes: Axes, group: pd.DataFrame, measure: _Measure, about: About, key:
                   markerfacecolor=mark.colour if counts else "none")  # fmt: skip
 
 
-def _axes(axes: Axes, rows: pd.DataFrame, measure: _Measure) -> None:
+def _axes(axes: Axes, rows: pd.DataFrame, measure: Measure) -> None:
     labels = dict(zip(rows["x"], rows["x_label"], strict=True))
     highest = rows[measure.column].max()
     axes.set_ylim(0, highest * _ROOM if highest > 0 else 1)
@@ -112,10 +129,10 @@ def _axes(axes: Axes, rows: pd.DataFrame, measure: _Measure) -> None:
 
 def _alternative(rows: pd.DataFrame) -> str:
     """Conflicts at the least and at the most contended point."""
-    medians = _medians(rows, _MEASURES[1]).sort_values("x")
+    middle = medians(rows, _MEASURES[1]).sort_values("x")
     changes = [
         f"{key} from {group['conflicts_per_op'].iloc[0]:.2f} to"
         f" {group['conflicts_per_op'].iloc[-1]:.2f}"
-        for key, group in medians.groupby("key")
+        for key, group in middle.groupby("key")
     ]
     return "Conflicts an operation as contention rises: " + "; ".join(changes) + "."

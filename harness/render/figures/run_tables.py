@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -81,11 +81,61 @@ def conflicts(trials: pd.DataFrame) -> Table:
             *(str(row[name]) for name in names[:2]),
             ", ".join(filter(None, (row["x_label"], row["panel"]))),
             formatting.number(row["goodput_per_s"]),
-            *(_two(row[name]) for name in list(_CONFLICTS)[1:]),
+            *(formatting.hundredths(row[name]) for name in list(_CONFLICTS)[1:]),
         )
         for _, row in medians.iterrows()
     ]
     return Table(columns, cells)
+
+
+_RULES = (
+    "goodput a second", "conflicts an op", "of them false", "read a decision", "undone an op",
+    "rules broken",
+)  # fmt: skip
+
+
+def rules_tables(trials: pd.DataFrame) -> Iterator[Table]:
+    """One table for each durability class: by design and point, what it took to keep the rules."""
+    rows = summary.rules_by_point(summary.under_rules(trials))
+    for names, group in rows.groupby(["durability", "load_label"], sort=False):
+        point = str(group["x_name"].iloc[0]).rpartition(".")[2]
+        columns = (*texts("design"), *numbers(*[point] * bool(point), *_RULES))
+        yield Table(
+            columns, list(_rules_rows(group.sort_values(["key", "x"]), point)), _joined(names)
+        )
+
+
+def _rules_rows(group: pd.DataFrame, point: str) -> Iterator[Sequence[str]]:
+    for _, row in group.iterrows():
+        yield (
+            str(row["key"]),
+            *([str(row["x_label"])] if point else []),
+            formatting.number(row["goodput_per_s"]),
+            formatting.hundredths(row["conflicts_per_op"]),
+            formatting.hundredths(row["false_conflicts_per_op"]),
+            formatting.number(row["read_per_decision"]),
+            formatting.hundredths(row["compensations_per_op"]),
+            str(row["broken"]),
+        )
+
+
+def _joined(names: Iterable[object]) -> str:
+    return " · ".join(filter(None, map(str, names)))
+
+
+def rules_remark(trials: pd.DataFrame) -> Lines:
+    """How to read the figures of rules, or why there are none."""
+    points = summary.under_rules(trials)["point"].nunique()
+    if not points:
+        remark = "No trial of this run has rules of its own: its workload is not `boundary`."
+    elif points == 1:
+        remark = "This run has one point only, so there is no curve, only the table."
+    else:
+        remark = (
+            "Contention rises to the right. Compare the designs that broke no rule; what one"
+            " without protection reaches shows the price of theirs."
+        )
+    return Lines((), empty=remark)
 
 
 def costs(trials: pd.DataFrame) -> Iterator[Table]:
@@ -261,7 +311,3 @@ def _paths(manifest: Mapping[str, Any]) -> Iterator[str]:
             )
             direct = f" ({past} past the port)" if times[1] else ""
             yield f"{name}: {path.get('kind', '')}{added}, {took}{direct}"
-
-
-def _two(value: float) -> str:
-    return formatting.MISSING if pd.isna(value) else f"{value:.2f}"

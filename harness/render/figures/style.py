@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,8 +159,8 @@ LINE_EM = 1.25
 
 
 def wrapped(key: str, characters: int) -> list[str]:
-    """A store key in lines of at most `characters`, broken before `{` and `:` and after `,`."""
-    parts = key.replace("{", "\0{").replace(",", ",\0").replace(":", "\0:").split("\0")
+    """A store key in lines of at most `characters`, broken before `{`, `:` and `+`, after `,`."""
+    parts = re.split(r"(?<=,)|(?=[{:+])", key)
     lines = [""]
     for part in parts:
         if lines[-1] and len(lines[-1]) + len(part) > characters:

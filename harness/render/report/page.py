@@ -119,6 +119,7 @@ class _Page:
         if self.asked.require:
             yield self._requirements()
         yield self._guarantees()
+        yield self._rules()
         yield self._figures()
         yield self._rankings()
         yield self._costs()
@@ -169,9 +170,23 @@ class _Page:
             if measured else "",
         )  # fmt: skip
 
+    def _rules(self) -> Section:
+        ruled = summary.under_rules(self.trials)
+        drawn: list[Drawing] = []
+        if ruled["point"].nunique() > 1:
+            drawn = [figures.rules(each, self.about) for each in summary.contention_groups(ruled)]
+        parts = [*self.pieces.part(drawn), *self.pieces.part(figures.rules_tables(ruled))]
+        return Section(
+            "rules", "Rules across streams", parts,
+            intro="Each design decides on what it has read of two streams. A conflict is false if"
+            " nothing had come in between that mattered to the decision. Broken rules were found by"
+            " reading the whole log after the trial: 0 in a design that protects them.",
+        )  # fmt: skip
+
     def _figures(self) -> Section:
+        others = summary.without_rules(self.trials)
         curves = [figures.scaling(alike, self.about)
-                  for alike in summary.scaling_groups(self.trials)]  # fmt: skip
+                  for alike in summary.scaling_groups(others)]  # fmt: skip
         parts = list(self.pieces.part([*curves, *self._contention()]))
         points = [point for _, point in self.trials.groupby(summary.POINT, sort=False)]
         for point in points:
@@ -181,8 +196,9 @@ class _Page:
         return Section("figures", "Figures", parts)
 
     def _contention(self) -> Iterator[Drawing]:
-        if summary.contended_points(self.trials) > 1:
-            for alike in summary.contention_groups(self.trials):
+        others = summary.without_rules(self.trials)
+        if summary.contended_points(others) > 1:
+            for alike in summary.contention_groups(others):
                 yield figures.contention(alike, self.about)
 
     def _of_point(self, point: pd.DataFrame) -> Iterator[Drawing]:
@@ -200,11 +216,12 @@ class _Page:
         )  # fmt: skip
 
     def _costs(self) -> Section:
-        conflicts = summary.has_contention(self.trials)
+        others = summary.without_rules(self.trials)
+        conflicts = summary.has_contention(others)
         billed = self.trials["write_units_by_rule_per_event"].notna().any()
         parts: list[Part] = [
             *self.pieces.part(figures.costs(self.trials)),
-            *self.pieces.part([figures.conflicts(self.trials)] if conflicts else []),
+            *self.pieces.part([figures.conflicts(others)] if conflicts else []),
         ]
         return Section(
             "costs", "Costs an event", parts,

@@ -14,12 +14,13 @@ from harness.domain.files import require_own
 from harness.results.tables import write_atomically, writing
 
 NOTEBOOKS = (
-    "start-here", "comparison", "contention", "latency", "cost", "guarantees", "decision",
-    "history",
+    "start-here", "comparison", "contention", "boundaries", "latency", "cost", "guarantees",
+    "decision", "history",
 )  # fmt: skip
 """All show one run, except `history`, which reads the history file next to it.
 
-If `OTHERS` names further runs, the first four also show what this run lacks: conflicts, open loads.
+If `OTHERS` names further runs, the first five also show what this run lacks: conflicts, rules, open
+loads.
 """
 PAGE = "report.html"
 _FOR_PAGES = ("matplotlib", "jinja2", "scipy")
