@@ -440,10 +440,8 @@ class Enrolment:
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
         """One booking or one registration. A rule's refusal ends it well."""
-        if rng.random() < self._limits.register_share:
-            await self._register(store, cycle, rng)
-        else:
-            await self._book(store, cycle, rng)
+        registers = rng.random() < self._limits.register_share
+        await (self._register if registers else self._book)(store, cycle, rng)
 
     async def _book(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
         course = cycle.choose_stream(rng)

@@ -112,6 +112,15 @@ def test_a_terminal_of_80_columns_shows_them_whole(tmp_path):
     assert saga.split() == ["postgres+saga", "0.80", "0.40", "3.9", "0.20", "0"]
 
 
+def test_the_answer_does_not_leave_a_lead_without_rules_unsaid(tmp_path):
+    asked = summary.Asked({}, None, {})
+    said = summary.answer(run_of(tmp_path, SAGA, NONE, points=POINTS[:1]).trials, asked)
+    (told,) = [each for each in said if "rule" in each]
+    assert told.startswith("postgres+none protects no rule and broke up to 7 in a trial")
+    kept = summary.answer(run_of(tmp_path, SAGA, points=POINTS[:1]).trials, asked)
+    assert not [each for each in kept if "rule" in each]
+
+
 def test_repetitions_that_broke_different_numbers_show_both_ends(tmp_path):
     trials = run_of(tmp_path, NONE, points=POINTS[:1]).trials
     trials["rule_violations"] = pd.array([3, 12], "Int64")

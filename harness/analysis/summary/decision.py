@@ -66,6 +66,7 @@ def answer(trials: pd.DataFrame, asked: Asked) -> list[str]:
     return [
         *_promises(trials, asked),
         *sentences,
+        *_unprotected(trials),
         *_checked(asked.checked),
         *missing_stores(asked.absent),
     ]
@@ -87,6 +88,17 @@ def _promises(trials: pd.DataFrame, asked: Asked) -> Iterator[str]:
     if unknown:
         yield f"Not known yet: {'; '.join(unknown)}."
     yield from _failing(judged, failed)
+
+
+def _unprotected(trials: pd.DataFrame) -> Iterator[str]:
+    """A design that keeps no rules may lead; whoever needs them has to pass it over."""
+    broke = trials[(trials["rule_violations"] > 0).fillna(value=False)]
+    for key, group in broke[broke["valid"]].groupby("key", sort=False):
+        most = int(group["rule_violations"].max())
+        yield (
+            f"{key} protects no rule and broke up to {most:,} in a trial: its rank counts only"
+            " where they need not hold."
+        )
 
 
 def _checked(checked: pd.DataFrame | None) -> Iterator[str]:
