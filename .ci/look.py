@@ -10,7 +10,7 @@ import psutil
 
 from harness import results
 
-WANTED = {"memory", "sqlite", "postgres", "postgres:template", "kafka", "dynamodb"}
+WANTED = {"memory", "sqlite", "postgres", "postgres:template", "kafka", "dynamodb", "umadb"}
 
 
 def problems(run: Path) -> list[str]:

@@ -56,7 +56,7 @@ def print_ranking(trials: pd.DataFrame, console: Console) -> None:
 
 
 _RULES = (
-    "conflicts\nan op", "of them\nfalse", "read a\ndecision", "undone\nan op", "rules\nbroken",
+    "conflicts\nan op", "false\nan op", "read a\ndecision", "undone\nan op", "rules\nbroken",
 )  # fmt: skip
 
 

@@ -111,10 +111,17 @@ QUICKER: dict[str, dict[str, str]] = {"dynamodb": {"driver": "http"}}
 """Options with which a technology takes a fifth of the client's CPU."""
 BY_DESIGN = frozenset({*range(7, 14), *range(16, 34), 57})
 """Checks of order, versions, retries and catching up: what an order of commits decides."""
-DESIGNS = frozenset(
-    {"postgres:coalesced", "postgres:global-lock", "postgres:table-lock", "postgres:counter"}
-)
-"""Variants of `postgres` that differ in their order of commits alone; the soak runs all checks."""
+OF_BOUNDARIES = frozenset(n for n, each in all_checks().items() if each.requirement is BOUNDARIES)
+WITH_BOUNDARIES = ("sqlite:boundary", "postgres:boundary")
+"""Their streams are the neighbours'; the contract asks the rest of them."""
+APART: dict[str, frozenset[int]] = {
+    **dict.fromkeys(
+        ("postgres:coalesced", "postgres:global-lock", "postgres:table-lock", "postgres:counter"),
+        BY_DESIGN,
+    ),
+    **dict.fromkeys(WITH_BOUNDARIES, OF_BOUNDARIES),
+}
+"""The checks of variants that differ from another one in these alone; the soak runs all on them."""
 BUSY_MAX = 2
 """Checks that a busy machine may keep from provoking enough, in their second try as well."""
 UNREACHED: dict[str, set[int]] = {
@@ -131,7 +138,7 @@ def test_the_contract_leaves_out_only_what_is_checked_here():
     assert set(CHECKED) == set(KNOWN)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [*KNOWN, *WITH_BOUNDARIES])
 def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
     name: str, servers: Callable[[str], Server], runner: asyncio.Runner, tmp_path: Path
 ):
@@ -143,7 +150,7 @@ def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
     checks = {
         number: check
         for number, check in all_checks().items()
-        if name not in DESIGNS or number in BY_DESIGN
+        if number in APART.get(name, all_checks())
     }
     judged = runner.run(measured(StoreUnderTest(name, factory, server), checks))
     defects = {each.check.number: each.result.why for each in judged if each.defect}
@@ -161,7 +168,7 @@ def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
         if each.result.disturbed or each.check.number not in known_unreached
     }
     assert len(busy) <= BUSY_MAX, [(each.check.number, each.result.why) for each in unreached]
-    known = {number: why for number, why in KNOWN[name].items() if number not in busy}
+    known = {number: why for number, why in KNOWN.get(name, NOTHING).items() if number not in busy}
     as_known = {
         number: why for number, why in known.items() if re.search(why, failing.get(number, ""))
     }

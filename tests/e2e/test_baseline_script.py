@@ -34,7 +34,11 @@ def baseline(tmp_path_factory):
     told = subprocess.run(
         ["scripts/baseline.sh", *TINY],
         cwd=copy,
-        env={**os.environ, "ESLAB": f"{sys.executable} -m harness"},
+        env={
+            **os.environ,
+            "ESLAB": f"{sys.executable} -m harness",
+            "RULES": "memory:boundary",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -55,10 +59,10 @@ def said(baseline, name):
 
 def test_the_runs_keep_their_small_files_alone(baseline):
     assert {path.name for path in baseline.iterdir()} == {
-        "history.csv", "hot-streams", "intervals.parquet", "latency.hlog", "manifest.json",
-        "notebooks", "report.html", "subscribe-latency", "trials.parquet",
+        "boundary-contention", "history.csv", "hot-streams", "intervals.parquet", "latency.hlog",
+        "manifest.json", "notebooks", "report.html", "subscribe-latency", "trials.parquet",
     }  # fmt: skip
-    for name in ("hot-streams", "subscribe-latency"):
+    for name in ("hot-streams", "boundary-contention", "subscribe-latency"):
         assert results.load(baseline / name).manifest["scenario"]["name"] == name
         assert all(path.is_file() for path in (baseline / name).iterdir())
 
@@ -84,6 +88,10 @@ def test_conflicts_and_response_times_come_from_the_runs_beside_it(baseline):
     contention, figures = said(baseline, "contention")
     assert "hot-streams" in contention
     assert "conflicts an op" in contention
+    assert figures == 1
+    boundaries, figures = said(baseline, "boundaries")
+    assert "boundary-contention" in boundaries
+    assert "false an op" in boundaries
     assert figures == 1
     latency, _ = said(baseline, "latency")
     assert "Response time over time" in latency

@@ -89,7 +89,7 @@ def conflicts(trials: pd.DataFrame) -> Table:
 
 
 _RULES = (
-    "goodput a second", "conflicts an op", "of them false", "read a decision", "undone an op",
+    "goodput a second", "conflicts an op", "false an op", "read a decision", "undone an op",
     "rules broken",
 )  # fmt: skip
 
