@@ -26,7 +26,7 @@ from harness.servers import Server, probe, serving
 from harness.stores.umadb import STORE, client
 from harness.stores.umadb.client import CONFLICT_RETRIES, Client, Conflict, none_after, query
 from harness.stores.umadb.namespace import HEADS_MAX, Head, Heads
-from harness.stores.umadb.protocol import FILE, described, messages
+from harness.stores.umadb.protocol import PROTOCOL, messages
 
 from .contract.support import ANY, EXISTS, NO_STREAM, append, event, events, only, read
 from .subject import Subject, fresh, opened
@@ -183,14 +183,15 @@ def test_the_protocol_file_is_read_as_the_protobuf_compiler_reads_it(tmp_path):
     protoc = pytest.importorskip("grpc_tools.protoc")
     descriptors = pytest.importorskip("google.protobuf.descriptor_pb2")
     compiled = tmp_path / "compiled"
-    arguments = ["protoc", f"-I{FILE.parent}", f"--descriptor_set_out={compiled}", str(FILE)]
+    source = PROTOCOL.file
+    arguments = ["protoc", f"-I{source.parent}", f"--descriptor_set_out={compiled}", str(source)]
     assert protoc.main(arguments) == 0
     (file,) = descriptors.FileDescriptorSet.FromString(compiled.read_bytes()).file
     file.ClearField("service")
     for message in file.message_type:
         for field in message.field:
             field.ClearField("json_name")
-    assert described() == file
+    assert PROTOCOL.described() == file
 
 
 WITHOUT = """

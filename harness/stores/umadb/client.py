@@ -30,7 +30,7 @@ from harness.domain.proxies import proxy_to
 from harness.domain.store import Endpoint
 from harness.stores._shared.driver_errors import Mapped, Meanings, Table
 from harness.stores._shared.drivers import lazy
-from harness.stores.umadb.protocol import Stub, messages, path
+from harness.stores.umadb.protocol import PROTOCOL, messages
 
 if TYPE_CHECKING:
     import grpc
@@ -79,7 +79,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._channel = _channel(endpoint)
-        self._stub = Stub(self._channel)
+        self._stub = PROTOCOL.stub(self._channel)
         key = endpoint.credentials.get("api_key")
         self._metadata = (("authorization", f"Bearer {key}"),) if key else None
         self.costs: Counter[str] = Counter({ROUND_TRIPS: 0, CONFLICT_RETRIES: 0})
@@ -140,7 +140,8 @@ class Client:
         """Whether the server has a call of this name. Raises gRPC's errors."""
         async with asyncio.timeout(self._deadline_s):
             try:
-                await self._channel.unary_unary(path(name))(b"", metadata=self._metadata)
+                call = self._channel.unary_unary(PROTOCOL.path(name))
+                await call(b"", metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                     return False
