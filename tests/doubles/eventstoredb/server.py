@@ -11,6 +11,7 @@ from harness.servers.local import free_ports
 from .front import Front
 from .library import gossip_pb2, gossip_pb2_grpc, persistent_pb2_grpc, streams_pb2_grpc
 from .persistent import PersistentSubscriptions
+from .several_streams import SeveralStreams
 from .state import EVENTSTOREDB, Release, State
 from .streams import Streams
 
@@ -69,6 +70,8 @@ class Double:
         streams_pb2_grpc.add_StreamsServicer_to_server(Streams(self._state), server)
         persistent_pb2_grpc.add_PersistentSubscriptionsServicer_to_server(self._persistent, server)
         gossip_pb2_grpc.add_GossipServicer_to_server(Gossip(self._port), server)
+        if self._state.release.several_streams:
+            server.add_generic_rpc_handlers((SeveralStreams(self._state).handler(),))
         behind = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         await self.front.open(self._port, behind)

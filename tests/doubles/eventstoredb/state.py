@@ -19,11 +19,17 @@ class Release:
     append_bytes: int
     event_bytes: int | None
     no_position: str
+    several_streams: bool
+    """Whether it has the second protocol's service."""
 
 
-EVENTSTOREDB = Release({"esVersion": "23.10.8.0"}, 1 << 20, None, "Error")
+EVENTSTOREDB = Release({"esVersion": "23.10.8.0"}, 1 << 20, None, "Error", several_streams=False)
 KURRENTDB = Release(
-    {"dbVersion": "26.1.0", "esVersion": "26.1.0"}, 1 << 28, 1 << 24, "InvalidPosition"
+    {"dbVersion": "26.1.0", "esVersion": "26.1.0"},
+    1 << 28,
+    1 << 24,
+    "InvalidPosition",
+    several_streams=True,
 )
 
 
