@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.domain.errors import LabError, NoServer, StoreError, Unsuitable
+from harness.domain.errors import LabError, NoServer, StoreError, Unsuitable, UnsupportedByStore
 from harness.domain.factory import StoreFactory
 from harness.domain.flags import Flag, FlagCode
 from harness.domain.marks import PREFIX, Mark
@@ -236,6 +236,8 @@ async def introduce(server: Server, store: StoreRef, catalogue: Catalogue, names
     try:
         async with store_factory(store, catalogue, endpoint).set_up():
             pass
+    except UnsupportedByStore:
+        return  # the server is there, and other designs may run on it
     except Unsuitable as error:
         raise NoServer(f"{technology}: external: {error}") from None
     except (StoreError, NoServer) as error:

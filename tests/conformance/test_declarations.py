@@ -85,6 +85,9 @@ DECLARED: dict[str, dict[str, Any]] = {
     "eventstoredb": EVERYTHING
     | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"}
     | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False},
+    "eventstoredb:multi": EVERYTHING
+    | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"}
+    | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False},
     "eventstoredb:template": EVERYTHING
     | {"subscription": "push", "append_only": "by-convention", "idempotency": "none"}
     | {"event_limit_bytes": 1024 * 1024, "categories": False, "refuses_known_ids": False},

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from harness.domain.store import StoreKind
 from harness.stores.eventstoredb.declaration import EventStoreDBOptions
-from harness.stores.eventstoredb.store import Plain, Streamed, Template
+from harness.stores.eventstoredb.store import Multi, Plain, Streamed, Template
 
 STORE = StoreKind(
     name="eventstoredb",
     summary="EventStoreDB through its gRPC client (tested on a double where the lab is built)",
-    variants={"": Streamed, "plain": Plain, "template": Template},
+    variants={"": Streamed, "plain": Plain, "multi": Multi, "template": Template},
     renamed={"stream": ""},
     options=EventStoreDBOptions,
     server="eventstoredb",

@@ -51,6 +51,12 @@ FACTS = Facts(
     source="EventStoreDB documentation 24.10",
 )
 
+MULTI_FACT = "yes: records of any streams, on condition of the state of any"
+MULTI_NOTE = (
+    "KurrentDB 26.1 and later. Types of other characters than letters, digits and _ . $ : - are"
+    " written in hex"
+)
+
 UNKNOWN = "unknown"
 _TIMEOUT_S = 2.0
 _LIMITS = ("max_append_size", "max_append_event_size")

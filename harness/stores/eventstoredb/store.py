@@ -15,6 +15,7 @@ from harness.domain.errors import (
     AppendRefused,
     EmptyAppend,
     EventIdReused,
+    NotWritten,
     OutcomeUnknown,
     ReadFailed,
     StoreUnavailable,
@@ -29,6 +30,7 @@ from harness.domain.store import (
     NewEvent,
     Position,
     RecordedEvent,
+    StreamState,
 )
 from harness.stores.eventstoredb.batch_append import Batcher, version_of
 from harness.stores.eventstoredb.client import (
@@ -43,12 +45,24 @@ from harness.stores.eventstoredb.client import (
 from harness.stores.eventstoredb.declaration import (
     EVENT_LIMIT_BYTES,
     FACTS,
+    MULTI_FACT,
+    MULTI_NOTE,
     EventStoreDBOptions,
     durability_of,
     limited,
     read_back,
 )
 from harness.stores.eventstoredb.session import LIMIT_MAX, Session, each, is_unicode
+from harness.stores.eventstoredb.several_streams import (
+    NO_STREAM,
+    Appender,
+    Conflict,
+    metadata_of,
+    record,
+    state_of,
+    strings_of,
+    type_of,
+)
 from harness.stores.eventstoredb.subscription import follow, links
 
 _BYTES = "application/octet-stream"
@@ -340,6 +354,65 @@ class Streamed(_Store):
         expecting = _expectation(expected)
         response = await self._batcher.append(name, proposed, expecting)
         return version_of(response, self._session.client._connection.streams, name, expecting)
+
+
+class Multi(_Store):
+    """KurrentDB's AppendRecords: an append is atomic over several streams, and so are boundaries.
+
+    The server says which state it found, so a version that was not expected is told.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._appender = Appender(session)
+
+    @classmethod
+    def declares(cls, options: EventStoreDBOptions) -> Guarantees:
+        """As the other designs; the call could do more."""
+        declared = super().declares(options)
+        facts = replace(declared.facts, multi_stream_appends=MULTI_FACT)
+        return replace(declared, note=MULTI_NOTE, facts=facts)
+
+    async def setup(self) -> None:
+        """Raises `UnsupportedByStore` on a server without the call."""
+        with SETTING_UP:
+            await self._appender.require()
+        await super().setup()
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
+    ) -> AppendResult:
+        """One call of its own; all of the events or none."""
+        try:
+            return await super().append(stream, events, expected=expected)
+        except Conflict as conflict:
+            raise _refusal(conflict, stream, expected) from None
+
+    def _proposed(self, events: Sequence[NewEvent]) -> list[Any]:
+        return [record(each) for each in events]
+
+    async def _written(self, name: str, proposed: Sequence[Any], expected: ExpectedVersion) -> int:
+        for one in proposed:
+            one.stream = name
+        state = state_of(expected)
+        written = await self._appender.append(proposed, {} if state is None else {name: state})
+        return written.versions[name]
+
+    def _recorded(self, event: Any, prefix_length: int) -> RecordedEvent:
+        recorded = super()._recorded(event, prefix_length)
+        return replace(
+            recorded,
+            type=type_of(recorded.type),
+            metadata=metadata_of(strings_of(recorded.metadata)),
+        )
+
+
+def _refusal(conflict: Conflict, stream: str, expected: ExpectedVersion) -> NotWritten:
+    """An append to one stream has one check at most."""
+    if expected is StreamState.ANY:
+        return EventIdReused("a part of the event ids is known")
+    head = max(conflict.states.values(), default=NO_STREAM)
+    return WrongExpectedVersion(stream, expected, head if head >= 0 else None)
 
 
 def _expectation(expected: ExpectedVersion) -> Any:
