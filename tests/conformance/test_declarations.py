@@ -87,7 +87,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False},
     "eventstoredb:multi": EVERYTHING
     | {"subscription": "push", "append_only": "by-convention", "idempotency": "window"}
-    | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False},
+    | {"event_limit_bytes": 1024 * 1024, "refuses_known_ids": False}
+    | EMULATED,
     "eventstoredb:template": EVERYTHING
     | {"subscription": "push", "append_only": "by-convention", "idempotency": "none"}
     | {"event_limit_bytes": 1024 * 1024, "categories": False, "refuses_known_ids": False},

@@ -44,14 +44,23 @@ STORES = (
     *(StoreRef("postgres", "boundary", {"lock": each}) for each in ("tags", "serializable", "one")),
     StoreRef("umadb"),
 )
+DOUBLED = (StoreRef("eventstoredb", "multi"),)
+"""On a double of their server."""
 EVERYTHING: tuple[BoundaryItem, ...] = ()
 
 
-@pytest.fixture(params=STORES, ids=str)
+def case(ref: StoreRef, *, double: bool = False) -> Case:
+    """The store, on a server of its own or a double."""
+    return Case(kinds()[ref.technology], ref, double)
+
+
+CASES = (*map(case, STORES), *(case(each, double=True) for each in DOUBLED))
+
+
+@pytest.fixture(params=CASES, ids=str)
 def bounded(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
     """A store with boundaries, open on a fresh namespace."""
-    ref = request.param
-    with opening(Case(kinds()[ref.technology], ref)) as bounded:
+    with opening(request.param) as bounded:
         yield bounded
 
 
@@ -382,7 +391,7 @@ async def test_an_append_that_misses_an_event_comes_before_it_in_the_log(bounded
 
 def _postgres(lock: str) -> Callable:
     ref = StoreRef("postgres", "boundary", {"lock": lock})
-    return pytest.mark.parametrize("bounded", [ref], ids=str, indirect=True)
+    return pytest.mark.parametrize("bounded", [case(ref)], ids=str, indirect=True)
 
 
 IN_FLIGHT = """

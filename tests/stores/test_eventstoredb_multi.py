@@ -1,4 +1,4 @@
-"""`eventstoredb:multi`: KurrentDB's appends to several streams.
+"""`eventstoredb:multi`: KurrentDB's appends to several streams, and boundaries over streams.
 
 Every test here runs on the double, which answers as KurrentDB 26.1.0 did: `tests/doubles`.
 """
@@ -9,12 +9,16 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
+from harness.domain.boundaries import BoundaryItem, TaggedEvent
 from harness.domain.errors import (
     AppendRefused,
     BatchTooLarge,
+    BoundaryViolated,
+    EventIdReused,
     EventTooLarge,
     OutcomeUnknown,
     StoreUnavailable,
@@ -27,7 +31,7 @@ from harness.run.session import introduce
 from harness.scenario.names import StoreRef
 from harness.stores import kinds
 
-from .contract.support import append, event, events, read, read_log
+from .contract.support import append, event, events, ids, read, read_log
 from .subject import fresh, opened
 
 esdb = pytest.importorskip("harness.stores.eventstoredb")
@@ -60,6 +64,18 @@ async def multi(release=KURRENTDB, **options):
             yield subject
     finally:
         await double.stop()
+
+
+def tagged(type_: str, tags: str, **more) -> TaggedEvent:
+    """Tags are words with spaces between."""
+    return TaggedEvent(
+        more.pop("id", uuid4()), type_, more.pop("data", b"{}"), tags=tuple(tags.split())
+    )
+
+
+def about(*tags: str, types=()) -> list[BoundaryItem]:
+    """One item for each tag."""
+    return [BoundaryItem(types, (tag,)) for tag in tags]
 
 
 # The protocol
@@ -264,3 +280,105 @@ async def test_a_call_that_is_cut_or_late_is_unknown_and_the_next_finds_the_doub
                     break
                 except (StoreUnavailable, OutcomeUnknown):
                     await asyncio.sleep(0.05)
+
+
+# Boundaries
+
+
+async def test_a_tagged_event_is_once_in_the_doubles_log_as_readers_see_it():
+    async with multi() as subject:
+        await subject.store.append_if([tagged("Paid", "a b c")], fail_if_match=None)
+        assert len(await read_log(subject.store)) == 1
+        raw = [each for each in subject.server.state.log.all if each.metadata["type"] == "Paid"]
+        assert len(raw) == len({each.id for each in raw}) == 5
+        assert raw[-1].stream.endswith("$tagged")
+
+
+async def test_tags_that_differ_in_case_are_different_tags_on_the_double():
+    async with multi() as subject:
+        one, two = tagged("Paid", "Case"), tagged("Paid", "case")
+        await subject.store.append_if([one, two], fail_if_match=None)
+        for event_ in (one, two):
+            found = await subject.store.query(about(*event_.tags))
+            assert [each.event.id for each in found.events] == [event_.id]
+
+
+async def test_items_of_types_and_of_tags_hit_each_other_on_the_double():
+    async with multi() as subject:
+        store = subject.store
+        items = [BoundaryItem(("Paid", "Opened")), BoundaryItem(("Closed",), ("a",))]
+        head = (await store.query(items)).head
+        await store.append_if([tagged("Closed", "b")], fail_if_match=None)
+        await store.append_if([tagged("Own", "a")], fail_if_match=items, after=head)
+        for hit in (tagged("Opened", ""), tagged("Closed", "b a")):
+            head = (await store.query(items)).head
+            await store.append_if([hit], fail_if_match=None)
+            with pytest.raises(BoundaryViolated):
+                await store.append_if([tagged("Own", "x")], fail_if_match=items, after=head)
+        found = (await store.query(items)).events
+        assert [each.event.type for each in found] == ["Opened", "Closed"]
+
+
+async def test_what_moves_a_stream_and_no_boundary_costs_a_try_on_the_double():
+    async with multi() as subject:
+        store, items = subject.store, about("a", types=("Paid",))
+        await store.append_if([tagged("Paid", "a")], fail_if_match=items)
+        head = (await store.query(items)).head
+        await store.append_if([tagged("Opened", "a")], fail_if_match=None)
+        result = await store.append_if([tagged("Own", "x")], fail_if_match=items, after=head)
+        assert result.tries == 2
+        await store.append_if([tagged("Paid", "a")], fail_if_match=None)
+        with pytest.raises(BoundaryViolated):
+            await store.append_if([tagged("Own", "x")], fail_if_match=items, after=head)
+
+
+async def test_the_head_of_another_query_is_a_place_in_the_doubles_log():
+    async with multi() as subject:
+        store = subject.store
+        await store.append_if([tagged("Paid", "a b")], fail_if_match=None)
+        head = (await store.query(about("elsewhere"))).head
+        own = tagged("Own", "a")
+        first = await store.append_if([own], fail_if_match=about("a", "b"), after=head)
+        with pytest.raises(BoundaryViolated):
+            await store.append_if([tagged("Own", "a")], fail_if_match=about("a"), after=head)
+        again = await store.append_if([own], fail_if_match=about("a", "b"), after=head)
+        assert (first.tries, again.tries) == (1, 1)
+        assert again.position == first.position
+
+
+async def test_a_query_that_an_append_interrupts_shows_the_event_in_all_its_streams_or_in_none(
+    monkeypatch,
+):
+    async with multi() as subject:
+        store, items = subject.store, about("a", "b")
+        await store.append_if([tagged("Paid", "a b")], fail_if_match=None)
+        between, part, read_before = tagged("Paid", "a b"), store._part, asyncio.Event()
+
+        async def interrupted(name, since):
+            if name.endswith(".b"):
+                await read_before.wait()
+                await store.append_if([between, tagged("Paid", "b")], fail_if_match=None)
+                return await part(name, since)
+            found = await part(name, since)
+            read_before.set()
+            return found
+
+        monkeypatch.setattr(store, "_part", interrupted)
+        state = await store.query(items)
+        monkeypatch.undo()
+        newer = await store.query(items, after=state.head)
+        assert (len(state.events), len(newer.events)) == (1, 2)
+        assert newer.events[0].event.id == between.id
+        with pytest.raises(BoundaryViolated):
+            await store.append_if([tagged("Own", "x")], fail_if_match=items, after=state.head)
+
+
+async def test_an_append_that_repeats_a_part_of_one_is_refused_on_the_double():
+    async with multi() as subject:
+        one, two = tagged("Paid", "a"), tagged("Paid", "b")
+        await subject.store.append_if([one], fail_if_match=None)
+        changed = replace(one, tags=("a", "b")), replace(one, type="Opened")
+        for batch in ([one, two], [two, one], *([each] for each in changed)):
+            with pytest.raises(EventIdReused):
+                await subject.store.append_if(batch, fail_if_match=None)
+        assert ids(await read_log(subject.store)) == [one.id]

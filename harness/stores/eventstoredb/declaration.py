@@ -53,8 +53,8 @@ FACTS = Facts(
 
 MULTI_FACT = "yes: records of any streams, on condition of the state of any"
 MULTI_NOTE = (
-    "KurrentDB 26.1 and later. Types of other characters than letters, digits and _ . $ : - are"
-    " written in hex"
+    "KurrentDB 26.1 and later. A tagged event is written once more for its type and for each of its"
+    " tags. Types of other characters than letters, digits and _ . $ : - are written in hex"
 )
 
 UNKNOWN = "unknown"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
+from harness.domain.boundaries import TAGGED
 from harness.domain.durability import Durability
 from harness.domain.errors import (
     AppendRefused,
@@ -32,7 +33,9 @@ from harness.domain.store import (
     RecordedEvent,
     StreamState,
 )
+from harness.stores._shared.append_rules import no_stream, require_stream
 from harness.stores.eventstoredb.batch_append import Batcher, version_of
+from harness.stores.eventstoredb.boundary import OverStreams
 from harness.stores.eventstoredb.client import (
     BUILDING,
     LOOKING,
@@ -55,7 +58,6 @@ from harness.stores.eventstoredb.declaration import (
 from harness.stores.eventstoredb.session import LIMIT_MAX, Session, each, is_unicode
 from harness.stores.eventstoredb.several_streams import (
     NO_STREAM,
-    Appender,
     Conflict,
     metadata_of,
     record,
@@ -356,22 +358,22 @@ class Streamed(_Store):
         return version_of(response, self._session.client._connection.streams, name, expecting)
 
 
-class Multi(_Store):
+class Multi(OverStreams, _Store):
     """KurrentDB's AppendRecords: an append is atomic over several streams, and so are boundaries.
 
     The server says which state it found, so a version that was not expected is told.
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._appender = Appender(session)
+        _Store.__init__(self, session)
+        OverStreams.__init__(self, session)
 
     @classmethod
     def declares(cls, options: EventStoreDBOptions) -> Guarantees:
-        """As the other designs; the call could do more."""
+        """Boundaries are streams and their versions; what the client finds unharmed it resends."""
         declared = super().declares(options)
         facts = replace(declared.facts, multi_stream_appends=MULTI_FACT)
-        return replace(declared, note=MULTI_NOTE, facts=facts)
+        return replace(declared, boundaries="emulated", note=MULTI_NOTE, facts=facts)
 
     async def setup(self) -> None:
         """Raises `UnsupportedByStore` on a server without the call."""
@@ -383,10 +385,19 @@ class Multi(_Store):
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """One call of its own; all of the events or none."""
+        require_stream(stream)
         try:
             return await super().append(stream, events, expected=expected)
         except Conflict as conflict:
             raise _refusal(conflict, stream, expected) from None
+
+    def read_stream(
+        self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
+    ) -> AsyncIterator[RecordedEvent]:
+        """Tagged events are in no stream of the lab's."""
+        if stream == TAGGED:
+            return no_stream(stream)
+        return super().read_stream(stream, start=start, limit=limit, backwards=backwards)
 
     def _proposed(self, events: Sequence[NewEvent]) -> list[Any]:
         return [record(each) for each in events]
@@ -400,8 +411,10 @@ class Multi(_Store):
 
     def _recorded(self, event: Any, prefix_length: int) -> RecordedEvent:
         recorded = super()._recorded(event, prefix_length)
+        tagged = recorded.stream == TAGGED
         return replace(
             recorded,
+            version=recorded.position[0] if tagged else recorded.version,  # as in a query
             type=type_of(recorded.type),
             metadata=metadata_of(strings_of(recorded.metadata)),
         )
