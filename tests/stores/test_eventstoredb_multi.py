@@ -256,6 +256,16 @@ async def test_an_event_over_the_doubles_own_limit_is_too_large():
         assert await read_log(subject.store) == []
 
 
+async def test_a_tombstoned_stream_is_a_refusal_and_no_conflict_on_the_double():
+    async with multi() as subject:
+        await append(subject.store, "order-1")
+        name = await subject.store._session.name("order-1")
+        subject.server.state.log.delete(name, tombstone=True)
+        with pytest.raises(AppendRefused) as refused:
+            await append(subject.store, "order-1")
+        assert refused.value.reason == "StreamTombstonedErrorDetails"
+
+
 async def test_a_call_that_is_cut_or_late_is_unknown_and_the_next_finds_the_double():
     async with multi(deadline_s=0.5) as subject:
         patient = await subject.connect(deadline_s=10.0)
