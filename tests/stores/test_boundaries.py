@@ -424,6 +424,21 @@ async def test_what_was_in_flight_during_a_query_was_written_after_it(bounded):
     assert again.events == ()
 
 
+@_postgres("tags")
+async def test_a_head_covers_no_transaction_that_left_nothing(bounded):
+    """A crash may forget the ids of those, and the server gives them to events afterwards."""
+    store = bounded.store
+    assert (await store.query(EVERYTHING)).head is None
+    await write(store, ONE, TWO)
+    for _ in range(3):
+        with pytest.raises(EventIdReused):
+            await write(store, tagged("Paid", id=ONE.id))
+    whole, cut = await store.query(EVERYTHING), await store.query(EVERYTHING, limit=2)
+    newest = whole.events[-1].event.position
+    assert max(whole.head) == newest[0] + 1
+    assert max(cut.head) == max(newest[0] + 1, newest[1])
+
+
 @_postgres("serializable")
 async def test_serializable_counts_its_tries_and_gives_up(bounded, monkeypatch):
     """Sixteen boundaries without an event in common are on one page of the index."""

@@ -96,13 +96,12 @@ class Boundary(StreamLock):
                 QUERY["boundary"], keyed, state.low, state.high, *state.place, left - len(found)
             )
             found += [self._found(row) for row in rows if row["id"] is not None]
-            seen = state.high or rows[0]["seen"]
+            seen = state.high or _lasting(rows[0])
             if len(found) == left:
                 place = (rows[-1]["tx"], rows[-1]["position"])
                 return BoundaryRead(tuple(found), replace(state, place=place, high=seen).position)
             if state.high is None:
-                head = _State(low=seen).position if rows[0]["anything"] else None
-                return BoundaryRead(tuple(found), head)
+                return BoundaryRead(tuple(found), _State(low=seen).position if seen else None)
             state = _State(low=seen)
 
     def _found(self, row: Row) -> BoundaryEvent:
@@ -180,6 +179,19 @@ class _State:
         if self.high is None:
             return Position((_HEAD, *low))
         return Position((_CUT, *self.place, len(low), *low, *_numbers(self.high)))
+
+
+def _lasting(row: Row) -> str | None:
+    """The snapshot up to the newest event; `None` for an empty log.
+
+    Beyond it are only ids of transactions that left nothing. A crash may forget them, and the
+    server gives them to others afterwards, which a head from before must not cover.
+    """
+    if row["newest"] is None:
+        return None
+    end = row["newest"] + 1
+    running = [each for each in _numbers(row["seen"])[2:] if each < end]
+    return _text([min([end, *running]), end, *running])
 
 
 def _numbers(snapshot: str | None) -> list[int]:

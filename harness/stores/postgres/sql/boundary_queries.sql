@@ -1,8 +1,9 @@
 -- name: boundary
--- One row without an event where there is none.
-SELECT id, stream, version, tx, position, type, data, metadata, recorded_at, tags, seen, anything
+-- One row without an event where there is none; `newest` is null in an empty log.
+SELECT id, stream, version, tx, position, type, data, metadata, recorded_at, tags, seen, newest
 FROM (
-    SELECT pg_current_snapshot()::text AS seen, EXISTS (SELECT FROM events) AS anything
+    SELECT pg_current_snapshot()::text AS seen,
+        (SELECT tx FROM events ORDER BY tx DESC, position DESC LIMIT 1) AS newest
 ) AS state
 LEFT JOIN boundary($1::text::jsonb, $2::text::pg_snapshot, $3::text::pg_snapshot, $4, $5, $6) ON true
 ORDER BY tx, position
