@@ -282,9 +282,8 @@ async def test_the_same_append_twice_at_once_is_written_once(bounded):
 
 
 async def test_the_name_of_no_stream_is_no_stream_s(bounded):
-    if bounded.declared.boundaries == "emulated":
-        with pytest.raises(AppendRefused):
-            await append(bounded.store, TAGGED)
+    with pytest.raises(AppendRefused):
+        await append(bounded.store, TAGGED)
     with pytest.raises(StreamNotFound):
         [event async for event in bounded.store.read_stream(TAGGED)]
 

@@ -123,7 +123,7 @@ class Log:
                 for match in self.boundary(fail_if_match, after):
                     raise BoundaryViolated(f"event {match.event.id} was written in the meantime")
             first = len(self)
-            last = self._write(TAGGED, events)
+            last = self._write(TAGGED, events, tagged=True)
             for index, event in enumerate(events, first):
                 self.tagged[index] = tags = frozenset(event.tags)
                 self._by_type[event.type].append(index)
@@ -138,8 +138,10 @@ class Log:
             if self.tagged[index] != frozenset(event.tags):
                 raise EventIdReused(f"event {event.id} was written with other tags")
 
-    def _write(self, stream: str, events: Sequence[NewEvent]) -> RecordedEvent:
-        tagged = stream == TAGGED
+    def _write(
+        self, stream: str, events: Sequence[NewEvent], *, tagged: bool = False
+    ) -> RecordedEvent:
+        """Tagged events are in no stream; their version is their index in the log."""
         in_stream = [] if tagged else self.streams.setdefault(stream, [])
         now = datetime.now(UTC)
         for event in events:

@@ -23,6 +23,7 @@ from harness.domain.store import (
     StoreOptions,
     category_of,
 )
+from harness.stores._shared import append_rules
 from harness.stores._shared.waiting import give_way
 from harness.stores.memory.log import Log
 
@@ -188,6 +189,13 @@ class BoundaryMemory(MemoryStore):
     @classmethod
     def declares(cls, options: MemoryOptions) -> Guarantees:
         return replace(super().declares(options), boundaries="native")
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
+    ) -> AppendResult:
+        """Raises `AppendRefused` for the name that tagged events have in place of a stream's."""
+        append_rules.require_stream(stream)
+        return await super().append(stream, events, expected=expected)
 
     async def query(
         self,
