@@ -7,6 +7,7 @@ over two connections. The reference is `BoundaryMemory`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from harness.domain.errors import (
     BoundaryViolated,
     EmptyAppend,
     EventIdReused,
+    ReadFailed,
     StreamNotFound,
 )
 from harness.domain.store import Adapter
@@ -270,6 +272,28 @@ async def test_an_id_of_a_stream_s_event_is_refused_where_ids_are_the_store_s(bo
         assert await found(bounded.store) == []
     else:
         await write(bounded.store, ONE)
+
+
+ODD = ("", "t:a", "a\0b", "a\ud800b", "x" * 100_000)
+"""Names that a store may not be able to keep."""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=["empty", "prefix", "NUL", "surrogate", "100 kB"])
+async def test_an_odd_name_is_kept_or_refused(bounded, odd):
+    """And found then, as a tag and as a type, by itself and by nothing else."""
+    store = bounded.store
+    await write(store, tagged("Plain", "plain t:t:a y:t:a"))
+    for event, its in (
+        (TaggedEvent(uuid4(), "Odd", b"{}", tags=(odd,)), BoundaryItem(tags=(odd,))),
+        (TaggedEvent(uuid4(), odd, b"{}", tags=("odd",)), BoundaryItem((odd,))),
+    ):
+        kept = []
+        with contextlib.suppress(AppendRefused):
+            await store.append_if([event], fail_if_match=[its])
+            kept = [event.id]
+        with contextlib.suppress(ReadFailed):
+            assert await found(store, its) == kept
+        assert await found(store, item(tags="plain")) != kept
 
 
 async def test_the_same_append_twice_at_once_is_written_once(bounded):

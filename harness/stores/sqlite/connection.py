@@ -124,4 +124,10 @@ def _not_written(error: sqlite3.Error) -> NotWritten:
 
 _MEANINGS = Meanings("SQLite", str)
 APPENDING = Mapped(lambda: {sqlite3.ProgrammingError: bug, sqlite3.Error: _not_written})
-READING = Mapped(lambda: {sqlite3.ProgrammingError: bug, sqlite3.Error: _MEANINGS.failed})
+READING = Mapped(
+    lambda: {
+        sqlite3.ProgrammingError: bug,
+        sqlite3.Error: _MEANINGS.failed,
+        UnicodeEncodeError: _MEANINGS.failed,  # what cannot be text of a database
+    }
+)
