@@ -14,6 +14,7 @@ from rich import table as rich_table
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.text import Text
 
 
@@ -110,10 +111,13 @@ class _Fitting:
     padding: rich_padding.PaddingDimensions
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        del console
         shown = self._shown(options.max_width)
-        yield self._drawn(shown)
-        if missing := [c.title for n, c in enumerate(self.table.columns) if n not in shown]:
+        drawn = self._drawn(shown)
+        if _is_cut(drawn, console, options):
+            drawn = self._drawn(shown, self._widths(shown, options.max_width))
+        yield drawn
+        titles = [_one_line(each.title) for each in self.table.columns]
+        if missing := [title for n, title in enumerate(titles) if n not in shown]:
             yield Text(f"no room for: {', '.join(missing)}", style=Tone.FAINT)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
@@ -144,7 +148,27 @@ class _Fitting:
             needed = min(needed, _WORD_MAX)
         return max(min(needed, column.most or needed), column.least or 0)
 
-    def _drawn(self, places: Sequence[int]) -> rich_table.Table:
+    def _widths(self, places: Sequence[int], width: int) -> Sequence[int] | None:
+        """What each column needs, and of the rest what it would fill, those to the left first.
+
+        Rich narrows the widest ones first, below what they need, and the line is cut.
+        """
+        _, right, _, left = rich_padding.Padding.unpack(self.padding)
+        widths = [self._least(place) for place in places]
+        spare = width - sum(widths) - (len(places) - 1) * (left + right)
+        if spare < 0:
+            return None
+        for number, place in enumerate(places):
+            column = self.table.columns[place]
+            texts = (column.title, *(str(row[place]) for row in self.table.rows))
+            filled = max(cell_len(line) for text in texts for line in text.splitlines() or [""])
+            more = min(spare, max(min(filled, column.most or filled) - widths[number], 0))
+            widths[number], spare = widths[number] + more, spare - more
+        return widths
+
+    def _drawn(
+        self, places: Sequence[int], widths: Sequence[int] | None = None
+    ) -> rich_table.Table:
         drawn = rich_table.Table(
             title=self.table.caption or None,
             title_justify="left",
@@ -153,20 +177,27 @@ class _Fitting:
             padding=self.padding,
             header_style=self.heads,
         )
-        for place in places:
+        for number, place in enumerate(places):
             column = self.table.columns[place]
+            fixed = column.most if column.least == column.most else None
             drawn.add_column(
                 Text(column.title),
                 justify=column.align,
                 no_wrap=column.whole and place != _about(self.table),
                 overflow="ellipsis" if column.whole and place != _about(self.table) else "fold",
-                width=column.most if column.least == column.most else None,
+                width=widths[number] if widths else fixed,
                 min_width=column.least if len(places) == 1 else self._least(place),
                 max_width=column.most,
             )
         for row in self.table.rows:
             drawn.add_row(*(_text(row[place]) for place in places))
         return drawn
+
+
+def _is_cut(drawn: rich_table.Table, console: Console, options: ConsoleOptions) -> bool:
+    """Whether a line is longer than there is room for."""
+    lines = Segment.split_lines(console.render(drawn, options))
+    return any(Segment.get_line_length(line) > options.max_width for line in lines)
 
 
 _WORD_MAX = 20

@@ -47,6 +47,23 @@ def test_a_narrow_terminal_loses_columns_from_the_right_and_says_which():
     ]
 
 
+def test_a_number_is_shown_whole_at_every_width():
+    """In a table as wide as that of costs, whose titles break into lines."""
+    titles = ("server µs", "client µs", "trips", "commits", "syncs", "image bytes", "data bytes")
+    row = ["postgres{lock=one}+saga", "196", "232", "2.6", "2.6", "0.0047", "13.5", "123,456"]
+    store = Column("store", least=len(row[0]), most=len(row[0]))
+    wide = Table((store, *numbers(*titles, whole=False)), [row])
+    for width in range(len(row[0]), 100):
+        (told,) = [line for line in printed(wide, width) if line.startswith(row[0])]
+        assert told.split() == row[: len(told.split())], width
+
+
+def test_what_is_left_out_is_named_in_one_line():
+    table = Table((Column("store"), *numbers("false\nan op")), [("postgres:boundary", "1,234")])
+    assert printed(table, width=20)[-2:] == ["no room for: false", "an op"]
+    assert printed(table, width=24)[-1] == "postgres:boundary  1,234"
+
+
 def test_the_narrowest_terminal_still_has_every_letter_of_the_store():
     told = printed(TABLE, width=10)
     assert told[2:5] == ["store", "postgres:r", "ow"]
