@@ -12,6 +12,8 @@ _NS_A_MS = 1_000_000
 _NS_A_S = 1_000_000_000
 _TIMES_FROM, _TIMES_MAX = 10, 1_000
 _TWO_DECIMALS_FROM = 0.01
+_SHOWN_FROM = 0.005
+"""Less than this is 0.00 with two decimals."""
 _WHOLE_FROM = 10
 _TIME_DIGITS = 3
 _PERCENT = 0.01
@@ -142,8 +144,13 @@ def points(difference: float | None) -> str:
 
 
 def hundredths(value: float | None) -> str:
-    """`0.07`: a count for each operation, or a dash for a missing value."""
-    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
+    """`0.07`, `0.003`: a count for each operation, or a dash for a missing value.
+
+    Only none is 0.00.
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    return _digits(value, 1) if 0 < value < _SHOWN_FROM else f"{value:.2f}"
 
 
 def span(least: int, most: int) -> str:

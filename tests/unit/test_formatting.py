@@ -13,6 +13,7 @@ from harness.domain.formatting import (
     change,
     compact,
     duration,
+    hundredths,
     number,
     percent,
     ratio,
@@ -142,3 +143,11 @@ def test_a_share_is_neither_none_nor_all_unless_it_is(share):
     shown = percent(share)
     assert (shown == "0 %") == (share == 0)
     assert (shown == "100 %") == (share == 1) or share > 1 - 1e-12
+
+
+@given(st.floats(0, 100))
+def test_a_count_for_each_operation_is_none_only_where_it_is(count):
+    shown = hundredths(count)
+    assert (shown == "0.00") == (count == 0)
+    assert value_of(shown) == pytest.approx(count, abs=0.005 + 1e-12)
+    assert "e" not in shown
