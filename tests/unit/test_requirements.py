@@ -16,7 +16,8 @@ from harness.domain.errors import BadInput
 from .scenarios import SMALL, loaded
 
 TRIAL = {
-    "key": "made", "status": "done", "valid": True, "message": "", "first_violation": "",
+    "key": "made", "store": "made", "variant": "", "options": "",
+    "status": "done", "valid": True, "message": "", "first_violation": "",
     "verified": "ok", "violation_list": "[]", "load": "open", "rate_per_s": 2000.0,
     "throughput_per_s": 1999.0, "scheduled": 100_000, "failed_rate_per_s": None,
     "versioned_appends": 10_000,
@@ -301,6 +302,22 @@ def test_a_check_that_does_not_hold_fails_what_was_declared():
     assert found.loc["durability: process-crash", "reason"] == (
         "power-loss, as read back from what ran"
     )
+
+
+def test_the_checks_of_a_store_are_those_of_all_designs_on_it():
+    """What its clients do is part of a row's key, and of no check."""
+    made = TRIAL | declaring(occ="native")
+    options = {"variant": "row", "options": "sync=off"}
+    saga = pd.DataFrame([
+        made | {"key": "made+saga"},
+        made | options | {"key": "made:row{sync=off}+saga"},
+    ])  # fmt: skip
+    matrix = checked((16, "occ", "✗", True))
+    found = summary.requirements(saga, {"occ": "native"}, matrix).set_index("key")["status"]
+    assert dict(found) == {"made+saga": "fail", "made:row{sync=off}+saga": "pass"}
+    matrix["key"] = "made:row{sync=off}"
+    found = summary.requirements(saga, {"occ": "native"}, matrix).set_index("key")["status"]
+    assert dict(found) == {"made+saga": "pass", "made:row{sync=off}+saga": "fail"}
 
 
 def test_a_check_that_holds_makes_nothing_of_what_was_not_declared():

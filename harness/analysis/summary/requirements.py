@@ -230,14 +230,17 @@ def requirements(
     rows = [
         {"key": key, "requirement": name, "status": answer.status, "reason": answer.reason}
         for key, mine in trials.groupby("key", sort=False)
-        for name, answer in _answers(mine, require, _of_store(checked, str(key)))
+        for name, answer in _answers(mine, require, _of_store(checked, mine.iloc[0]))
     ]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _of_store(checked: pd.DataFrame | None, key: str) -> pd.DataFrame:
+def _of_store(checked: pd.DataFrame | None, trial: pd.Series) -> pd.DataFrame:
+    """Its checks. They know the store alone; the key may go on with what its clients do."""
     results = matrix({}) if checked is None else checked
-    return results[results["key"] == key]
+    variant, options = trial["variant"], trial["options"]
+    alone = f"{trial['store']}{variant and f':{variant}'}{options and f'{{{options}}}'}"
+    return results[results["key"] == alone]
 
 
 def strongest_first(trials: pd.DataFrame) -> pd.DataFrame:
