@@ -140,7 +140,10 @@ def _explain(checks: Sequence[Check], out: Path, *, json: bool) -> None:
     from harness.results import newest_matrix
 
     run, matrix = newest_matrix(out) or (None, {})
-    counted = {each.number: dict(_counted(matrix, each.number)) for each in checks}
+    try:
+        counted = {each.number: dict(_counted(matrix, each.number)) for each in checks}
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise BadInput(f"{run}: conformance.json: not a guarantee matrix") from None
     if json:
         plain = [check_as_json(each) | {"counted": counted[each.number]} for each in checks]
         print(json_.dumps(plain, indent=2))

@@ -16,6 +16,7 @@ from rich.console import Console
 from harness import results
 from harness.analysis.comparison import recall
 from harness.analysis.comparison.noise_floor_file import FILE
+from harness.cli.conformance import conformance
 from harness.cli.report import write_export
 from harness.cli.show import show
 from harness.domain.errors import BadInput
@@ -279,6 +280,57 @@ def test_a_noise_floor_that_is_no_text_is_one_line(tmp_path: Path):
     (tmp_path / FILE).write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match=rf"{FILE}: not the lines of `eslab aa`"):
         recall(tmp_path, "0" * 64, "12345678", ["memory"])
+
+
+NOISE = {"pairs": 10, "spread": 0.01, "furthest": 0.02, "usual": 0.01}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"key": ["memory"]},
+        {"measured_at": 20260102},
+        {"environment": None},
+        {"metrics": {"p50": NOISE | {"spread": "0.01"}}},
+        {"metrics": {"p50": NOISE | {"spread": True}}},
+        {"metrics": {"p50": NOISE | {"furthest": float("nan")}}},
+        {"metrics": {"p50": NOISE | {"furthest": 10**400}}},
+        {"metrics": {"p50": NOISE | {"usual": -1}}},
+        {"metrics": {"p50": NOISE | {"usual": None}}},
+    ],
+    ids=str,
+)
+def test_a_noise_floor_with_a_value_that_nobody_measured_is_one_line(tmp_path: Path, parts):
+    line = {
+        "measured_at": "2026-01-02T03:04:05+00:00", "scenario_hash": "0" * 64,
+        "environment": "12345678", "key": "memory", "metrics": {"p50": NOISE},
+    }  # fmt: skip
+    (tmp_path / FILE).write_text(json.dumps(line) + "\n")
+    (known,) = recall(tmp_path, "0" * 64, "12345678", ["memory"])
+    assert known.metrics["p50"] == NOISE
+    (tmp_path / FILE).write_text(json.dumps(line) + "\n" + json.dumps(line | parts) + "\n")
+    with pytest.raises(BadInput, match=rf"{FILE}:2:1: not a line of `eslab aa`"):
+        recall(tmp_path, "0" * 64, "12345678", ["memory"])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"check": 9, "provoked": [{"what": "x", "count": "many", "least": 0}]},
+        {"check": 9, "provoked": [{"what": "x"}]},
+        {"check": 9, "provoked": 5},
+        [],
+    ],
+    ids=str,
+)
+def test_a_check_is_not_explained_by_a_damaged_matrix(tmp_path: Path, result):
+    folder = tmp_path / "20260102-030405-conformance-abcd"
+    folder.mkdir()
+    matrix = {"format_version": 1, "stores": [{"store": "memory", "results": [result]}]}
+    (folder / "conformance.json").write_text(json.dumps(matrix))
+    with pytest.raises(BadInput, match=r"conformance\.json: not a guarantee matrix"):
+        conformance(explain="9", out=tmp_path)
 
 
 ODD = {

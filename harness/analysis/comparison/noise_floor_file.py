@@ -103,13 +103,29 @@ def _text(path: Path) -> str:
         ) from error
 
 
+_WORDS = ("scenario_hash", "environment", "key", "measured_at")
+_SHARES = ("spread", "furthest", "usual")
+_MOST = 1e18
+
+
+def _is_share(value: object) -> bool:
+    """Whether a measurement may have written it; a truth value is a number to Python."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
 def _line(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
         line = json.loads(text)
-        for metric in line["metrics"].values():
-            float(metric["spread"]), float(metric["furthest"]), float(metric.get("usual", 0))
-        str(line["key"]), line["scenario_hash"], line["environment"], line["measured_at"]
+        words = [line[name] for name in _WORDS]
+        shares = [
+            metric.get(name, 0.0) if name == "usual" else metric[name]
+            for metric in line["metrics"].values()
+            for name in _SHARES
+        ]
+        known = all(isinstance(each, str) for each in words) and all(map(_is_share, shares))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        known = False
+    if not known:
         message = "not a line of `eslab aa`; remove it, or measure again"
         raise BadInput(message, file=str(path), line=number, column=1) from None
     return dict(line)
