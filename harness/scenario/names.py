@@ -129,7 +129,8 @@ def chosen(
             refs.append(own.get(name) or store_named(name, catalogue))
             refuse_twice(refs)
         except BadInput as error:
-            raise BadInput(f"{flag}: {error.message}") from None
+            spelt = f"; the scenario also has {', '.join(own)}" if own and "+" in name else ""
+            raise BadInput(f"{flag}: {error.message}{spelt}") from None
     if not refs:
         raise BadInput(f"{flag}: expected names, for example postgres,sqlite")
     return refs

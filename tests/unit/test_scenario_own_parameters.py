@@ -60,8 +60,12 @@ def test_the_same_store_may_stand_there_once_with_each(tmp_path):
 def test_the_command_line_chooses_among_them_by_key(tmp_path):
     chosen = "memory+saga,sqlite,sqlite{synchronous=normal}+capacity=5+none"
     assert list(of(loaded(tmp_path, DESIGNS, stores=chosen))) == chosen.split(",")
-    with pytest.raises(BadInput, match=re.escape("--stores: 'memory+none' is not a store name")):
+    with pytest.raises(
+        BadInput, match=re.escape("--stores: 'memory+none' is not a store name")
+    ) as e:
         loaded(tmp_path, DESIGNS, stores="memory+none")
+    own = "memory+saga, sqlite{synchronous=normal}+capacity=5+none"
+    assert str(e.value).endswith(f"; the scenario also has {own}")
 
 
 def test_what_all_stores_share_alone_is_hashed_so_that_a_row_stays_comparable(tmp_path):
