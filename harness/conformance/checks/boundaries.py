@@ -258,7 +258,7 @@ async def _require_in_log(context: CheckContext, log: ModelledLog) -> None:
     66,
     provokes=f"sends conditional appends of {SIZES[0]} to {SIZES[-1]} events again, at once and"
     f" after {LATER} others that violate their condition, over two connections, and several times"
-    " at the same time",
+    " at the same time; and sends known ids with other data, other tags and beside a new one",
     leaves="the append, its retry and both answers, and the events of the boundary",
     declaration=BOUNDED_IDS,
 )
@@ -294,7 +294,27 @@ async def _send_again(
     for through in (store, other):
         for each in originals:
             await _require_known(context, through, each)
+    await _require_no_retry(context, store, originals[1].sent)
     await _require_once(other, boundary, ids, originals)
+
+
+async def _require_no_retry(
+    context: CheckContext, store: Boundaries, sent: ConditionalAppend
+) -> None:
+    """Known ids with anything else are no retry, whose answer they must not get."""
+    first, *rest = sent.events
+    others = {
+        "other data": [replace(first, data=b'{"other": true}'), *rest],
+        "a tag more": [replace(first, tags=(*first.tags, new_tag(context))), *rest],
+        "a new event": [*tagged(context, first.type, first.tags), *rest],
+    }
+    if not rest:  # the store takes one event at a time
+        del others["a new event"]
+    for what, events in others.items():
+        made = await decided("the writer, again", store, replace(sent, events=tuple(events)))
+        if made.won:
+            raise Broken(f"known ids with {what} were taken for a retry", [made.step()])
+    context.count("known ids that were no retry", len(others), least=2 * len(SHAPES))
 
 
 async def _require_known(

@@ -34,6 +34,8 @@ PLAIN_TAGS = 4
 """Tags that most events are about."""
 TAGS_MAX, BATCH_MAX = 5, 7
 ITEMS_MAX, ITEMS_DRAWN = 3, 30
+WIDE = 40
+"""Items, or types of one, of which the last alone is in the log."""
 PROBE = "Probed"
 
 
@@ -154,7 +156,8 @@ def _drawn(context: CheckContext, types: Sequence[str], tags: Sequence[str]) -> 
 
 
 def every_combination(context: CheckContext) -> Iterator[Items]:
-    """Items with no, one and several types, and no, one and several tags; then several items."""
+    """Items with no, one and several types, and no, one and several tags; then several items, and
+    very many."""
     (types, tags), rng = names(context), context.rng
     for some_types in ((), *((each,) for each in types), (types[0], types[3]), tuple(types[1:])):
         for some_tags in (
@@ -164,6 +167,12 @@ def every_combination(context: CheckContext) -> Iterator[Items]:
         ):
             yield (BoundaryItem(some_types, some_tags),)
     yield ()
+    none = [f"{types[0]}{number}" for number in range(WIDE)]
+    for wide in (
+        (BoundaryItem((*none, types[0])),),
+        (*(BoundaryItem(tags=(each,)) for each in none), BoundaryItem(tags=(tags[0],))),
+    ):
+        yield from (wide, wide)  # of two in a row, one is asked after an old head
     for number in range(ITEMS_DRAWN):
         yield tuple(_drawn_item(context, types, tags) for _ in range(2 + number % ITEMS_MAX))
 

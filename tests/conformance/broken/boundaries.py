@@ -398,3 +398,45 @@ class KeepsSixteenTags(Bounded):
         if not self.knows(events):
             events = [replace(event, tags=event.tags[:16]) for event in events]
         return await super().append_if(events, fail_if_match=fail_if_match, after=after)
+
+
+class TakesKnownIdsForRetries(Bounded):
+    """Whatever is sent with them."""
+
+    async def append_if(self, events, *, fail_if_match, after=None):
+        known = [self.log.by_id.get(event.id.int) for event in events]
+        if all(known):
+            return BoundaryAppend(known[-1].position)
+        return await super().append_if(events, fail_if_match=fail_if_match, after=after)
+
+
+class WritesWhatIsNewBesideKnownIds(Bounded):
+    """`ON CONFLICT (id) DO NOTHING`."""
+
+    async def append_if(self, events, *, fail_if_match, after=None):
+        new = [event for event in events if event.id.int not in self.log.by_id]
+        return await super().append_if(new or events, fail_if_match=fail_if_match, after=after)
+
+
+class TellsTheFirstPosition(Bounded):
+    """Of an append's events instead of the last."""
+
+    async def append_if(self, events, *, fail_if_match, after=None):
+        result = await super().append_if(events, fail_if_match=fail_if_match, after=after)
+        return replace(result, position=Position((result.position[0] - len(events) + 1,)))
+
+
+class LooksAtTenItems(Bounded):
+    """The others are left out of a condition."""
+
+    async def append_if(self, events, *, fail_if_match, after=None):
+        items = fail_if_match and fail_if_match[:10]
+        return await super().append_if(events, fail_if_match=items, after=after)
+
+
+class LooksAtTenTypes(Bounded):
+    """The others are left out of an item."""
+
+    async def append_if(self, events, *, fail_if_match, after=None):
+        items = fail_if_match and [replace(item, types=item.types[:10]) for item in fail_if_match]
+        return await super().append_if(events, fail_if_match=items, after=after)
