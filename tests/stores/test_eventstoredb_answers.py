@@ -325,11 +325,11 @@ async def test_readers_that_read_on_while_they_read_do_not_wait_for_each_other_o
 
 
 async def test_all_who_wait_for_the_namespace_on_a_paused_double_are_told_at_one_deadline():
-    async with store(deadline_s=0.5) as subject:
+    async with store(deadline_s=2.0) as subject:
         other = await subject.connect()
         await subject.server.pause()
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(20.0):
                 sent = [append(other, f"order-{number}") for number in range(20)]
                 answers = await asyncio.gather(*sent, return_exceptions=True)
         finally:
@@ -338,7 +338,7 @@ async def test_all_who_wait_for_the_namespace_on_a_paused_double_are_told_at_one
 
 
 async def test_plain_appends_under_way_are_bounded_and_those_that_wait_too_long_are_not_sent():
-    async with store("plain", deadline_s=0.5) as subject:
+    async with store("plain", deadline_s=2.0) as subject:
         await append(subject.store, "order-0")
         await subject.server.pause()
         sent = [append(subject.store, f"order-{number}") for number in range(100)]

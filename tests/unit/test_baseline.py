@@ -26,7 +26,7 @@ ADDRESSES = re.compile(rb"\b(?!127\.0\.0\.1\b)(?:10|172|192)\.\d{1,3}\.\d{1,3}\.
 FILES = sorted(path for path in BASELINE.rglob("*") if path.is_file())
 RUNS = sorted(path.parent for path in BASELINE.rglob("manifest.json"))
 """The baseline itself, and the smaller runs inside it that its notebooks show, too."""
-BESIDE = ("hot-streams", "subscribe-latency")
+BESIDE = ("boundary-contention", "hot-streams", "subscribe-latency")
 """Runs inside the baseline: conflicts and response times."""
 HISTORY_RUNS_MIN = 3
 
@@ -134,7 +134,9 @@ def test_it_has_the_guarantees_of_every_store_that_ran(run):
 
 def test_runs_inside_it_have_conflicts_and_response_times():
     assert [path.name for path in RUNS] == [BASELINE.name, *BESIDE]
-    contended, opened = (results.load(BASELINE / name).trials for name in BESIDE)
+    ruled, contended, opened = (results.load(BASELINE / name).trials for name in BESIDE)
+    assert ruled["rule_violations"].sum() > 0
+    assert (ruled["rule_violations"][ruled["keeps_rules"].astype(bool)] == 0).all()
     assert contended["conflicts"].sum() > 0
     assert contended["point"].nunique() > 1
     assert opened["response_p50_ns"].notna().all()
