@@ -22,7 +22,7 @@ def standard_error(logs: Values) -> float:
 
 
 def t_quantile(share: float, freedom: int | NDArray[np.int64]) -> Values:
-    """The quantile of Student's t distribution with so many degrees of freedom."""
+    """The quantile of Student's t distribution with these degrees of freedom."""
     from scipy.special import stdtrit  # noqa: PLC0415 - a third of the time that `eslab` loads
 
     return np.asarray(stdtrit(freedom, share), dtype=float)
