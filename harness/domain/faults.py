@@ -27,6 +27,11 @@ class FaultKind(StrEnum):
     """The file system loses what was not flushed, every process is killed; then all start again."""
 
     @property
+    def of_the_disk(self) -> bool:
+        """Whether the server's data has to lie on a disk of the lab's own."""
+        return self in (FaultKind.FILL_DISK, FaultKind.LOSE_POWER)
+
+    @property
     def lasts(self) -> bool:
         """Whether it has an end of its own; a reset is over when it happens."""
         return self is not FaultKind.RESET_NETWORK

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from harness.domain.errors import BadInput, LabError
+from harness.domain.faults import FaultKind
 from harness.domain.store import Endpoint
 
 
@@ -100,8 +101,14 @@ class ServerProvider(Protocol):
         """Cheap, starts nothing. Raises `BadInput` where the user's own setting is wrong."""
         ...
 
-    def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
-        """A server, not started. Raises `NoServer` or `BadInput` where none is available."""
+    def server(
+        self, *, scratch: Path, settings: Mapping[str, str], on_lab_disk: bool = False
+    ) -> Server:
+        """A server, not started. Raises `NoServer` or `BadInput` where none is available.
+
+        `on_lab_disk` asks for a disk of the lab's own for its data, which can lose power and fill
+        up. Where it cannot have one, the server starts as ever and its `why_not` says why.
+        """
         ...
 
 
@@ -145,6 +152,25 @@ class Server(Protocol):
 
     async def resume(self) -> None:
         """SIGCONT the whole process tree."""
+        ...
+
+    def why_not(self, kind: FaultKind) -> str:
+        """One line: why it cannot have this fault of a server or a disk; empty if it can."""
+        ...
+
+    async def lose_power(self) -> None:
+        """Its disk loses what was not flushed, and every process is killed; then `restart` it.
+
+        Raises `UnsupportedByServer` where `why_not` says so, as `fill_disk` does.
+        """
+        ...
+
+    async def fill_disk(self) -> None:
+        """Leave no room on the file system of its data."""
+        ...
+
+    async def free_disk(self) -> None:
+        """Give the room back."""
         ...
 
     async def pin(self, cores: frozenset[int]) -> None:

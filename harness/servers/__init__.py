@@ -16,6 +16,7 @@ from harness.domain.server import (
     UnsupportedByServer,
 )
 from harness.servers.choice import WAYS, Choice, choose_way, probe
+from harness.servers.native.disk import lab_disk_hindrance
 from harness.servers.technologies import TECHNOLOGIES
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "UnsupportedByServer",
     "choose_way",
     "declarable_settings",
+    "lab_disk_hindrance",
     "probe",
     "serving",
 ]
@@ -47,8 +49,11 @@ async def serving(
     way: str = "auto",
     scratch: Path,
     settings: Mapping[str, str] = _NO_SETTINGS,
+    on_lab_disk: bool = False,
 ) -> AsyncIterator[Server]:
     """A started server, stopped and removed after the block, also if the block raises.
+
+    `on_lab_disk` puts its data on a disk of the lab's own, where the machine and the way can.
 
     Raises `NoServer` with one line that says what would make one available, and `BadInput`
     where a name, a setting or an address is wrong.
@@ -57,7 +62,7 @@ async def serving(
     if technology not in choice.ways:
         raise NoServer(choice.reasons[technology])
     chosen = TECHNOLOGIES[technology].providers[choice.ways[technology]]
-    server = chosen.server(scratch=scratch, settings=settings)
+    server = chosen.server(scratch=scratch, settings=settings, on_lab_disk=on_lab_disk)
     try:
         await server.start()
         yield server

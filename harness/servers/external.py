@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from harness.domain.errors import BadInput, NoServer
+from harness.domain.faults import FaultKind
 from harness.domain.proxies import proxy_to
 from harness.domain.server import (
     Availability,
@@ -65,9 +66,11 @@ class External:
             self.technology, "external", ready=not reason, detail=detail, named=True
         )
 
-    def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
+    def server(
+        self, *, scratch: Path, settings: Mapping[str, str], on_lab_disk: bool = False
+    ) -> Server:
         """The server at the address. Its settings are its owner's."""
-        del scratch  # the lab keeps no files for a server of the user's
+        del scratch, on_lab_disk  # the lab keeps no files for a server of the user's
         if not self.named:
             raise NoServer(f"{self.technology}: set {self.variable}")
         if settings:
@@ -130,6 +133,22 @@ class ExternalServer:
     async def resume(self) -> None:
         """Raises `UnsupportedByServer`."""
         raise self._refusal("resume")
+
+    def why_not(self, kind: FaultKind) -> str:
+        """It is the user's: the lab never hurts it."""
+        return f"no {kind}: an external server is not the lab's to hurt"
+
+    async def lose_power(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._refusal("power loss")
+
+    async def fill_disk(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._refusal("full disk")
+
+    async def free_disk(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._refusal("full disk")
 
     async def pin(self, cores: frozenset[int]) -> None:
         """Raises `UnsupportedByServer`."""

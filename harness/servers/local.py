@@ -85,14 +85,14 @@ def drop_from_page_cache(folder: Path) -> None:
 def _occupied_bytes(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except OSError:  # gone, or on a disk that is without power
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):

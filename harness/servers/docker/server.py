@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.domain.errors import BadInput, NoServer
+from harness.domain.faults import FaultKind
 from harness.domain.server import (
     Availability,
     DataFolder,
@@ -236,6 +237,27 @@ class DockerServer:
         """Unfreeze the container."""
         await self._call(_started(self._container).unpause)
 
+    def why_not(self, kind: FaultKind) -> str:
+        """A fault of the disk needs a disk of the lab's own, which no container has."""
+        if not kind.of_the_disk:
+            return ""
+        return "a container's data is in its volume, not on a disk of the lab's own"
+
+    async def lose_power(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._no_disk(FaultKind.LOSE_POWER)
+
+    async def fill_disk(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._no_disk(FaultKind.FILL_DISK)
+
+    async def free_disk(self) -> None:
+        """Raises `UnsupportedByServer`."""
+        raise self._no_disk(FaultKind.FILL_DISK)
+
+    def _no_disk(self, kind: FaultKind) -> UnsupportedByServer:
+        return UnsupportedByServer(f"{self.technology}: no {kind}: {self.why_not(kind)}")
+
     async def pin(self, cores: frozenset[int]) -> None:
         """Limit the container to these cores; `stop` restores those of a container of `make up`."""
         instance = _started(self._container)
@@ -359,7 +381,13 @@ class Docker:
         version = image.rpartition(":")[2]
         return Availability(self.technology, "docker", ready=True, detail=image, version=version)
 
-    def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
+    def server(
+        self,
+        *,
+        scratch: Path,
+        settings: Mapping[str, str],
+        on_lab_disk: bool = False,  # noqa: ARG002
+    ) -> Server:
         """The container of `make up`, or one of the lab's own."""
         service, description = self.service, self._description()
         described = description.services()[self.technology]

@@ -10,15 +10,19 @@ whatever ends the lab, `kill -9` included, closes that pipe. A JSON object a lin
     {"record": PATH}                        to be written: all of this, for `eslab down`
     {"finish": true}                        do it now, although the lab still runs
 
+Disks of the lab's own that are mounted in one of the folders are unmounted before it is removed.
+
 A later line of a kind replaces the earlier one. The record is locked while the guardian lives, and
 removed with the rest: one that is not locked is of a guardian that was killed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +38,9 @@ TIDY_LIMIT_S = 20.0
 POLL_S = 0.01
 REMOVE_LIMIT_S = 10.0
 """For a folder that a process still writes into: a server of the same run has its own guardian."""
+
+MNT_DETACH = 2
+"""Linux: out of sight now, and given up when nobody uses it any more."""
 
 
 NONE: Mapping[str, Any] = {
@@ -224,13 +231,66 @@ def wait_for_servers(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder; retry while a process still writes into it."""
+    """Remove a folder; retry while a process still writes into it, or mounts a disk in it."""
     deadline = time.monotonic() + REMOVE_LIMIT_S
     while time.monotonic() < deadline:
+        unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.lexists(folder):
             return
         time.sleep(POLL_S)
+
+
+def unmount(folder: str) -> None:
+    """Unmount the lab's own disks in this folder, or at it, and those that are in use as well.
+
+    Others stay: only a loop device is the lab's whose image lies beside its mount.
+    """
+    for point, device in reversed(mounts()):
+        image = backing_file(device)
+        own = image and Path(image).parent == Path(point).parent
+        if own and Path(point).is_relative_to(folder) and not unmounted(point):
+            unmounted(point, lazily=True)
+
+
+def unmounted(point: str, *, lazily: bool = False) -> bool:
+    """Unmount what is at this place; false where it is in use, unless that may not matter."""
+    system = ctypes.CDLL(None, use_errno=True)
+    return bool(system.umount2(os.fsencode(point), MNT_DETACH if lazily else 0) == 0)
+
+
+def mounted(point: str) -> bool:
+    """Whether something is mounted at this very place."""
+    return any(each == point for each, _ in mounts())
+
+
+def mounts() -> list[tuple[str, int]]:
+    """Where something is mounted, and its device, in the order in which it was mounted."""
+    try:
+        table = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return []
+    return [(spelled(row[4]), device(row[2])) for row in map(bytes.split, table)]
+
+
+def spelled(field: bytes) -> str:
+    """A path of the mount table, which writes white space as octal numbers."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda each: bytes([int(each[1], 8)]), field))
+
+
+def device(field: bytes) -> int:
+    """The number of `MAJOR:MINOR`."""
+    major, minor = field.split(b":")
+    return os.makedev(int(major), int(minor))
+
+
+def backing_file(device: int) -> str:
+    """The image of a loop device; empty for any other device, and for one that is free."""
+    path = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/loop/backing_file")
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n")
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

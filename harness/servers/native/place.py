@@ -102,6 +102,7 @@ _SOCKET_NAME_BYTES_MAX = 24
 _SAMPLE_NAME = "technology-0123456789abcdef"
 _SHARED_TEMPORARY = Path("/", "tmp")
 """Where a private `TMPDIR` is closed to the server's account, too long or not plain."""
+_MOUNT = "disk"
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+", re.ASCII)
 
 
@@ -124,6 +125,8 @@ class Place:
     short: Path
     """Plain, and short enough for a unix socket in it; `folder` itself where that is both."""
     account: Account | None
+    on_lab_disk: bool = False
+    """Whether the data lies on a disk of the lab's own, mounted at `mount`."""
 
     @property
     def home(self) -> Path:
@@ -138,7 +141,17 @@ class Place:
     @property
     def data(self) -> Path:
         """The data folder; the server's own preparation makes it."""
-        return self.home / "data"
+        return self.home / _MOUNT / "data" if self.on_lab_disk else self.home / "data"
+
+    @property
+    def mount(self) -> Path:
+        """Where the lab's own disk is mounted, by its real path."""
+        return self.folder / _MOUNT
+
+    @property
+    def image(self) -> Path:
+        """The file that is that disk."""
+        return self.folder / "disk.img"
 
     @property
     def temporary(self) -> Path:

@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from harness.domain.errors import NoServer
-from harness.domain.server import Availability, DataFolder, Server, Statistics
+from harness.domain.faults import FaultKind
+from harness.domain.server import (
+    Availability,
+    DataFolder,
+    Server,
+    Statistics,
+    UnsupportedByServer,
+)
 from harness.domain.store import Endpoint
 from harness.servers.local import Child, disk_bytes, drop_from_page_cache
-from harness.servers.native import tree
+from harness.servers.native import guardian, tree
+from harness.servers.native.disk import DiskFault, LabDisk, lab_disk_hindrance
 from harness.servers.native.guard import Guard, keep, require_guardian, telling_line
 from harness.servers.native.place import (
     Place,
@@ -106,9 +114,16 @@ class Native:
         """Under which folder its data would lie. Makes nothing. Raises `OSError`."""
         return home_root(scratch, expected_account() if self.recipe({}).unprivileged else None)
 
-    def server(self, *, scratch: Path, settings: Mapping[str, str]) -> Server:
+    def server(
+        self, *, scratch: Path, settings: Mapping[str, str], on_lab_disk: bool = False
+    ) -> Server:
         """A server of the lab's own under `scratch`, with these settings."""
-        return NativeServer(self.recipe(settings), scratch=scratch, version=self.installed())
+        return NativeServer(
+            self.recipe(settings),
+            scratch=scratch,
+            version=self.installed(),
+            on_lab_disk=on_lab_disk,
+        )
 
 
 class NativeServer:
@@ -116,9 +131,14 @@ class NativeServer:
 
     controllable = True
 
-    def __init__(self, recipe: Recipe, *, scratch: Path, version: str) -> None:
+    def __init__(
+        self, recipe: Recipe, *, scratch: Path, version: str, on_lab_disk: bool = False
+    ) -> None:
         self.technology, self.warm_up_s = recipe.technology, recipe.warm_up_s
         self._recipe, self._scratch, self._version = recipe, scratch, version
+        self._no_disk = "its data is not on a disk of the lab's own"
+        self._asked_for_disk = on_lab_disk
+        self._disk: LabDisk | None = None
         self._place: Place | None = None
         self._guard: Guard | None = None
         self._plan: Plan | None = None
@@ -142,11 +162,18 @@ class NativeServer:
     async def start(self) -> None:
         """Prepare an empty data folder, start the server on it and wait until it answers."""
         account = unprivileged() if self._recipe.unprivileged else None
+        on_lab_disk = self._asked_for_disk and not await self._disk_hindered()
         try:
-            self._place = choose_place(self.technology, scratch=self._scratch, account=account)
+            chosen = choose_place(self.technology, scratch=self._scratch, account=account)
+            self._place = replace(chosen, on_lab_disk=on_lab_disk)
             self._guard = Guard(self._place.folders, self._place.account)
             self._place.make()
+            if on_lab_disk:
+                self._disk = LabDisk(self._place.image, self._place.mount, account)
+                await asyncio.to_thread(self._disk.make)
             self._plan = self._recipe.plan(self._place)
+        except DiskFault as error:
+            raise NoServer(f"{self.technology}: its disk cannot be made: {error}") from None
         except OSError as error:
             raise NoServer(f"{self.technology}: cannot be set up: {error}") from None
         if not self._place.home.is_relative_to(self._scratch.resolve()):
@@ -156,6 +183,8 @@ class NativeServer:
             await self._prepare(command)
         self._guard.tidy_with(self._plan.tidy)
         await self._launch()
+        if self._disk is not None:
+            await asyncio.to_thread(self._disk.settle)
 
     async def stop(self) -> None:
         """End the server at once and remove its folders with their data."""
@@ -166,6 +195,7 @@ class NativeServer:
         if self._child is not None and self._child.poll() is None:
             await self.kill()
         for folder in self._place.folders if self._place else ():
+            guardian.unmount(str(folder.resolve()))
             shutil.rmtree(folder, ignore_errors=True)
 
     async def restart(self, *, cold: bool = False) -> None:
@@ -189,6 +219,40 @@ class NativeServer:
     async def resume(self) -> None:
         """SIGCONT the whole process tree."""
         tree.resume(_started(self._child).root)
+
+    def why_not(self, kind: FaultKind) -> str:
+        """A fault of the disk needs a disk of the lab's own."""
+        return self._no_disk if kind.of_the_disk and self._disk is None else ""
+
+    async def lose_power(self) -> None:
+        """Everything stands still, the disk loses what was not flushed, everything is killed.
+
+        Nothing runs while the disk is dead: no machine without power sees errors of its disk.
+        """
+        disk = self._own_disk(FaultKind.LOSE_POWER)
+        self._look()
+        tree.pause(_started(self._child).root)
+        disk.cut_power()
+        await self.kill()
+        await asyncio.to_thread(disk.bring_back)
+
+    async def fill_disk(self) -> None:
+        """Allocate what is left of its disk."""
+        await asyncio.to_thread(self._own_disk(FaultKind.FILL_DISK).fill)
+
+    async def free_disk(self) -> None:
+        """Give the room back; a server that has ended starts again by `restart`."""
+        await asyncio.to_thread(self._own_disk(FaultKind.FILL_DISK).free)
+
+    def _own_disk(self, kind: FaultKind) -> LabDisk:
+        if self._disk is None:
+            raise UnsupportedByServer(f"{self.technology}: no {kind}: {self.why_not(kind)}")
+        return self._disk
+
+    async def _disk_hindered(self) -> str:
+        hindrance = await asyncio.to_thread(lab_disk_hindrance)
+        self._no_disk = hindrance or self._no_disk
+        return hindrance
 
     async def pin(self, cores: frozenset[int]) -> None:
         """Keep its threads on these cores, after a restart too."""

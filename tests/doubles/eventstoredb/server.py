@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from harness.domain.faults import FaultKind
 from harness.domain.server import DataFolder, Statistics
 from harness.domain.store import Endpoint
 from harness.servers.local import free_ports
@@ -102,6 +103,10 @@ class Double:
     async def resume(self) -> None:
         """Go on."""
         self._state.going.set()
+
+    def why_not(self, kind: FaultKind) -> str:
+        """It keeps no files."""
+        return "the double keeps everything in memory" if kind.of_the_disk else ""
 
     async def data_folder(self) -> DataFolder | None:
         """None: it keeps no files."""
