@@ -1,4 +1,4 @@
-"""Which guarantees a store really keeps: 59 black-box checks, declared against measured."""
+"""Which guarantees a store really keeps: 63 black-box checks, declared against measured."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -56,6 +57,40 @@ def weakest(*classes: Durability) -> Durability:
     if Durability.UNKNOWN in told:
         return Durability.UNKNOWN
     return min(told, key=_KNOWN.index, default=Durability.POWER_LOSS)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLosses:
+    """What losses of power under load left of a store: its durability, measured."""
+
+    losses: int
+    acknowledged: int
+    """Appends that were acknowledged before the power was lost."""
+    lost: int
+    """Those of them that were not there when it was back."""
+    oldest_lost_s: float
+    """The age of the oldest of these when the power was lost; 0 where nothing is."""
+    no_start: str = ""
+    """How the server ended that did not start again; empty if it always did."""
+
+    def durability(self, declared: Durability) -> Durability:
+        """The class that follows for a store whose settings give it another one.
+
+        Power losses do not tell what a crash of the server alone leaves: a class that loses then,
+        too, stays.
+        """
+        if not self.lost and not self.no_start:
+            return Durability.POWER_LOSS
+        below = (Durability.MEMORY, Durability.BOUNDED_LOSS)
+        return declared if declared in below else Durability.PROCESS_CRASH
+
+    def __str__(self) -> str:
+        if self.no_start:
+            return f"after {self.losses} power losses it does not start again: {self.no_start}"
+        what = f"{self.acknowledged:,} acknowledged appends in {self.losses} power losses"
+        if not self.lost:
+            return f"lost none of {what}"
+        return f"lost {self.lost:,} of {what}, the oldest {self.oldest_lost_s:.2f} s old"
 
 
 class BySetting(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.domain.errors import BadInput, LabError
 from harness.domain.faults import FaultKind
@@ -109,6 +109,15 @@ class ServerProvider(Protocol):
         `on_lab_disk` asks for a disk of the lab's own for its data, which can lose power and fill
         up. Where it cannot have one, the server starts as ever and its `why_not` says why.
         """
+        ...
+
+
+@runtime_checkable
+class UsedByProcesses(Protocol):
+    """Of a server that stands for a library: its processes are those that use it."""
+
+    def used_by(self, pid: int) -> None:
+        """From now on, what ends the server ends this process of the lab."""
         ...
 
 

@@ -220,7 +220,7 @@ class _Run:
     async def _measured(
         self, ref: StoreRef, how: StoreFactory, server: Server | None, on_result: OnResult
     ) -> None:
-        under_test = StoreUnderTest(ref.key, how, server)
+        under_test = StoreUnderTest(ref.key, how, server, lambda: self._session.beside(ref))
         request = self._request
         try:
             await measure(

@@ -34,6 +34,8 @@ class DataPlace:
 
     on: FileSystem | None
     sync: SyncLatency | None
+    on_lab_disk: bool = False
+    """On a file system that the lab made for it, so that it can lose power and fill up."""
 
     @property
     def allows(self) -> Durability:
@@ -45,7 +47,8 @@ class DataPlace:
         if self.on is None:
             return {"file_system": UNKNOWN}
         sync = {k: v for k, v in asdict(self.sync).items() if v is not None} if self.sync else {}
-        return {**self.on.described(), "sync_latency": sync}
+        lab_disk = {"lab_disk": True} if self.on_lab_disk else {}
+        return {**self.on.described(), "sync_latency": sync, **lab_disk}
 
 
 Syncs = dict[FileSystem, SyncLatency]

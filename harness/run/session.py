@@ -18,11 +18,12 @@ from typing import Any
 
 from harness.domain.errors import LabError, NoServer, StoreError, Unsuitable, UnsupportedByStore
 from harness.domain.factory import StoreFactory
+from harness.domain.faults import FaultKind
 from harness.domain.flags import Flag, FlagCode
 from harness.domain.marks import PREFIX, Mark
 from harness.domain.proxies import proxy_to
-from harness.domain.server import DataFolder
-from harness.domain.store import Endpoint
+from harness.domain.server import DataFolder, UsedByProcesses
+from harness.domain.store import Endpoint, StoreKind
 from harness.domain.temporary import remove_abandoned
 from harness.domain.workload import Catalogue
 from harness.run import data_places, environment, leftovers
@@ -30,7 +31,15 @@ from harness.run.data_places import DataPlace
 from harness.run.worker_allocation import kept_on
 from harness.scenario.model import Trial
 from harness.scenario.names import StoreRef
-from harness.servers import TECHNOLOGIES, Server, UnsupportedByServer, choose_way, serving
+from harness.servers import (
+    TECHNOLOGIES,
+    Server,
+    UnsupportedByServer,
+    choose_way,
+    lab_disk_hindrance,
+    serving,
+)
+from harness.servers.library import LibraryOnLabDisk
 from harness.servers.native.guard import Guard
 from harness.servers.path.round_trip import ServerPath, delayed, measure
 
@@ -52,7 +61,10 @@ class Session:
         stack: AsyncExitStack,
         note: Callable[[str], None],
         cores: frozenset[int] | None = None,
+        lab_disk: bool = False,
     ) -> None:
+        """`lab_disk`: the servers' data, and that of libraries, lies on disks of the lab's own."""
+        self._lab_disk = lab_disk
         self._run_id = str(Mark.of_this_run())
         self.catalogue = catalogue
         self.scratch = out.absolute() / f"{leftovers.SCRATCH}{self._run_id}"
@@ -62,6 +74,10 @@ class Session:
         self._ways: Mapping[str, str] = {}
         self._warm: set[str] = set()
         self.servers: dict[str, Server] = {}
+        self.disks: dict[str, LibraryOnLabDisk] = {}
+        """Of in-process stores that keep files, where they lie on a disk of the lab's own."""
+        self._beside: dict[str, tuple[Server, AsyncExitStack]] = {}
+        """Servers on disks of the lab's own beside those of the run, for checks that hurt them."""
         self.pinned: list[str] = []
         self.paths = Paths(stack)
         self.places: dict[str, DataPlace] = {}
@@ -111,15 +127,74 @@ class Session:
         technology = kind.server
         if technology is None:
             self.scratch.mkdir(parents=True, exist_ok=True)
+            folder = self.scratch
+            if kind.keeps_files and self._lab_disk:
+                folder = await self._disk_of(kind.name)
             if kind.keeps_files and kind.name not in self.places:
-                await self._look_at_place(kind.name, data_places.own_folder(self.scratch))
-            return Endpoint(address=str(self.scratch), namespace=namespace), None
+                await self._look_at_place(
+                    kind.name,
+                    data_places.own_folder(folder),
+                    on_lab_disk=kind.name in self.disks,
+                )
+            return Endpoint(address=str(folder), namespace=namespace), None
         if technology not in self.servers:
             started = await self._started(technology, settings or {}, store)
             self.servers[technology] = started
-            await self._look_at_place(technology, await started.data_folder())
+            on_lab_disk = self._lab_disk and not started.why_not(FaultKind.FILL_DISK)
+            folder_of_it = await started.data_folder()
+            await self._look_at_place(technology, folder_of_it, on_lab_disk=on_lab_disk)
         server = self.servers[technology]
         return replace(server.endpoint, namespace=namespace), server
+
+    async def _disk_of(self, technology: str) -> Path:
+        """Where a library keeps its files: on its disk, or in the scratch where it has none."""
+        if technology not in self.disks:
+            disk = LibraryOnLabDisk(technology, scratch=self.scratch, clients_may_end=False)
+            self._stack.push_async_callback(disk.stop)
+            try:
+                await disk.start()
+            except NoServer as error:
+                self._note(f"no disk of the lab's own: {error}")
+                return self.scratch
+            self.disks[technology] = disk
+        return Path(self.disks[technology].endpoint.address)
+
+    async def beside(self, store: StoreRef) -> tuple[Endpoint, Server]:
+        """Another server for this store, on a disk of the lab's own; kept until it has ended.
+
+        The run's own servers stay where they are: a loop device would slow every other check, and
+        a server that a power loss ends for good would take their data along. Raises `NoServer` and
+        `UnsupportedByServer`.
+        """
+        kind = self.catalogue.stores[store.technology]
+        name = kind.server or kind.name
+        if name in self._beside and not _runs(self._beside[name][0]):
+            await self._beside.pop(name)[1].aclose()
+        if name not in self._beside:
+            stack = await self._stack.enter_async_context(AsyncExitStack())
+            self._beside[name] = await self._started_beside(kind, stack), stack
+        server = self._beside[name][0]
+        return server.endpoint, server
+
+    async def _started_beside(self, kind: StoreKind, stack: AsyncExitStack) -> Server:
+        if kind.server is None and not kind.keeps_files:
+            raise UnsupportedByServer("keeps everything in memory, which a crash empties")
+        hindrance = await asyncio.to_thread(lab_disk_hindrance)
+        if hindrance:
+            raise UnsupportedByServer(hindrance)
+        if kind.server is None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            disk = LibraryOnLabDisk(kind.name, scratch=self.scratch, clients_may_end=True)
+            stack.push_async_callback(disk.stop)
+            await disk.start()
+            return disk
+        way = self._ways[kind.server]
+        if way != "native":
+            raise UnsupportedByServer(f"a {way} server is not on a disk of the lab's own")
+        self._note(f"starting {kind.server} on a disk of the lab's own")
+        return await stack.enter_async_context(
+            serving(kind.server, way=way, scratch=self.scratch, on_lab_disk=True)
+        )
 
     async def place_trial(self, trial: Trial) -> tuple[Endpoint, Server | None]:
         """Where the trial's clients find its store, over the trial's path. Raises `NoServer`."""
@@ -160,8 +235,11 @@ class Session:
         """Take over what the machine's facts say of the disk of the results."""
         self._syncs |= data_places.syncs_of(out, facts["environment"])
 
-    async def _look_at_place(self, name: str, data: DataFolder | None) -> None:
-        self.places[name] = await asyncio.to_thread(data_places.place_of, data, self._syncs)
+    async def _look_at_place(
+        self, name: str, data: DataFolder | None, *, on_lab_disk: bool
+    ) -> None:
+        place = await asyncio.to_thread(data_places.place_of, data, self._syncs)
+        self.places[name] = replace(place, on_lab_disk=on_lab_disk)
 
     def flags(self) -> list[Flag]:
         """Flags of the run that follow from its servers and the paths to them."""
@@ -177,7 +255,13 @@ class Session:
         self._note(f"starting {technology} ({way})")
         with kept_on(self._cores) if self._cores else nullcontext():
             server = await self._stack.enter_async_context(
-                serving(technology, way=way, scratch=self.scratch, settings=settings)
+                serving(
+                    technology,
+                    way=way,
+                    scratch=self.scratch,
+                    settings=settings,
+                    on_lab_disk=self._lab_disk,
+                )
             )
         if not server.controllable:
             namespace = f"{PREFIX}{self._run_id}_0"
@@ -281,6 +365,11 @@ class Paths:
             {t for (t, _), each in self._measured.items() if each.kind == "docker-proxy"}
         )
         return [Flag(FlagCode.DOCKER_PROXY, {"servers": ", ".join(proxied)})] if proxied else []
+
+
+def _runs(server: Server) -> bool:
+    """Whether it still has a process; a library has none to lose."""
+    return isinstance(server, UsedByProcesses) or server.statistics().began_s is not None
 
 
 def _proxy(endpoint: Endpoint) -> Manifest:

@@ -24,9 +24,10 @@ from .broken import naming as n
 from .broken import ordering as o
 from .broken import retrying as r
 from .broken import subscribing as s
+from .broken import trouble as t
 from .broken import versioning as v
 
-OUT_OF_REACH = {26, 37, 48, 57}
+OUT_OF_REACH = {26, 37, 48, 51, 52, 53, 56, 57}
 """For a store without a server."""
 
 FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
@@ -215,6 +216,12 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     k.LosesTheEndOfItsLogAtAKill: (48, {57}),
     k.ForgetsItsLogAtARestart: (48, {57}),
     k.HandsPositionsOutAgain: (57, set()),
+    t.SyncsLate: (51, set()),
+    t.BuffersItsFirstAppends: (52, set()),
+    t.WritesLateWhatWasCutOff: (52, set()),
+    t.AcknowledgesWithoutRoom: (53, set()),
+    t.KeepsWhatItRefusedForWantOfRoom: (53, set()),
+    t.RecoversInPlace: (56, set()),
     bd.LooksThenWrites: (61, {62}),
     bd.LocksTagsAlone: (62, set()),
     bd.TellsTheFirstPosition: (61, {62, 63, 67}),
@@ -303,6 +310,10 @@ NEIGHBOURS: dict[int, set[int]] = {
     49: {24, 25},
     57: {9, 48},
     50: {6, 14},
+    51: {48, 52},
+    52: {48, 56},
+    53: {45, 48},
+    56: {48, 52},
     61: {62, 64},
     62: {61, 63},
     63: {62, 64},

@@ -131,7 +131,7 @@ def test_explain_says_what_a_check_promises_provokes_and_leaves():
 
 def test_a_dry_run_starts_nothing(tmp_path):
     done = eslab("conformance", "--dry-run", "--out", tmp_path / "none")
-    assert done.stdout.startswith("59 checks on each of memory, sqlite, postgres")
+    assert done.stdout.startswith("63 checks on each of memory, sqlite, postgres")
     assert not (tmp_path / "none").exists()
 
 

@@ -26,6 +26,7 @@ class Requirement(StrEnum):
     FIDELITY = "fidelity"
     DURABLE = "durable"
     BOUNDARIES = "boundaries"
+    TROUBLE = "trouble"
 
     @property
     def heading(self) -> str:
@@ -147,6 +148,7 @@ CRASH_SAFE = Declaration(
     "durability",
     lambda g: g.durability in (Durability.PROCESS_CRASH, Durability.POWER_LOSS),
 )
+POWER_SAFE = Declaration("durability", lambda g: g.durability is Durability.POWER_LOSS)
 CHECKPOINTS = Declaration("CheckpointStore", lambda g: g.subscription != "none", optional=True)
 RESUMES_FROM_CHECKPOINTS = Declaration(
     "CheckpointStore, starts_where_asked",

@@ -22,6 +22,7 @@ from harness.conformance.framework.check_result import (
 )
 from harness.conformance.framework.check_workers import CheckWorkers, Rendezvous
 from harness.domain.cancellation import raise_if_cancelled
+from harness.domain.durability import PowerLosses
 from harness.domain.errors import StoreError, StreamNotFound, UnsupportedByStore
 from harness.domain.expected_version import spelled
 from harness.domain.factory import StoreFactory
@@ -29,6 +30,7 @@ from harness.domain.server import Server
 from harness.domain.store import (
     Adapter,
     AppendResult,
+    Endpoint,
     EventStore,
     ExpectedVersion,
     Guarantees,
@@ -65,6 +67,9 @@ FAST = Profile("fast", seconds=1.5, rounds_max=2_000, limit_s=180)
 FULL = Profile("full", seconds=15, rounds_max=50_000, limit_s=600, thorough=True)
 PROFILES = {profile.name: profile for profile in (FAST, FULL)}
 
+LabDiskOffer = Callable[[], Awaitable[tuple[Endpoint, Server]]]
+"""Raises `NoServer` or `UnsupportedByServer` where there can be none."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,6 +88,10 @@ class CheckContext:
     workers: CheckWorkers
     server: Server | None = None
     """`None` where the store has none."""
+    lab_disk: LabDiskOffer | None = None
+    """Another server whose disk can lose power and fill up; `None` where nobody offers one."""
+    power_losses: list[PowerLosses] = field(default_factory=list)
+    """What they left, if it was measured."""
     second_try: bool = False
     """Its streams have other names than those of the first try."""
     steps: list[Step] = field(default_factory=list)

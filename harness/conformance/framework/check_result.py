@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.domain.boundaries import BoundaryAppend
+from harness.domain.durability import PowerLosses
 from harness.domain.errors import (
     AppendRefused,
     BoundaryViolated,
@@ -79,6 +80,8 @@ class CheckResult:
     seconds: float = 0.0
     provoked: tuple[Provocation, ...] = ()
     """What the check counted, the most telling count first."""
+    power_losses: PowerLosses | None = None
+    """What they left, where the check measured it."""
     disturbed: bool = False
     """Not reached because of the machine, the server or the driver: a second try may reach it."""
 

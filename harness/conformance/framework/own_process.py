@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
@@ -27,28 +29,59 @@ WRITERS = 4
 ANY = StreamState.ANY
 
 
+@dataclass(frozen=True, slots=True)
+class OfAProcess:
+    """What a process of its own wrote until it ended."""
+
+    attempts: list[Attempt]
+    """The last ones have no answer, if it was killed."""
+    at_s: float
+    """When its end began, by the machine's monotonic clock."""
+    exit_code: int
+    """Negative: the signal that ended it."""
+
+
 async def write_until_killed(context: CheckContext) -> list[Attempt]:
-    """Every append of a process that was killed while it wrote; the last ones have no answer."""
+    """Every append of a process that was killed while it wrote."""
+
+    async def nothing_else(_: int) -> None:
+        """It is killed after this in any case."""
+
+    return (await write_until(context, nothing_else)).attempts
+
+
+async def write_until(
+    context: CheckContext,
+    end: Callable[[int], Awaitable[None]],
+    *,
+    after_s: float = LOAD_S,
+    data_bytes: int = 0,
+) -> OfAProcess:
+    """Let a process write for so long; then await `end(pid)`, and kill it if it still runs."""
     streams = [context.stream() for _ in range(WRITERS)]
     spawn = multiprocessing.get_context("spawn")
     outlive_a_terminal()
     ours, theirs = spawn.Pipe(duplex=False)
     started = spawn.Event()
-    arguments = (context.factory, streams, theirs, started)
+    arguments = (context.factory, streams, theirs, started, data_bytes)
     process = spawn.Process(target=_write, args=arguments, daemon=True)
     await asyncio.to_thread(process.start)
     theirs.close()
-    reporting = asyncio.create_task(asyncio.to_thread(_reported, ours))
+    reporting = asyncio.create_task(asyncio.to_thread(_reported, ours, data_bytes))
+    at_s = time.monotonic()
     try:
         await asyncio.to_thread(started.wait, STARTED_WITHIN_S)
-        await asyncio.sleep(LOAD_S)
+        await asyncio.sleep(after_s)
+        at_s = time.monotonic()
+        assert process.pid is not None
+        await end(process.pid)
     finally:
         process.kill()
         await asyncio.to_thread(process.join)
-    return await reporting
+    return OfAProcess(await reporting, at_s, process.exitcode or 0)
 
 
-def _reported(pipe: Connection) -> list[Attempt]:
+def _reported(pipe: Connection, data_bytes: int) -> list[Attempt]:
     """What it reports until it dies: each append when it begins, and its answer."""
     begun, answered = dict[tuple[str, int], Attempt](), dict[tuple[str, int], Attempt]()
     while True:
@@ -57,23 +90,36 @@ def _reported(pipe: Connection) -> list[Attempt]:
         except (EOFError, OSError):
             break
         place = begun if made is None else answered
-        batch = _batch(stream, number)
+        batch = _batch(stream, number, data_bytes)
         place[stream, number] = made or abandoned_attempt("a killed writer", stream, batch)
     return [*answered.values(), *(begun[key] for key in begun.keys() - answered.keys())]
 
 
-def _batch(stream: str, number: int) -> list[NewEvent]:
-    return process_events(f"{stream}/{number}", 1 + number % 3)
+def _batch(stream: str, number: int, data_bytes: int) -> list[NewEvent]:
+    batch = process_events(f"{stream}/{number}", 1 + number % 3)
+    if not data_bytes:
+        return batch
+    return [replace(event, data=b'"%s"' % (b"x" * data_bytes)) for event in batch]
 
 
-def _write(factory: StoreFactory, streams: Sequence[str], pipe: Connection, started: Event) -> None:
+def _write(
+    factory: StoreFactory,
+    streams: Sequence[str],
+    pipe: Connection,
+    started: Event,
+    data_bytes: int,
+) -> None:
     left_to_the_lab()
     end_with_parent()
-    asyncio.run(_write_all(factory, streams, pipe, started))
+    asyncio.run(_write_all(factory, streams, pipe, started, data_bytes))
 
 
 async def _write_all(
-    factory: StoreFactory, streams: Sequence[str], pipe: Connection, started: Event
+    factory: StoreFactory,
+    streams: Sequence[str],
+    pipe: Connection,
+    started: Event,
+    data_bytes: int,
 ) -> None:
     async with factory.opened() as store:
         started.set()
@@ -81,7 +127,7 @@ async def _write_all(
         async def write(stream: str) -> None:
             for number in count():
                 pipe.send((stream, number, None))
-                batch = _batch(stream, number)
+                batch = _batch(stream, number, data_bytes)
                 made = await attempt("a killed writer", store, stream, batch, ANY)
                 pipe.send((stream, number, made))
                 if not made.won:

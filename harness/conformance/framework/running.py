@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from harness.conformance.framework.check import Check, Isolation
-from harness.conformance.framework.check_context import CheckContext, Profile
+from harness.conformance.framework.check_context import CheckContext, LabDiskOffer, Profile
 from harness.conformance.framework.check_result import (
     Broken,
     CheckResult,
@@ -53,6 +53,8 @@ class StoreUnderTest:
     key: str
     factory: StoreFactory
     server: Server | None = None
+    lab_disk: LabDiskOffer | None = None
+    """For checks that hurt the disk: another server, on a disk of the lab's own."""
 
     @property
     def guarantees(self) -> Guarantees:
@@ -217,6 +219,7 @@ class _Runner:
             stack,
             self.workers,
             self.under_test.server,
+            self.under_test.lab_disk,
             second_try=second_try,
         )
 
@@ -279,6 +282,12 @@ def _provoked(context: CheckContext | None) -> tuple[Provocation, ...]:
 
 async def result_of(run: Awaitable[None], context: CheckContext) -> CheckResult:
     """The result of a running check; raises any error that is not a check's own."""
+    result = await _judged(run, context)
+    measured = context.power_losses[-1] if context.power_losses else None
+    return replace(result, power_losses=measured) if measured else result
+
+
+async def _judged(run: Awaitable[None], context: CheckContext) -> CheckResult:
     try:
         await run
     except Broken as broken:

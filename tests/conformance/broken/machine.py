@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from harness.domain.durability import Durability
-from harness.domain.errors import OutcomeUnknown, ReadFailed
+from harness.domain.errors import OutcomeUnknown, OutOfResources, ReadFailed
 from harness.domain.store import Endpoint
 from harness.stores.memory.store import MemoryStore, logs
 
+RECOVERY_S = 0.02
 HASTE_S = 0.2
 """How long an append waits for a machine that stands still."""
 
@@ -26,6 +27,9 @@ class Machine:
         self.up.set()
         self.restarts = 0
         self.killed = False
+        self.marks = {}
+        self.full = False
+        self.recovering = False
 
     def logs(self):
         """What it keeps."""
@@ -33,15 +37,41 @@ class Machine:
         return [log for each, log in logs.items() if each.startswith(name)]
 
     async def restart(self, *, cold=False):
+        self.recovering = True
+        await asyncio.sleep(RECOVERY_S)
+        self.recovering = False
         self.restarts += 1
         self.endpoint = replace(self.endpoint, pid=self.restarts)
         self.up.set()
+        self.mark("a start")
         for log in self.logs():
             log.appended.ring()
 
+    def mark(self, what):
+        """Remember how long each log is when this happens."""
+        self.marks.setdefault(what, []).append({id(log): len(log) for log in self.logs()})
+
+    def lengths(self, what, log):
+        """How long a log was, each time that this happened."""
+        return [lengths[id(log)] for lengths in self.marks.get(what, []) if id(log) in lengths]
+
     async def kill(self):
+        self.mark("a kill in a recovery" if self.recovering else "a kill")
         self.killed = True
         self.up.clear()
+
+    def why_not(self, kind):
+        return ""
+
+    async def lose_power(self):
+        self.mark("a power loss")
+        await self.kill()
+
+    async def fill_disk(self):
+        self.full = True
+
+    async def free_disk(self):
+        self.full = False
 
     async def pause(self):
         self.up.clear()
@@ -60,6 +90,8 @@ class Served(MemoryStore):
         return replace(super().declares(options), durability=Durability.PROCESS_CRASH)
 
     async def append(self, stream, events, *, expected):
+        if self.machine.full:
+            raise OutOfResources("no room left on the disk")
         if not self.machine.up.is_set():
             result = self.log.append(stream, events, expected)
             with suppress(TimeoutError):
