@@ -105,6 +105,8 @@ def _check(request: Request, *, json: bool) -> int:
         console.width = matrix.LOG_WIDTH
         cells = {column.key: dict(column.judgements) for column in result.matrix.columns}
         console.print(matrix.table(request, cells, matrix.LOG_WIDTH))
+    if any(column.durability for column in result.matrix.columns):
+        console.print(matrix.durability(result.matrix), soft_wrap=True)
     console.print(matrix.evidence(result.matrix), soft_wrap=True)
     console.print(Text(f"results: {result.folder}"), soft_wrap=True)
     if json:

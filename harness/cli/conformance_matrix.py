@@ -144,6 +144,19 @@ def _heading(key: str) -> str:
     return f"{technology}\n{variant}" if colon else key
 
 
+def durability(matrix: Matrix) -> RenderableType:
+    """The class that losing power showed, beside the one that settings promise."""
+    lines = []
+    for column in matrix.columns:
+        if column.durability is None:
+            continue
+        told = column.guarantees.durability
+        differs = f", by its settings {told}" if told is not column.durability else ""
+        text = f"{column.key}: measured: {column.durability}{differs}: {column.power_losses}"
+        lines.append(Text(text, style=Tone.DOUBTFUL if differs else ""))
+    return Group(*lines)
+
+
 def evidence(matrix: Matrix) -> RenderableType:
     """Every ✗ and every red ? with the smallest evidence of it, and why others say ?."""
     lines: list[Text] = []

@@ -22,6 +22,7 @@ from harness.conformance import (
     measure,
 )
 from harness.domain.cancellation import cancelled, raise_if_cancelled
+from harness.domain.durability import Durability
 from harness.domain.errors import LabError, NoServer, StoreError
 from harness.domain.factory import StoreFactory
 from harness.domain.interruption import last_step
@@ -191,7 +192,9 @@ class _Run:
         finally:
             numbers = [each.number for each in self._request.checks]
             ordered = {number: judgements[number] for number in numbers if number in judgements}
-            about = (endpoint.provider, endpoint.version)
+            place = self._session.places.get(self._session.place_name(ref))
+            allows = place.allows if place else Durability.POWER_LOSS
+            about = (endpoint.provider, endpoint.version, allows)
             self.columns.append(Column(ref.key, how.guarantees, ordered, *about))
 
     async def _set_up(self, ref: StoreRef, how: StoreFactory) -> StoreFactory | None:

@@ -78,6 +78,8 @@ class Session:
         """Of in-process stores that keep files, where they lie on a disk of the lab's own."""
         self._beside: dict[str, tuple[Server, AsyncExitStack]] = {}
         """Servers on disks of the lab's own beside those of the run, for checks that hurt them."""
+        self._settings: dict[str, Mapping[str, str]] = {}
+        """Those that a server was started with."""
         self.pinned: list[str] = []
         self.paths = Paths(stack)
         self.places: dict[str, DataPlace] = {}
@@ -139,6 +141,7 @@ class Session:
             return Endpoint(address=str(folder), namespace=namespace), None
         if technology not in self.servers:
             started = await self._started(technology, settings or {}, store)
+            self._settings[technology] = settings or {}
             self.servers[technology] = started
             on_lab_disk = self._lab_disk and not started.why_not(FaultKind.FILL_DISK)
             folder_of_it = await started.data_folder()
@@ -193,7 +196,13 @@ class Session:
             raise UnsupportedByServer(f"a {way} server is not on a disk of the lab's own")
         self._note(f"starting {kind.server} on a disk of the lab's own")
         return await stack.enter_async_context(
-            serving(kind.server, way=way, scratch=self.scratch, on_lab_disk=True)
+            serving(
+                kind.server,
+                way=way,
+                scratch=self.scratch,
+                settings=self._settings.get(kind.server, {}),
+                on_lab_disk=True,
+            )
         )
 
     async def place_trial(self, trial: Trial) -> tuple[Endpoint, Server | None]:

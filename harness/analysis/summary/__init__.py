@@ -30,7 +30,7 @@ from harness.analysis.summary.latency import (
     tail,
     times_ns,
 )
-from harness.analysis.summary.matrix import matrix
+from harness.analysis.summary.matrix import matrix, measured_durability
 from harness.analysis.summary.ranking import (
     GROUP,
     POINT,
@@ -77,6 +77,7 @@ __all__ = [
     "latency_curve",
     "latency_curves",
     "matrix",
+    "measured_durability",
     "not_run",
     "operations",
     "over_points",

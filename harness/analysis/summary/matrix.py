@@ -30,6 +30,23 @@ def matrix(conformance: Mapping[str, Any]) -> pd.DataFrame:
         raise BadInput(f"conformance.json: not a guarantee matrix: {error}") from error
 
 
+_DURABILITY = ("declared", "measured", "losses", "acknowledged", "lost", "oldest_lost_s",
+               "no_start")  # fmt: skip
+
+
+def measured_durability(conformance: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """By store, what losing power showed: only stores of which it was measured.
+
+    `declared` and `measured` are durability classes; `oldest_lost_s` is the age of the oldest lost
+    append when the power was lost; `no_start` says how a server ended that did not start again.
+    """
+    return {
+        store["store"]: {name: store["durability"][name] for name in _DURABILITY}
+        for store in conformance.get("stores", [])
+        if "durability" in store
+    }
+
+
 def _rows(conformance: Mapping[str, Any]) -> Iterator[dict[str, object]]:
     checks = {check["number"]: check for check in conformance.get("checks", [])}
     for store in conformance.get("stores", []):

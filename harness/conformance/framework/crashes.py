@@ -146,13 +146,14 @@ async def on_lab_disk(context: CheckContext, kind: FaultKind) -> AsyncIterator[C
     one that did not start again. Raises `OutOfReach` where there is none.
     """
     server = context.server
-    if server is not None and server.controllable and not server.why_not(kind):
-        yield context
-        return
     if server is not None and not server.controllable:
         raise OutOfReach(server.why_not(kind))
     if context.lab_disk is None:
-        raise OutOfReach(server.why_not(kind) if server else "no disk that the lab could hurt")
+        reason = server.why_not(kind) if server else "no disk that the lab could hurt"
+        if reason:
+            raise OutOfReach(reason)
+        yield context
+        return
     try:
         endpoint, server = await context.lab_disk()
     except (NoServer, UnsupportedByServer) as error:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.conformance.framework.check import Check, Requirement
 from harness.conformance.framework.check_context import Profile
 from harness.conformance.framework.check_result import CheckResult, CheckVerdict
+from harness.domain.durability import Durability, PowerLosses, weakest
 from harness.domain.store import Guarantees
 
 FORMAT_VERSION = 1
@@ -105,6 +106,22 @@ class Column:
     """By the number of the check."""
     provider: str = "none"
     server_version: str = ""
+    allows: Durability = Durability.POWER_LOSS
+    """The class that data reaches at most where it lies."""
+
+    @property
+    def power_losses(self) -> PowerLosses | None:
+        """What they left, if a check measured it."""
+        found = (each.result.power_losses for each in self.judgements.values())
+        return next((each for each in found if each is not None), None)
+
+    @property
+    def durability(self) -> Durability | None:
+        """As measured; `None` where no power was lost."""
+        losses = self.power_losses
+        if losses is None:
+            return None
+        return weakest(losses.durability(self.guarantees.durability), self.allows)
 
     @property
     def defects(self) -> Sequence[Judgement]:
@@ -179,9 +196,19 @@ def _column(column: Column) -> dict[str, Any]:
         "provider": column.provider,
         "server_version": column.server_version,
         "guarantees": asdict(column.guarantees),
+        **_durability(column),
         "requirements": {name: summary(each).value for name, each in by_requirement.items()},
         "results": [_cell(each) for each in column.judgements.values()],
     }
+
+
+def _durability(column: Column) -> dict[str, Any]:
+    """As declared and as measured; nothing where no power was lost."""
+    losses, measured = column.power_losses, column.durability
+    if losses is None or measured is None:
+        return {}
+    told = {"declared": column.guarantees.durability.value, "measured": measured.value}
+    return {"durability": {**told, **asdict(losses)}}
 
 
 def _cell(judgement: Judgement) -> dict[str, Any]:

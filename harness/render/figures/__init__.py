@@ -18,7 +18,14 @@ from harness.render.figures.decision_tables import (
     requirements,
 )
 from harness.render.figures.delivery import delivery
-from harness.render.figures.guarantees import checks, failures, kept, matrix, unreached
+from harness.render.figures.guarantees import (
+    checks,
+    durability,
+    failures,
+    kept,
+    matrix,
+    unreached,
+)
 from harness.render.figures.heat import heat_map
 from harness.render.figures.history import histories, history
 from harness.render.figures.latency import latency
@@ -71,6 +78,7 @@ __all__ = [
     "declared",
     "delays",
     "delivery",
+    "durability",
     "facts",
     "failures",
     "flags",

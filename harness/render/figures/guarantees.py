@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis import summary
+from harness.domain import formatting
 from harness.render.figures.paragraphs import Lines
-from harness.render.table import Cell, Table, texts
+from harness.render.table import Cell, Table, numbers, texts
 
 HOLDS, FAILS, UNSUPPORTED, UNREACHED = "✓", "✗", "○", "?"
 _NOT_MEASURED = "Not measured in this run. To measure it: eslab run … --set verify=conformance"
@@ -20,6 +21,7 @@ _Places = Mapping[tuple[int, str], str]
 def matrix(conformance: Mapping[str, Any]) -> Iterator[Table | Lines]:
     """All tables: the requirements, the checks of each, the evidence of failures."""
     yield kept(conformance)
+    yield from durability(conformance)
     yield from checks(conformance)
     yield from failures(conformance)
     yield from unreached(conformance)
@@ -36,6 +38,30 @@ def kept(conformance: Mapping[str, Any]) -> Table | Lines:
         for requirement, group in results.groupby("requirement", sort=False)
     ]
     return Table(texts("requirement", *keys), rows)
+
+
+def durability(conformance: Mapping[str, Any]) -> Iterator[Table]:
+    """What losing power showed, beside what settings promise; nothing if no power was lost."""
+    rows = [
+        (str(key), about["declared"], about["measured"], *_lost(about))
+        for key, about in summary.measured_durability(conformance).items()
+    ]
+    if rows:
+        columns = (
+            *texts("store", "by its settings", "measured"),
+            *numbers("power\nlosses", "acknowledged", "lost", "oldest\nlost"),
+        )
+        yield Table(columns, rows, "Durability, measured by losing power")
+
+
+def _lost(about: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    lost, oldest_s = about["lost"], about["oldest_lost_s"]
+    return (
+        formatting.number(about["losses"]),
+        formatting.number(about["acknowledged"]),
+        about["no_start"] or formatting.number(lost),
+        f"{oldest_s:.2f} s" if lost else formatting.MISSING,
+    )
 
 
 def checks(conformance: Mapping[str, Any]) -> Iterator[Table]:

@@ -156,7 +156,7 @@ class _Page:
     def _guarantees(self) -> Section:
         measured = self.run.conformance
         parts = [
-            *self.pieces.part([figures.kept(measured)]),
+            *self.pieces.part([figures.kept(measured), *figures.durability(measured)]),
             *self.pieces.part(figures.checks(measured), "Check by check"),
             *self.pieces.part([*figures.failures(measured), *figures.unreached(measured)]),
             *self.pieces.part([figures.declared(self.trials)], "What each store declares"),
