@@ -51,6 +51,7 @@ def doctor(json: Json = False) -> None:
             "environment": facts,
             "pacers": pacers,
             "places": {name: place.described() for name, place in places.items()},
+            "lab_disk": lab_disk_line(),
         }
         print(json_.dumps(plain, indent=2))
         return
@@ -66,6 +67,7 @@ def doctor(json: Json = False) -> None:
         console.print(f"{name}: {line}", markup=False, soft_wrap=True)
     for name, place in places.items():
         console.print(f"data of {name}: {place_line(place)}", markup=False, soft_wrap=True)
+    console.print(f"disk that can lose power: {lab_disk_line()}", markup=False, soft_wrap=True)
     for flag in data_places.flags(places):
         console.print(f"! {sentence([flag])}", markup=False, soft_wrap=True)
     console.print(as_rich(_pacer_table(pacers)))
@@ -83,6 +85,13 @@ def _rows() -> list[dict[str, Any]]:
     return in_process + [
         _shown(probe(technology, way)) for technology in TECHNOLOGIES for way in WAYS
     ]
+
+
+def lab_disk_line() -> str:
+    """Whether checks and faults that hurt a disk can be had here: tried, in some milliseconds."""
+    from harness.servers import lab_disk_hindrance
+
+    return lab_disk_hindrance() or "ready"
 
 
 def _users_programs(rows: list[dict[str, Any]]) -> list[str]:

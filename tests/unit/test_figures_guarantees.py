@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.render.figures import checks, failures, kept, unreached
+from harness.render.figures import checks, durability, failures, kept, unreached
 
 CHECKS = [
     {"number": number, "name": f"check {number}", "requirement": requirement, "promise": "p"}
@@ -59,3 +59,31 @@ def test_nothing_is_said_where_nothing_was_measured_or_all_held():
     assert not [*checks({}), *failures({}), *unreached({})]
     held = measured(result(7, "✓"))
     assert not [*failures(held), *unreached(held)]
+
+
+MEASURED = {
+    "declared": "power-loss safe as configured",
+    "measured": "process-crash safe",
+    "losses": 5,
+    "acknowledged": 1200,
+    "lost": 34,
+    "oldest_lost_s": 0.4321,
+    "no_start": "",
+}
+
+
+def with_durability(**about):
+    matrix = measured(result(7, "✓"))
+    matrix["stores"][0]["durability"] = {**MEASURED, **about}
+    return matrix
+
+
+def test_a_measured_durability_stands_beside_the_one_from_settings():
+    (table,) = durability(with_durability())
+    assert list(map(list, table.rows)) == [
+        ["memory", *list(MEASURED.values())[:2], "5", "1,200", "34", "0.43 s"]
+    ]
+    (table,) = durability(with_durability(lost=0, oldest_lost_s=0.0, no_start="corrupt"))
+    assert table.rows[0][-2:] == ("corrupt", "–")
+    assert not list(durability(measured(result(7, "✓"))))
+    assert not list(durability({}))

@@ -141,3 +141,25 @@ def test_the_newest_run_is_the_last_finished_one(tmp_path: Path, monkeypatch: py
 def test_no_run_at_all_says_what_makes_one(tmp_path: Path):
     with pytest.raises(BadInput, match="make bench"):
         results.newest(tmp_path)
+
+
+def test_a_durability_class_that_was_measured_ranks_and_other_stores_keep_theirs(run: Path):
+    before = results.load(run).trials
+    key, *others = before["key"].unique()
+    stores = [
+        {"store": key, "durability": {"measured": "process-crash safe"}},
+        {"store": "elsewhere", "durability": {"measured": "memory"}},
+        *({"store": other} for other in others),
+    ]
+    (run / "conformance.json").write_text(json.dumps({"format_version": 1, "stores": stores}))
+    after = results.load(run).trials
+    assert set(after.loc[after["key"] == key, "durability"]) == {"process-crash safe"}
+    rest = before["key"] != key
+    assert list(after.loc[rest, "durability"]) == list(before.loc[rest, "durability"])
+
+
+def test_a_matrix_that_is_none_leaves_the_classes_from_settings(run: Path):
+    before = list(results.load(run).trials["durability"])
+    for spoilt in ("{", '{"stores": [{"durability": 5}]}', '{"stores": 3}'):
+        (run / "conformance.json").write_text(spoilt)
+        assert list(results.load(run).trials["durability"]) == before

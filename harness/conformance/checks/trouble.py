@@ -116,6 +116,7 @@ async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext
                 context.power_losses.append(measured)
                 step = Step("the lab", "started the server again", str(error))
                 raise Broken("does not start again after a power loss", [step]) from None
+            survival.crashes[-1].require_telling()
             await _look(there, survival)
             context.power_losses.append(survival.measured())
     _count_power_losses(context, survival)
@@ -224,6 +225,7 @@ async def _killed_twice(context: CheckContext) -> Sequence[CutOff]:
         context.count("kills of every process", least=2 * KILLS)
         crashes.append(crash)
         await _again_after_a_kill(context, server)
+        crash.require_telling()
     return crashes
 
 
@@ -430,6 +432,8 @@ async def a_kill_during_recovery_takes_nothing(context: CheckContext) -> None:
             break
         await _kill_while_it_recovers(context, server, context.rng.uniform(0.1, 0.9) * took_s)
     await _again_after_a_kill(context, server)
+    for each in crashes:
+        each.require_telling()
     attempts = [made for each in crashes for made in each.attempts]
     await _read_whole(context, attempts)
     won = sum(made.won for made in attempts)

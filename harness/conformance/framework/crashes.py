@@ -66,6 +66,16 @@ class CutOff:
     at_s: float
     """When it began, by the machine's monotonic clock."""
 
+    def require_telling(self) -> None:
+        """Raises `NotReached` where nothing was acknowledged before, or no writer was cut off.
+
+        Asked when the server is up again: what follows needs it, whatever came of this.
+        """
+        if not any(made.won for made in self.attempts):
+            raise NotReached("nothing was acknowledged before the crash")
+        if not any(made.ended_s > self.at_s and not made.won for made in self.attempts):
+            raise NotReached("no writer was cut off by the crash")
+
 
 async def cut_off(
     context: CheckContext,
@@ -74,10 +84,7 @@ async def cut_off(
     after_s: float = 0.0,
     acknowledgements: int = 1,
 ) -> CutOff:
-    """Write, and crash so long after so many acknowledgements of each writer.
-
-    Raises `NotReached` where nothing was acknowledged before, or no writer was cut off.
-    """
+    """Write, and crash so long after so many acknowledgements of the first writer."""
     writers = [Writer(f"writer {n}", context.stream(), SIZES) for n in range(WRITERS)]
     stores, killed = await _writers_stores(context), asyncio.Event()
     writing = [
@@ -96,10 +103,6 @@ async def cut_off(
     await asyncio.gather(*writing, return_exceptions=True)
     await _closed(store for store in stores if store is not context.store)
     attempts = [made for writer in writers for made in writer.attempts]
-    if not any(made.won for made in attempts):
-        raise NotReached("nothing was acknowledged before the crash")
-    if not any(made.ended_s > at_s and not made.won for made in attempts):
-        raise NotReached("no writer was cut off by the crash")
     return CutOff(attempts, at_s)
 
 
