@@ -140,6 +140,17 @@ def test_a_disk_in_use_is_unmounted_all_the_same(disk):
     assert loops_of(disk.image) == []
 
 
+def test_a_guardian_finds_a_disk_by_a_folder_that_is_named_through_a_link(tmp_path):
+    (tmp_path / "real" / "run").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    run = tmp_path / "link" / "run"
+    LabDisk(run / "disk.img", run / "disk").make(SMALL)
+    assert mounted_in(tmp_path) == [str(tmp_path / "real" / "run" / "disk")]
+    guardian.remove(str(run))
+    assert mounted_in(tmp_path) == []
+    assert not run.exists()
+
+
 def test_a_guardian_unmounts_no_disk_but_those_in_its_folders(tmp_path, disk):
     others = tmp_path / "others"
     others.mkdir()

@@ -181,7 +181,7 @@ def _require_kept(context: CheckContext) -> None:
         raise OutOfReach(IN_MEMORY)
 
 
-KILLS, KILLS_THOROUGH = 3, 10
+KILLS, KILLS_THOROUGH = 2, 10
 SOON = 5
 """A server that has just started is killed after so many acknowledgements, or fewer."""
 

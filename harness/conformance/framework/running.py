@@ -283,8 +283,10 @@ def _provoked(context: CheckContext | None) -> tuple[Provocation, ...]:
 async def result_of(run: Awaitable[None], context: CheckContext) -> CheckResult:
     """The result of a running check; raises any error that is not a check's own."""
     result = await _judged(run, context)
-    measured = context.power_losses[-1] if context.power_losses else None
-    return replace(result, power_losses=measured) if measured else result
+    judged = result.verdict in (CheckVerdict.HOLDS, CheckVerdict.FAILS)
+    if not judged or not context.power_losses:
+        return result
+    return replace(result, power_losses=context.power_losses[-1])
 
 
 async def _judged(run: Awaitable[None], context: CheckContext) -> CheckResult:

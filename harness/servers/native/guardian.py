@@ -246,10 +246,11 @@ def unmount(folder: str) -> None:
 
     Others stay: only a loop device is the lab's whose image lies beside its mount.
     """
+    inside = Path(os.path.realpath(folder))
     for point, device in reversed(mounts()):
         image = backing_file(device)
         own = image and Path(image).parent == Path(point).parent
-        if own and Path(point).is_relative_to(folder) and not unmounted(point):
+        if own and Path(point).is_relative_to(inside) and not unmounted(point):
             unmounted(point, lazily=True)
 
 
