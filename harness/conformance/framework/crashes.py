@@ -66,6 +66,15 @@ class CutOff:
     at_s: float
     """When it began, by the machine's monotonic clock."""
 
+    @property
+    def telling(self) -> bool:
+        """Whether something was acknowledged before, and a writer was cut off."""
+        return any(made.won for made in self.attempts) and self._cut_off_a_writer
+
+    @property
+    def _cut_off_a_writer(self) -> bool:
+        return any(made.ended_s > self.at_s and not made.won for made in self.attempts)
+
     def require_telling(self) -> None:
         """Raises `NotReached` where nothing was acknowledged before, or no writer was cut off.
 
@@ -73,7 +82,7 @@ class CutOff:
         """
         if not any(made.won for made in self.attempts):
             raise NotReached("nothing was acknowledged before the crash")
-        if not any(made.ended_s > self.at_s and not made.won for made in self.attempts):
+        if not self._cut_off_a_writer:
             raise NotReached("no writer was cut off by the crash")
 
 
