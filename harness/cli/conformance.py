@@ -37,7 +37,7 @@ def conformance(
             help="Stores to check; memory, sqlite, three of PostgreSQL and umadb if empty."
         ),
     ] = "",
-    checks: Annotated[str, typer.Option(help="Only these checks, e.g. 9,16.")] = "",
+    checks: Annotated[str, typer.Option(help="Only these checks, e.g. 9,16,51-56.")] = "",
     seconds: Annotated[
         float | None, typer.Option(min=0.1, max=3600, help="For each check that repeats a race.")
     ] = None,
@@ -127,13 +127,34 @@ def _plain(result: Result) -> dict[str, Any]:
 def _print_plan(request: Request, *, json: bool) -> None:
     """What would be checked; nothing is started."""
     stores = [ref.key for ref in request.stores]
+    hindrances = _hindrances(request.checks)
     if json:
         plan = {"stores": stores, "checks": [each.number for each in request.checks]}
-        print(json_.dumps({**plan, "profile": request.profile.name, "seed": request.seed}))
+        print(
+            json_.dumps(
+                {
+                    **plan,
+                    "hindrances": hindrances,
+                    "profile": request.profile.name,
+                    "seed": request.seed,
+                }
+            )
+        )
         return
     print(f"{len(request.checks)} checks on each of {', '.join(stores)}")
     for each in request.checks:
         print(f"{each.number:>4}  {each.requirement.heading:<14} {each.name}")
+    for number, reason in hindrances.items():
+        print(f"{number} will not be reached: {reason}")
+
+
+def _hindrances(checks: Sequence[Check]) -> dict[int, str]:
+    """By the number of a check that this machine cannot reach, why."""
+    from harness.servers import lab_disk_hindrance
+
+    of_the_disk = [each.number for each in checks if each.hurts_the_disk]
+    hindrance = lab_disk_hindrance() if of_the_disk else ""
+    return dict.fromkeys(of_the_disk, hindrance) if hindrance else {}
 
 
 def _explain(checks: Sequence[Check], out: Path, *, json: bool) -> None:

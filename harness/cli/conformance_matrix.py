@@ -152,7 +152,8 @@ def durability(matrix: Matrix) -> RenderableType:
             continue
         told = column.guarantees.durability
         differs = f", by its settings {told}" if told is not column.durability else ""
-        text = f"{column.key}: measured: {column.durability}{differs}: {column.power_losses}"
+        seen = column.durability.removesuffix(" as configured")
+        text = f"{column.key}: measured: {seen}{differs}: {column.power_losses}"
         lines.append(Text(text, style=Tone.DOUBTFUL if differs else ""))
     return Group(*lines)
 

@@ -163,7 +163,9 @@ class Session:
         return Path(self.disks[technology].endpoint.address)
 
     async def beside(self, store: StoreRef) -> tuple[Endpoint, Server]:
-        """Another server for this store, on a disk of the lab's own; kept until it has ended.
+        """Another server for this store, on a disk of the lab's own.
+
+        It is kept until it has ended, or another technology's is asked for.
 
         The run's own servers stay where they are: a loop device would slow every other check, and
         a server that a power loss ends for good would take their data along. Raises `NoServer` and
@@ -171,8 +173,10 @@ class Session:
         """
         kind = self.catalogue.stores[store.technology]
         name = kind.server or kind.name
-        if name in self._beside and not _runs(self._beside[name][0]):
-            await self._beside.pop(name)[1].aclose()
+        for each, (server, stack) in list(self._beside.items()):
+            if each != name or not _runs(server):
+                del self._beside[each]
+                await stack.aclose()
         if name not in self._beside:
             stack = await self._stack.enter_async_context(AsyncExitStack())
             self._beside[name] = await self._started_beside(kind, stack), stack

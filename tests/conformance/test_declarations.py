@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.conformance import all_checks, checks
+from harness.conformance import all_checks, checks, numbered
 from harness.stores import kinds
 
 EVERYTHING = {
@@ -134,3 +134,9 @@ def numbers_of(text: str) -> list[int]:
     """Of `7–15, 50`."""
     ends = [[int(end) for end in part.split("–")] for part in text.split(", ")]
     return [number for first, *last in ends for number in range(first, (last or [first])[0] + 1)]
+
+
+def test_a_range_takes_the_checks_that_there_are_in_it():
+    wanted = [each.number for each in numbered("3,50-57")]
+    assert wanted == [n for n in all_checks() if n == 3 or 50 <= n <= 57]
+    assert {51, 53, 57} <= set(wanted)

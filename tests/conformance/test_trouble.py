@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.conformance import conformance
 from harness.conformance import (
     FAST,
     CheckResult,
@@ -179,3 +180,13 @@ async def test_without_a_disk_of_the_labs_own_the_reason_is_told():
 )
 def test_the_class_follows_from_what_was_lost(losses, declared, follows):
     assert losses.durability(declared) is follows
+
+
+def test_a_dry_run_says_what_this_machine_cannot_reach(monkeypatch, capsys):
+    reason = "a disk that loses power needs root, or the right to mount"
+    monkeypatch.setattr("harness.servers.lab_disk_hindrance", lambda: reason)
+    conformance(stores="memory", checks="50-53", dry_run=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == [f"{number} will not be reached: {reason}" for number in (51, 53)]
+    conformance(stores="memory", checks="50,52", dry_run=True)
+    assert "not be reached" not in capsys.readouterr().out

@@ -109,6 +109,11 @@ def test_a_check_that_could_not_be_provoked_says_why(tmp_path):
         (["--checks", "9,77"], "--checks: no check '77'; expected numbers of 1–53, 56–57, 61–68"),
         (["--checks", "nine"], "--checks: no check 'nine'; expected numbers of 1–53, 56–57, 61–68"),
         (["--checks", ","], "--checks: no check ''; expected numbers of 1–53, 56–57, 61–68"),
+        (
+            ["--checks", "53-51"],
+            "--checks: '53-51' is no range: its first number is the larger one",
+        ),
+        (["--checks", "51-99"], "--checks: no check '99'; expected numbers of 1–53, 56–57, 61–68"),
         (["--explain", "0"], "--explain: no check '0'; expected numbers of 1–53, 56–57, 61–68"),
         (["--profile", "slow"], "--profile: no profile 'slow'; allowed: fast, full"),
         (["--stores", "memry"], "unknown store 'memry'"),

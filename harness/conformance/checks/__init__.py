@@ -42,12 +42,25 @@ def all_checks() -> Mapping[int, Check]:
 
 
 def numbered(text: str, *, flag: str = "--checks") -> Sequence[Check]:
-    """The checks of a list like `9,16`; all of them for an empty one. Raises `BadInput`."""
+    """The checks of a list like `9,16,51-56`; all of them for an empty one. Raises `BadInput`.
+
+    A range takes the checks that there are in it.
+    """
     checks = all_checks()
     if not text.strip():
         return list(checks.values())
-    wanted = [_number(part, checks, flag) for part in text.split(",")]
+    wanted = [number for part in text.split(",") for number in _numbers(part, checks, flag)]
     return [each for number, each in checks.items() if number in wanted]
+
+
+def _numbers(part: str, checks: Mapping[int, Check], flag: str) -> Sequence[int]:
+    first, dash, last = part.partition("-")
+    if not dash:
+        return [_number(part, checks, flag)]
+    ends = (_number(first, checks, flag), _number(last, checks, flag))
+    if ends[0] > ends[1]:
+        raise BadInput(f"{flag}: {part.strip()!r} is no range: its first number is the larger one")
+    return [number for number in checks if ends[0] <= number <= ends[1]]
 
 
 def _number(part: str, checks: Mapping[int, Check], flag: str) -> int:

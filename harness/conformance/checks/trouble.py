@@ -25,7 +25,7 @@ from harness.conformance.framework.crashes import (
     streams_of,
 )
 from harness.conformance.framework.history_oracle import require_history
-from harness.conformance.framework.own_process import write_until
+from harness.conformance.framework.own_process import kill_while_it_opens, write_until
 from harness.conformance.framework.races import Attempt, attempt
 from harness.domain.durability import Durability, PowerLosses
 from harness.domain.errors import NoServer, StoreError
@@ -109,6 +109,7 @@ def _is_whole(made: Attempt, there: Collection[UUID]) -> bool:
     leaves="how many acknowledged appends are gone, how old the oldest of them was, and the first",
     declaration=POWER_SAFE,
     isolation=Isolation.DESTRUCTIVE,
+    hurts_the_disk=True,
 )
 async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext) -> None:
     """Every acknowledged append is there after a power loss."""
@@ -308,6 +309,7 @@ AGAIN_PAUSE_S = 0.25
     " the appends that fail when there is room",
     declaration=CRASH_SAFE,
     isolation=Isolation.DESTRUCTIVE,
+    hurts_the_disk=True,
 )
 async def a_full_disk_is_an_error_and_no_loss(context: CheckContext) -> None:
     """A full disk is answered with an error, loses nothing, and ends when there is room."""
@@ -415,12 +417,16 @@ async def _tried_again(context: CheckContext, stream: str) -> Attempt | None:
 
 RECOVERIES = 3
 RECOVERY_TRIES = 12
+IN_RECOVERY = "kills during a recovery"
+OPENING_S = 0.002
+"""A library opens its files within milliseconds."""
 
 
 @check(
     56,
     provokes=f"kills the server under load, starts it, and kills it again while it recovers,"
-    f" {RECOVERIES} times; then lets it start",
+    f" {RECOVERIES} times; then lets it start; a store without a server is opened by processes"
+    " that are killed in it",
     leaves="the acknowledged events that are missing",
     declaration=CRASH_SAFE,
     isolation=Isolation.DESTRUCTIVE,
@@ -428,7 +434,27 @@ RECOVERY_TRIES = 12
 async def a_kill_during_recovery_takes_nothing(context: CheckContext) -> None:
     """A server that is killed while it recovers from a kill keeps what it had acknowledged."""
     _require_kept(context)
-    server = context.controllable_server()
+    if context.server is None:
+        attempts = await _killed_while_it_opens(context)
+    else:
+        attempts = await _killed_while_it_starts(context, context.controllable_server())
+    await _read_whole(context, attempts)
+    won = sum(made.won for made in attempts)
+    context.count("acknowledged appends before a kill", won, least=1)
+
+
+async def _killed_while_it_opens(context: CheckContext) -> list[Attempt]:
+    """A store without a server recovers when a process opens it."""
+    written = await write_until(context, _nothing_else, after_s=_load_s(context))
+    for _ in range(RECOVERY_TRIES):
+        hit = await kill_while_it_opens(context, context.rng.uniform(OPENING_S / 10, OPENING_S))
+        context.count(IN_RECOVERY, int(hit), least=RECOVERIES)
+        if _killed_often_enough(context):
+            break
+    return written.attempts
+
+
+async def _killed_while_it_starts(context: CheckContext, server: Server) -> list[Attempt]:
     crash = await cut_off(context, server.kill, after_s=_load_s(context) / 2)
     loop = asyncio.get_running_loop()
     began_s = loop.time()
@@ -438,17 +464,17 @@ async def a_kill_during_recovery_takes_nothing(context: CheckContext) -> None:
     after_s = context.rng.uniform(load_s / 2, load_s)
     crashes = [crash, await cut_off(context, server.kill, after_s=after_s)]
     for _ in range(RECOVERY_TRIES):
-        seen = context.provoked.get("kills during a recovery")
-        if seen is not None and seen.count >= RECOVERIES:
-            break
         await _kill_while_it_recovers(context, server, context.rng.uniform(0.1, 0.9) * took_s)
+        if _killed_often_enough(context):
+            break
     await _again_after_a_kill(context, server)
     for each in crashes:
         each.require_telling()
-    attempts = [made for each in crashes for made in each.attempts]
-    await _read_whole(context, attempts)
-    won = sum(made.won for made in attempts)
-    context.count("acknowledged appends before a kill", won, least=1)
+    return [made for each in crashes for made in each.attempts]
+
+
+def _killed_often_enough(context: CheckContext) -> bool:
+    return context.provoked[IN_RECOVERY].enough
 
 
 async def _kill_while_it_recovers(context: CheckContext, server: Server, after_s: float) -> None:
@@ -461,4 +487,4 @@ async def _kill_while_it_recovers(context: CheckContext, server: Server, after_s
         step = Step("the lab", "started the server again", describe_error(ended))
         raise Broken("does not start again after a kill during its recovery", [step])
     await server.kill()
-    context.count("kills during a recovery", int(hit), least=RECOVERIES)
+    context.count(IN_RECOVERY, int(hit), least=RECOVERIES)

@@ -76,6 +76,8 @@ class Check:
     declaration: Declaration
     isolation: Isolation
     run: Run
+    hurts_the_disk: bool = False
+    """It needs a disk of the lab's own, which can lose power and fill up."""
 
 
 def check(
@@ -85,6 +87,7 @@ def check(
     leaves: str,
     declaration: Declaration,
     isolation: Isolation = Isolation.SHARED,
+    hurts_the_disk: bool = False,
 ) -> Callable[[Run], Check]:
     """Make a check of a function.
 
@@ -95,7 +98,16 @@ def check(
         requirement = Requirement(run.__module__.rpartition(".")[2])
         name, promise = run.__name__.replace("_", " "), (run.__doc__ or "").strip()
         return Check(
-            number, name, requirement, promise, provokes, leaves, declaration, isolation, run
+            number,
+            name,
+            requirement,
+            promise,
+            provokes,
+            leaves,
+            declaration,
+            isolation,
+            run,
+            hurts_the_disk,
         )
 
     return decorate

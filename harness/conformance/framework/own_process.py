@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +80,41 @@ async def write_until(
         process.kill()
         await asyncio.to_thread(process.join)
     return OfAProcess(await reporting, at_s, process.exitcode or 0)
+
+
+async def kill_while_it_opens(context: CheckContext, after_s: float) -> bool:
+    """Let a process die so long after it began to open the store; whether it was still at it.
+
+    Its own alarm ends it, as abruptly as a kill: a signal from here would come too late.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    outlive_a_terminal()
+    opening, opened = spawn.Event(), spawn.Event()
+    arguments = (context.factory, opening, opened, after_s)
+    process = spawn.Process(target=_open, args=arguments, daemon=True)
+    await asyncio.to_thread(process.start)
+    try:
+        await asyncio.to_thread(process.join, STARTED_WITHIN_S)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.join)
+    return opening.is_set() and not opened.is_set()
+
+
+def _open(factory: StoreFactory, opening: Event, opened: Event, after_s: float) -> None:
+    left_to_the_lab()
+    end_with_parent()
+    asyncio.run(_open_and_wait(factory, opening, opened, after_s))
+
+
+async def _open_and_wait(
+    factory: StoreFactory, opening: Event, opened: Event, after_s: float
+) -> None:
+    opening.set()
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    async with factory.opened():
+        opened.set()
+        await asyncio.Event().wait()
 
 
 def _reported(pipe: Connection, data_bytes: int) -> list[Attempt]:

@@ -43,7 +43,7 @@ def kept(conformance: Mapping[str, Any]) -> Table | Lines:
 def durability(conformance: Mapping[str, Any]) -> Iterator[Table]:
     """What losing power showed, beside what settings promise; nothing if no power was lost."""
     rows = [
-        (str(key), about["declared"], about["measured"], *_lost(about))
+        (str(key), about["declared"], _seen(about["measured"]), *_lost(about))
         for key, about in summary.measured_durability(conformance).items()
     ]
     if rows:
@@ -52,6 +52,11 @@ def durability(conformance: Mapping[str, Any]) -> Iterator[Table]:
             *numbers("power\nlosses", "acknowledged", "lost", "oldest\nlost"),
         )
         yield Table(columns, rows, "Durability, measured by losing power")
+
+
+def _seen(durability: str) -> str:
+    """A class that was measured is not "as configured"."""
+    return durability.removesuffix(" as configured")
 
 
 def _lost(about: Mapping[str, Any]) -> tuple[str, str, str, str]:
