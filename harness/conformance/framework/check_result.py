@@ -80,6 +80,8 @@ class CheckResult:
     seconds: float = 0.0
     provoked: tuple[Provocation, ...] = ()
     """What the check counted, the most telling count first."""
+    for_good: bool = False
+    """It fails because the store does not work any more, which excuses another failure."""
     power_losses: PowerLosses | None = None
     """What they left, where the check measured it."""
     disturbed: bool = False
@@ -87,11 +89,14 @@ class CheckResult:
 
 
 class Broken(Exception):
-    """The promise is broken. Carries the smallest evidence of it."""
+    """The promise is broken. Carries the smallest evidence of it.
 
-    def __init__(self, why: str, evidence: Sequence[Step] = ()) -> None:
+    `for_good`: the store does not work any more, and that is what was found.
+    """
+
+    def __init__(self, why: str, evidence: Sequence[Step] = (), *, for_good: bool = False) -> None:
         super().__init__(why)
-        self.why, self.evidence = why, tuple(evidence)
+        self.why, self.evidence, self.for_good = why, tuple(evidence), for_good
 
 
 class NotReached(Exception):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from harness.conformance.framework.check_context import CheckContext
 from harness.conformance.framework.check_result import NotReached, OutOfReach
 from harness.conformance.framework.races import Attempt, abandoned_attempt, attempt
+from harness.domain.durability import Durability
 from harness.domain.errors import NoServer, StoreError, StreamNotFound
 from harness.domain.faults import FaultKind
-from harness.domain.server import Server, UnsupportedByServer
+from harness.domain.server import Server, UnsupportedByServer, UsedByProcesses
 from harness.domain.store import Adapter, EventStore, RecordedEvent, StreamState
 
 WRITERS = 8
@@ -21,6 +22,8 @@ CONNECTIONS = 2
 ENDED_WITHIN_S = 5.0
 CLOSED_WITHIN_S = 5.0
 TORN_DOWN_WITHIN_S = 10.0
+LOAD_LIMIT_S = 1.0
+IN_MEMORY = "keeps everything in memory, which a crash empties"
 SIZES = (1, 2, 3)
 """Events of an append, in turn: one that is torn shows itself in those of several."""
 
@@ -189,3 +192,29 @@ async def _torn_down(context: CheckContext) -> None:
     with suppress(StoreError, TimeoutError, OSError):
         async with asyncio.timeout(TORN_DOWN_WITHIN_S), context.factory.opened() as store:
             await store.teardown()
+
+
+def load_s(context: CheckContext) -> float:
+    """How long a load lasts at most before it is cut off."""
+    return min(LOAD_LIMIT_S, context.profile.seconds)
+
+
+def require_kept(context: CheckContext) -> None:
+    """Raises `OutOfReach` where no kill could leave anything to judge."""
+    if context.guarantees.durability is Durability.MEMORY:
+        raise OutOfReach(IN_MEMORY)
+
+
+async def server_or_library_again(context: CheckContext, server: Server) -> None:
+    """As `server_again`; a library starts with whoever opens it."""
+    if not isinstance(server, UsedByProcesses):
+        await server_again(context, server)
+
+
+def started(context: CheckContext) -> Server:
+    assert context.server is not None, "there is a server wherever there is a disk"
+    return context.server
+
+
+async def nothing_else(_: int) -> None:
+    """The process is killed after this."""

@@ -173,7 +173,8 @@ class _Runner:
 
         The server may be gone, the disk full, the file handles used up.
         """
-        if attempt.result is None or attempt.result.verdict is not CheckVerdict.FAILS:
+        found = attempt.result
+        if found is None or found.verdict is not CheckVerdict.FAILS or found.for_good:
             return
         stream = f"{context.stream()}-afterwards"
         try:
@@ -183,7 +184,6 @@ class _Runner:
             return
         except Exception as error:
             raise_if_cancelled()
-            found = attempt.result
             why = f"{describe_error(error)}, for a plain append after this: {found.why}"
             attempt.result = replace(
                 found, verdict=CheckVerdict.NOT_REACHED, why=why, disturbed=True
@@ -294,7 +294,13 @@ async def _judged(run: Awaitable[None], context: CheckContext) -> CheckResult:
         await run
     except Broken as broken:
         provoked = _provoked(context)
-        return CheckResult(CheckVerdict.FAILS, broken.why, broken.evidence, provoked=provoked)
+        return CheckResult(
+            CheckVerdict.FAILS,
+            broken.why,
+            broken.evidence,
+            provoked=provoked,
+            for_good=broken.for_good,
+        )
     except Disturbed:
         raise
     except NotReached as missed:
