@@ -217,7 +217,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     k.ForgetsItsLogAtARestart: (48, {57}),
     k.HandsPositionsOutAgain: (57, set()),
     t.SyncsLate: (51, set()),
-    t.BuffersItsFirstAppends: (52, set()),
+    t.BuffersItsFirstAppends: (52, {56}),
     t.WritesLateWhatWasCutOff: (52, set()),
     t.AcknowledgesWithoutRoom: (53, set()),
     t.KeepsWhatItRefusedForWantOfRoom: (53, set()),

@@ -8,7 +8,7 @@ from harness.domain.store import AppendResult, StreamState
 from .machine import Served
 
 UNSYNCED = 10
-FIRST_FLUSH = 200
+FIRST_FLUSH = 400
 
 
 class Loses(Served):
