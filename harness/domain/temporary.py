@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,10 +27,17 @@ def temporary_folder(inside: Path | None = None, *, begins: str = TEMPORARY) -> 
         yield Path(folder)
 
 
-def remove_abandoned(place: Path, begins: str) -> None:
-    """Remove the marked folders of labs of this machine that have ended."""
+def remove_abandoned(
+    place: Path, begins: str, *, release: Callable[[str], None] = lambda _: None
+) -> None:
+    """Remove the marked folders of labs of this machine that have ended.
+
+    `release` takes each folder first, to give back what the system keeps in it.
+    """
     with suppress(OSError):
         for path in place.iterdir():
             mark = Mark.found_in(path.name) if path.name.startswith(begins) else None
             if mark is not None and mark.is_of_this_machine and not mark.lives:
+                if not path.is_symlink():
+                    release(str(path))
                 shutil.rmtree(path, ignore_errors=True)

@@ -18,7 +18,7 @@ from harness.domain.store import Endpoint, Lists, StoreKind
 from harness.domain.temporary import TEMPORARY
 from harness.servers import TECHNOLOGIES
 from harness.servers.docker import stack
-from harness.servers.native import maven
+from harness.servers.native import guardian, maven
 
 SCRATCH = ".scratch-"
 """What the folder of a run's own files begins with; a mark follows."""
@@ -133,4 +133,10 @@ def _is_guarded(path: Path) -> bool:
 
 
 async def _remove(path: Path) -> None:
+    _unmount_and_remove(path)
+
+
+def _unmount_and_remove(path: Path) -> None:
+    if not path.is_symlink():
+        guardian.unmount(str(path))
     shutil.rmtree(path)

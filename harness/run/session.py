@@ -40,6 +40,7 @@ from harness.servers import (
     serving,
 )
 from harness.servers.library import LibraryOnLabDisk
+from harness.servers.native import guardian
 from harness.servers.native.guard import Guard
 from harness.servers.path.round_trip import ServerPath, delayed, measure
 
@@ -296,7 +297,7 @@ class Session:
     def _be_guarded(self) -> None:
         """Before the run makes anything: from here on a guardian waits for the lab's end."""
         if self._guard is None:
-            remove_abandoned(self.scratch.parent, leftovers.SCRATCH)
+            remove_abandoned(self.scratch.parent, leftovers.SCRATCH, release=guardian.unmount)
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             self._guard = Guard([self.scratch], environment=environment)
             out = str(self.scratch.parent)

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.domain.marks import Mark
+from harness.domain.temporary import remove_abandoned
+from harness.run import leftovers
 from harness.servers import lab_disk_hindrance
 from harness.servers.native import guardian
 from harness.servers.native.disk import DiskFault, LabDisk
@@ -149,6 +153,21 @@ def test_a_guardian_finds_a_disk_by_a_folder_that_is_named_through_a_link(tmp_pa
     guardian.remove(str(run))
     assert mounted_in(tmp_path) == []
     assert not run.exists()
+
+
+async def test_what_a_lab_and_its_guardian_left_mounted_goes_with_the_next_run_or_by_hand(tmp_path):
+    dead = replace(Mark.of_this_run(), birth="1")
+    scratch = tmp_path / f"{leftovers.SCRATCH}{dead}"
+    for remove in ("the next run", "eslab clean"):
+        scratch.mkdir()
+        LabDisk(scratch / "disk.img", scratch / "disk").make(SMALL)
+        if remove == "the next run":
+            remove_abandoned(tmp_path, leftovers.SCRATCH, release=guardian.unmount)
+        else:
+            (left,) = [e for e in leftovers.on_disk(tmp_path) if e.name == str(scratch)]
+            await left.remove()
+        assert mounted_in(tmp_path) == []
+        assert not scratch.exists()
 
 
 def test_a_guardian_unmounts_no_disk_but_those_in_its_folders(tmp_path, disk):
