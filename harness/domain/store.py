@@ -207,6 +207,16 @@ class EventStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RelayListener:
+    """A server's listener for a relay, where servers tell clients their own addresses."""
+
+    address: str
+    """Where the server listens for the relay."""
+    advertised_port: int
+    """The local port that it tells clients who come this way: the relay's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A running server, as handed to an adapter.
 
@@ -223,6 +233,7 @@ class Endpoint:
     image: str = ""
     pid: int | None = None
     container: str | None = None
+    for_relay: RelayListener | None = None
 
 
 class StoreOptions(BaseModel):

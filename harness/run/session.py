@@ -42,7 +42,8 @@ from harness.servers import (
 from harness.servers.library import LibraryOnLabDisk
 from harness.servers.native import guardian
 from harness.servers.native.guard import Guard
-from harness.servers.path.round_trip import ServerPath, delayed, measure
+from harness.servers.path.relaying import Relay, relayed, why_no_relay
+from harness.servers.path.round_trip import ServerPath, measure
 
 Manifest = dict[str, Any]
 
@@ -349,7 +350,7 @@ class Paths:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self._relays: dict[tuple[str, float], str] = {}
+        self._relays: dict[str, Relay] = {}
         self._measured: dict[tuple[str, float], ServerPath] = {}
 
     async def to(self, server: Server, added_rtt_ms: float) -> Endpoint:
@@ -360,14 +361,27 @@ class Paths:
             self._measured[technology, 0.0] = await measure(server, line)
         if not added_rtt_ms:
             return server.endpoint
-        key = technology, added_rtt_ms
-        if key not in self._relays:
-            relayed = delayed(technology, line, server.endpoint, added_rtt_ms)
-            relay = await self._stack.enter_async_context(relayed)
-            self._relays[key] = relay.address
-            longer = await measure(server, line, relay)
-            self._measured[key] = replace(longer, added_rtt_ms=added_rtt_ms)
-        return replace(server.endpoint, address=self._relays[key])
+        if reason := why_no_relay(technology, line, server.endpoint):
+            raise NoServer(f"{technology}: path.rtt_ms: {reason}")
+        relay = await self.relay_to(server)
+        await relay.lengthen(added_rtt_ms)
+        if (technology, added_rtt_ms) not in self._measured:
+            longer = await measure(server, line, relay.endpoint)
+            self._measured[technology, added_rtt_ms] = replace(longer, added_rtt_ms=added_rtt_ms)
+        return replace(server.endpoint, address=relay.endpoint.address)
+
+    async def relay_to(self, server: Server) -> Relay:
+        """The run's one relay to the server, which leads to its present address.
+
+        Raises `NoServer` where there can be none.
+        """
+        technology = server.technology
+        if technology not in self._relays:
+            made = relayed(technology, TECHNOLOGIES[technology].line, server.endpoint)
+            self._relays[technology] = await self._stack.enter_async_context(made)
+        relay = self._relays[technology]
+        await relay.target(server.endpoint)
+        return relay
 
     def described(self, technology: str) -> list[Manifest]:
         """For the manifest: the paths to a technology's server."""

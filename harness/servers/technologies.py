@@ -21,12 +21,16 @@ from harness.servers.external import (
 from harness.servers.native import dynamodb, eventstoredb, kafka, postgres, umadb
 from harness.servers.path.round_trip import (
     Line,
+    eventstoredb_ping,
+    eventstoredb_unfit,
     http2_ping,
     http_ping,
-    http_through,
     kafka_ping,
+    kafka_through,
+    kafka_unfit,
     postgres_ping,
     postgres_through,
+    url_through,
 )
 
 
@@ -60,24 +64,21 @@ TECHNOLOGIES: Mapping[str, Technology] = MappingProxyType(
             service=services.DYNAMODB,
             native=dynamodb.NATIVE,
             settings=dynamodb.SETTINGS,
-            line=Line(dynamodb_address, http_ping, http_through),
+            line=Line(dynamodb_address, http_ping, url_through),
         ),
         "eventstoredb": Technology(
             external=External("eventstoredb", "ESLAB_EVENTSTOREDB_URI", eventstoredb_address),
             service=services.EVENTSTOREDB,
             native=eventstoredb.NATIVE,
             settings=eventstoredb.SETTINGS,
+            line=Line(eventstoredb_address, eventstoredb_ping, url_through, eventstoredb_unfit),
         ),
         "kafka": Technology(
             external=External("kafka", "ESLAB_KAFKA_BOOTSTRAP", kafka_address),
             service=services.KAFKA,
             native=kafka.NATIVE,
             settings=kafka.SETTINGS,
-            line=Line(
-                kafka_address,
-                kafka_ping,
-                "its brokers send clients their own addresses, so that clients bypass a relay",
-            ),
+            line=Line(kafka_address, kafka_ping, kafka_through, kafka_unfit),
         ),
         "postgres": Technology(
             external=External("postgres", "ESLAB_POSTGRES_DSN", postgres_address),
@@ -91,7 +92,7 @@ TECHNOLOGIES: Mapping[str, Technology] = MappingProxyType(
             service=services.UMADB,
             native=umadb.NATIVE,
             settings=umadb.SETTINGS,
-            line=Line(umadb_address, http2_ping, http_through),
+            line=Line(umadb_address, http2_ping, url_through),
         ),
     }
 )

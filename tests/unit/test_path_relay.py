@@ -11,7 +11,7 @@ import pytest
 from harness.domain.errors import NoServer
 from harness.domain.store import Endpoint
 from harness.servers import TECHNOLOGIES
-from harness.servers.path.round_trip import delayed
+from harness.servers.path.relaying import relayed
 
 LINE = TECHNOLOGIES["postgres"].line
 RTT_MS = 20.0
@@ -61,8 +61,8 @@ async def round_trip_ms(reader, writer, times):
 async def through(dsn, rtt_ms):
     """A connection by way of a relay."""
     async with (
-        delayed("postgres", LINE, Endpoint(dsn), rtt_ms) as longer,
-        connected(longer) as streams,
+        relayed("postgres", LINE, Endpoint(dsn), rtt_ms) as relay,
+        connected(relay.endpoint) as streams,
     ):
         yield streams
 
@@ -101,10 +101,10 @@ async def test_where_nobody_serves_the_connection_is_cut():
 
 async def test_the_relay_ends_with_the_block():
     async with echo() as dsn:
-        async with delayed("postgres", LINE, Endpoint(dsn), 1.0) as longer:
+        async with relayed("postgres", LINE, Endpoint(dsn), 1.0) as relay:
             pass
         with pytest.raises(ConnectionRefusedError):
-            async with connected(longer):
+            async with connected(relay.endpoint):
                 pass
 
 
@@ -120,6 +120,8 @@ async def test_the_relay_ends_with_the_block():
         ("postgres", "postgresql:///shop?host=/run&port=9", "postgresql://127.0.0.1:7/shop"),
         ("dynamodb", "http://db:8000", "http://127.0.0.1:7"),
         ("umadb", "grpc://db:50051", "grpc://127.0.0.1:7"),
+        ("kafka", "127.0.0.1:9092", "127.0.0.1:7"),
+        ("eventstoredb", "esdb://db:2113?tls=false", "esdb://127.0.0.1:7?tls=false"),
     ],
 )
 def test_an_address_leads_through_a_local_port(technology, address, longer):
@@ -132,12 +134,16 @@ def test_an_address_leads_through_a_local_port(technology, address, longer):
         ("kafka", "127.0.0.1:9092", "its brokers send clients their own addresses"),
         ("dynamodb", "https://db", "a relay has no certificate"),
         ("umadb", "grpcs://db:50051", "a relay has no certificate"),
-        ("oracle", "db", "does not know its addresses"),
+        ("kafka", "one:9092,two:9092", "its brokers send clients their own addresses"),
+        ("postgres", "postgresql://one,two/shop", "the address names several"),
+        ("eventstoredb", "esdb://db:2113", "a relay has no certificate"),
+        ("eventstoredb", "esdb+discover://db:2113?tls=false", "ask the cluster"),
+        ("memory", "", "it has no network"),
     ],
 )
 async def test_what_cannot_be_led_through_a_relay_is_refused(technology, address, why):
     row = TECHNOLOGIES.get(technology)
     line = row.line if row else None
-    with pytest.raises(NoServer, match=f"{technology}: path.rtt_ms: .*{why}"):
-        async with delayed(technology, line, Endpoint(address), 1.0):
+    with pytest.raises(NoServer, match=f"{technology}: no relay on its path: .*{why}"):
+        async with relayed(technology, line, Endpoint(address), 1.0):
             pass

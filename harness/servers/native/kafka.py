@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.domain.server import ServerSettings, judged_by_the_server
-from harness.domain.store import Endpoint
+from harness.domain.store import Endpoint, RelayListener
 from harness.servers.local import free_ports, lengths
 from harness.servers.native import maven
 from harness.servers.native.place import Place
@@ -58,7 +58,9 @@ _ONE_NODE: Mapping[str, str] = MappingProxyType(
         "node.id": "1",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": (
+            "CLIENT:PLAINTEXT,RELAYED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+        ),
     }
 )
 _DEFAULTS: Mapping[str, str] = MappingProxyType(
@@ -144,7 +146,7 @@ _ASCII_END = 0x80
 
 
 class KafkaRecipe:
-    """A fresh one-node cluster on two free ports of the loopback interface."""
+    """A fresh one-node cluster on free ports of the loopback interface, one of them a relay's."""
 
     technology = "kafka"
     unprivileged = False
@@ -153,7 +155,7 @@ class KafkaRecipe:
     def __init__(self, settings: Mapping[str, str]) -> None:
         SETTINGS.check(settings)
         self._settings = {**_DEFAULTS, **settings}
-        self._port, self._controller_port = free_ports(2)
+        self._port, self._controller_port, self._for_relay, self._relay_port = free_ports(4)
 
     def plan(self, place: Place) -> Plan:
         """Write its properties; format the log folder once, then serve. Fetches jars if missing."""
@@ -179,16 +181,19 @@ class KafkaRecipe:
         return sum(length for path, length in lengths(place.data) if _SEGMENT.search(path))
 
     def endpoint(self, place: Place) -> Endpoint:  # noqa: ARG002
-        """Its one listener for clients."""
-        return Endpoint(f"{_HOST}:{self._port}")
+        """Its listener for clients, and the one for a relay."""
+        relayed = RelayListener(f"{_HOST}:{self._for_relay}", self._relay_port)
+        return Endpoint(f"{_HOST}:{self._port}", for_relay=relayed)
 
     def _properties(self, place: Place) -> dict[str, str]:
         client, controller = f"{_HOST}:{self._port}", f"{_HOST}:{self._controller_port}"
+        relayed, relay = f"{_HOST}:{self._for_relay}", f"{_HOST}:{self._relay_port}"
         return {
             **self._settings,
             **_ONE_NODE,
-            "listeners": f"CLIENT://{client},CONTROLLER://{controller}",
-            "advertised.listeners": f"CLIENT://{client}",
+            "listeners": f"CLIENT://{client},RELAYED://{relayed},CONTROLLER://{controller}",
+            # Clients of the second listener are sent to the relay, which alone connects to it.
+            "advertised.listeners": f"CLIENT://{client},RELAYED://{relay}",
             "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(place.data),
         }

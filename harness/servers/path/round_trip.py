@@ -1,4 +1,4 @@
-"""The path from generator to server: its idle round trip, and a delay added to it.
+"""The path from generator to server, and its idle round trip.
 
 A ping is the least that a server answers. Connecting alone would not do: docker-proxy accepts for
 a container that may not even run.
@@ -10,23 +10,19 @@ import asyncio
 import importlib
 import statistics
 import struct
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from harness.domain.cancellation import raise_if_cancelled
-from harness.domain.errors import NoServer
 from harness.domain.proxies import is_loopback, proxy_to
 from harness.domain.server import Server
 from harness.domain.store import Endpoint
 from harness.servers import http2
 from harness.servers.external import Address
-from harness.servers.local import clean_environment
 from harness.servers.native import kafka
 
 Ping = Callable[[], Awaitable[None]]
@@ -34,6 +30,7 @@ Pinging = Callable[[Endpoint, Address], AbstractAsyncContextManager[Ping]]
 _HTTP = b"GET / HTTP/1.1\r\nHost: eslab\r\n\r\n"
 _LENGTH = b"content-length:"
 _SECURE = ("https:", "grpcs:")
+_PLAIN = "tls=false"
 
 
 @asynccontextmanager
@@ -93,6 +90,15 @@ async def http2_ping(endpoint: Endpoint, address: Address) -> AsyncIterator[Ping
 
 
 @asynccontextmanager
+async def eventstoredb_ping(endpoint: Endpoint, address: Address) -> AsyncIterator[Ping]:
+    """HTTP/2's own ping; without TLS, which is what clients expect unless they are told."""
+    if _PLAIN not in endpoint.address.lower():
+        raise ConnectionError("no ping over TLS")
+    async with http2_ping(endpoint, address) as ping:
+        yield ping
+
+
+@asynccontextmanager
 async def _connected(
     address: Address,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -112,8 +118,10 @@ class Line:
 
     parse: Callable[[str], Address]
     ping: Pinging
-    through: Callable[[str, int], str] | str
-    """The address with a local port in its place, or why its clients cannot use a relay."""
+    through: Callable[[str, int], str]
+    """The address with a relay's local port in its place."""
+    unfit: Callable[[Endpoint], str] = lambda _: ""
+    """Why this server's clients cannot use a relay; empty if they can."""
 
 
 def postgres_through(address: str, port: int) -> str:
@@ -124,8 +132,28 @@ def postgres_through(address: str, port: int) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
 
 
-def http_through(address: str, port: int) -> str:
+def url_through(address: str, port: int) -> str:
     return urlunsplit(urlsplit(address)._replace(netloc=f"{_HOST}:{port}"))
+
+
+def kafka_through(address: str, port: int) -> str:
+    del address
+    return f"{_HOST}:{port}"
+
+
+def kafka_unfit(endpoint: Endpoint) -> str:
+    if endpoint.for_relay:
+        return ""
+    return (
+        "its brokers send clients their own addresses, so that clients bypass a relay; a native"
+        " broker has a listener for one"
+    )
+
+
+def eventstoredb_unfit(endpoint: Endpoint) -> str:
+    if "+discover" in endpoint.address.partition("://")[0]:
+        return "its clients ask the cluster for its members' addresses, and bypass a relay"
+    return "" if _PLAIN in endpoint.address.lower() else "a relay has no certificate for the server"
 
 
 ROUND_TRIPS = 300
@@ -214,42 +242,3 @@ async def _round_trip_us(line: Line | None, endpoint: Endpoint) -> float | None:
         raise_if_cancelled()
         return None  # drivers have their own errors; any of them leaves the path unknown
     return round(statistics.median_low(times_ns[_UNCOUNTED:]) / _NS_A_US, 1)
-
-
-_SCRIPT = Path(__file__).with_name("relay.py")
-_MS_A_SECOND = 1_000
-
-
-@asynccontextmanager
-async def delayed(
-    technology: str, line: Line | None, endpoint: Endpoint, rtt_ms: float
-) -> AsyncIterator[Endpoint]:
-    """The endpoint through a relay that adds `rtt_ms` to a round trip, half of it each way.
-
-    The relay is a process of its own, so that its work is not the generator's. Raises `NoServer`
-    where the technology's clients cannot use one.
-    """
-    through = line.through if line else "the lab does not know its addresses"
-    if line is None or isinstance(through, str):
-        raise NoServer(f"{technology}: path.rtt_ms: {through}")
-    if endpoint.address.startswith(_SECURE):
-        raise NoServer(f"{technology}: path.rtt_ms: a relay has no certificate for the server")
-    if proxy_to(endpoint.address):
-        raise NoServer(f"{technology}: path.rtt_ms: a relay would go past the proxy")
-    host, port = line.parse(endpoint.address).hosts[0]
-    late_s = rtt_ms / 2 / _MS_A_SECOND
-    relay = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_SCRIPT), host, str(port), repr(late_s)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=clean_environment(),
-        start_new_session=True,
-    )
-    assert relay.stdin is not None
-    assert relay.stdout is not None
-    try:
-        local = int(await relay.stdout.readline())
-        yield replace(endpoint, address=through(endpoint.address, local))
-    finally:
-        relay.stdin.close()
-        await relay.wait()
