@@ -193,6 +193,16 @@ async def test_a_connection_that_lost_an_answer_is_never_continued():
         assert await echoed(whole, b"d") == b"D"
 
 
+async def test_some_more_answers_may_pass_before_the_rest_is_lost():
+    async with behind_a_relay() as (server, relay), connected(relay) as client:
+        await relay.lose_answers(after=2)
+        assert await echoed(client, b"a") == b"A"
+        assert await echoed(client, b"b") == b"B"
+        client[1].write(b"c")
+        await server.got(b"abc")
+        await nothing_comes(client[0])
+
+
 async def test_while_answers_are_lost_a_client_does_not_hear_that_the_server_has_gone():
     async with behind_a_relay() as (server, relay), connected(relay) as client:
         assert await echoed(client, b"a") == b"A"

@@ -28,7 +28,7 @@ from harness.conformance.framework.races import (
     attempt,
     strictest_expectation,
 )
-from harness.conformance.framework.server_faults import LossyProxy
+from harness.conformance.framework.server_faults import network_to, why_no_network
 from harness.conformance.framework.storms import by_connections, storm_of, streams_of
 from harness.domain.durability import Durability
 from harness.domain.errors import OutcomeUnknown, StoreError, StreamNotFound, UnsupportedByStore
@@ -182,7 +182,7 @@ def _require_interrupted(last: Sequence[Attempt], killing_s: float) -> None:
 
 @check(
     49,
-    provokes="appends through a proxy that drops the answer, or to a server that is paused until"
+    provokes="appends through a network that loses the answer, or to a server that is paused until"
     " the append's deadline has passed, or ignores the answer if there is no server; reads"
     " whether it was written; then sends it again",
     leaves="the results of the append and its retry, and the number of its events that are read",
@@ -205,12 +205,10 @@ async def a_lost_acknowledgement_is_repaired_by_a_retry(context: CheckContext) -
 def _losses(context: CheckContext) -> Sequence[Lose]:
     if context.server is None:
         return [_ignoring_the_answer]
-    through_a_proxy = (
-        [_through_a_proxy] if LossyProxy.fits(context.factory.endpoint.address) else []
-    )
-    if not through_a_proxy:
+    through_a_network = [] if why_no_network(context) else [_through_a_network]
+    if not through_a_network:
         context.controllable_server()
-    return [*through_a_proxy, *([_during_a_pause] if context.server.controllable else [])]
+    return [*through_a_network, *([_during_a_pause] if context.server.controllable else [])]
 
 
 async def _ignoring_the_answer(context: CheckContext) -> Lost:
@@ -220,16 +218,16 @@ async def _ignoring_the_answer(context: CheckContext) -> Lost:
     return stream, batch, OutcomeUnknown("the answer was ignored")
 
 
-async def _through_a_proxy(context: CheckContext) -> Lost:
-    """Append through a proxy that drops the last answer.
+async def _through_a_network(context: CheckContext) -> Lost:
+    """Append through a network that loses the last answer.
 
-    The number of answers of an append is unknown, so the proxy forwards one less each time.
+    The number of answers of an append is unknown, so one less passes each time.
     """
-    async with LossyProxy(context.factory.endpoint.address) as wire:
-        hasty = await context.connect(address=wire.address, deadline_s=DEADLINE_S)
+    async with network_to(context) as network:
+        hasty = await context.connect(address=network.endpoint.address, deadline_s=DEADLINE_S)
         await context.append(context.stream(), context.events(1), through=hasty)
         for answers in range(ANSWERS_MAX, -1, -1):
-            wire.drop_answers(after=answers)
+            await network.lose_answers(after=answers)
             lost = await _unanswered(context, hasty)
             if isinstance(lost[-1], StoreError):
                 break

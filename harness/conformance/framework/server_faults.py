@@ -1,112 +1,84 @@
-"""Faults on the way to a server and in it: answers that get lost, and restarts."""
+"""Faults on the way to a server and in it: a network that fails on command, and restarts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, runtime_checkable
 
 from harness.conformance.framework.check_context import CheckContext
-from harness.conformance.framework.check_result import NotReached, Step
+from harness.conformance.framework.check_result import NotReached, OutOfReach, Step
 from harness.domain.errors import StoreError
 from harness.domain.server import Server
+from harness.domain.store import Endpoint
+from harness.servers import TECHNOLOGIES
+from harness.servers.path.relaying import NO_NETWORK, relayed, why_no_relay
 
-_CHUNK = 65_536
 
-
-class LossyProxy:
-    """Forwards bytes between a loopback port and an address, until `drop_answers`."""
-
-    def __init__(self, address: str) -> None:
-        self._target = _parsed(address)
-        self._answers_left: int | None = None
-        self._ends: list[asyncio.StreamWriter] = []
-        self._server: asyncio.Server | None = None
-
-    @staticmethod
-    def fits(address: str) -> bool:
-        """Whether the address is a URL that names one host and port, or a socket's directory."""
-        try:
-            target = _parsed(address)
-        except ValueError:
-            return False
-        return bool(target.url.scheme and target.host and target.port)
+class Network(Protocol):
+    """A way to the server that fails on command; each command returns when it is in force."""
 
     @property
-    def address(self) -> str:
-        """The same URL, through the proxy."""
-        assert self._server is not None
-        port = self._server.sockets[0].getsockname()[1]
-        user, at, _ = self._target.url.netloc.rpartition("@")
-        return self._target.url._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
+    def endpoint(self) -> Endpoint:
+        """Where clients connect who go this way."""
+        ...
 
-    def drop_answers(self, *, after: int) -> None:
-        """Forward `after` more answers and drop the rest; connections stay open."""
-        self._answers_left = after
+    async def cut(self) -> None:
+        """Nothing passes either way, and connections stay open; what waits passes afterwards."""
+        ...
 
-    def _drops(self) -> bool:
-        if self._answers_left is None:
-            return False
-        self._answers_left -= 1
-        return self._answers_left < 0
+    async def reset(self) -> None:
+        """Every connection breaks, and what was under way in it is lost."""
+        ...
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self
+    async def lose_answers(self, *, after: int = 0) -> None:
+        """Requests arrive, answers do not, once `after` more pieces of answers have passed."""
+        ...
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for end in self._ends:
-            end.transport.abort()
-
-    async def _connected(self, near: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        self._ends.append(answers)
-        try:
-            far, requests = await self._target.connect()
-        except OSError:
-            answers.transport.abort()
-            return
-        self._ends.append(requests)
-        await asyncio.gather(
-            _forward(near, requests, unless=lambda: False),
-            _forward(far, answers, unless=self._drops),
-        )
+    async def restore(self) -> None:
+        """All is well again; connections that lost answers break."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A URL, without the host and port that libpq's URLs may have as parameters."""
+@runtime_checkable
+class Networked(Protocol):
+    """A server that brings a network of its own."""
 
-    url: SplitResult
-    host: str
-    port: int
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self.host.startswith("/"):
-            return await asyncio.open_unix_connection(f"{self.host}/.s.PGSQL.{self.port}")
-        return await asyncio.open_connection(self.host, self.port)
+    def network(self) -> AbstractAsyncContextManager[Network]:
+        """A way to it for those who connect at the network's endpoint."""
+        ...
 
 
-def _parsed(address: str) -> _Target:
-    url = urlsplit(address)
-    query = dict(parse_qsl(url.query))
-    host, port = query.pop("host", url.hostname or ""), query.pop("port", url.port or 0)
-    return _Target(url._replace(query=urlencode(query)), host, int(port))
+def why_no_network(context: CheckContext) -> str:
+    """Why clients of the store cannot go through a network of the lab's; empty if they can."""
+    server = context.server
+    if server is None:
+        return NO_NETWORK
+    if isinstance(server, Networked):
+        return ""
+    if server.technology not in TECHNOLOGIES:
+        return "the lab does not know the addresses of its server"
+    line = TECHNOLOGIES[server.technology].line
+    return why_no_relay(server.technology, line, server.endpoint)
 
 
-async def _forward(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, unless: Callable[[], bool]
-) -> None:
-    """Forward everything, except chunks for which `unless` is true."""
-    with suppress(OSError):
-        while data := await source.read(_CHUNK):
-            if not unless():
-                sink.write(data)
-                await sink.drain()
+@asynccontextmanager
+async def network_to(context: CheckContext) -> AsyncIterator[Network]:
+    """A network between the store's server and those who connect at its endpoint.
+
+    Only they are hurt. Raises `OutOfReach` where there can be none.
+    """
+    if reason := why_no_network(context):
+        raise OutOfReach(reason)
+    server = context.server
+    assert server is not None
+    if isinstance(server, Networked):
+        async with server.network() as own:
+            yield own
+        return
+    line = TECHNOLOGIES[server.technology].line
+    async with relayed(server.technology, line, server.endpoint) as relay:
+        yield relay
 
 
 async def restart(context: CheckContext, server: Server) -> Step:

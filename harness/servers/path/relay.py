@@ -113,8 +113,10 @@ class Way:
             self.ended = True
             self.link.attend()
         if self.answers and relay.deaf:
-            self.link.torn = True
-            return
+            if not relay.passing:
+                self.link.torn = True
+                return
+            relay.passing -= 1
         if not relay.late_s and not self.queue:
             self._write(data)
             return
@@ -245,6 +247,8 @@ class Relay:
         self.links: set[Link] = set()
         self.accepted = 0
         self.cut = self.deaf = False
+        self.passing = 0
+        """How many more pieces of answers pass before they are lost."""
         self.late_s = 0.0
         self._target = target
         self._rtt_ms, self._slower_ms = rtt_ms, 0.0
@@ -326,10 +330,11 @@ class Relay:
         for link in list(self.links):
             link.break_()
 
-    def _lose(self, _: str) -> None:
-        self.deaf = True
-        for link in self.links:
-            link.server.inward.lose()
+    def _lose(self, after: str) -> None:
+        self.deaf, self.passing = True, int(after)
+        if not self.passing:
+            for link in self.links:
+                link.server.inward.lose()
 
     def _slow(self, rtt_ms: str) -> None:
         self._slower_ms = float(rtt_ms)

@@ -41,9 +41,12 @@ class Relay:
         """Every connection breaks, and what was under way in it is lost; new ones are accepted."""
         await self._told("reset")
 
-    async def lose_answers(self) -> None:
-        """Requests arrive, answers do not. `restore` breaks the connections that lost some."""
-        await self._told("lose")
+    async def lose_answers(self, *, after: int = 0) -> None:
+        """Requests arrive, answers do not, once `after` more pieces of answers have passed.
+
+        `restore` breaks the connections that lost some.
+        """
+        await self._told(f"lose {after}")
 
     async def slow(self, rtt_ms: float) -> None:
         """Each round trip takes that much longer than the path's own delay; 0 ends it."""
