@@ -17,6 +17,8 @@ class Outcome(IntEnum):
     UNKNOWN = 4
     DROPPED = 5
     UNFINISHED = 6
+    FOUND = 7
+    """Of an append alone, never of an operation: no answer came, and a later read found it."""
 
 
 def outcome_of(error: errors.StoreError) -> Outcome:

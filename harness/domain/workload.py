@@ -10,7 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from harness.domain.server import ServerSettings
-from harness.domain.store import EventStore, NewEvent, RecordedEvent, StoreKind
+from harness.domain.store import (
+    EventStore,
+    ExpectedVersion,
+    NewEvent,
+    RecordedEvent,
+    StoreKind,
+)
 
 
 class WorkloadParameters(BaseModel):
@@ -36,6 +42,20 @@ class Cycle(Protocol):
 
     async def think(self, seconds: float) -> None:
         """Wait as a client does while it decides; part of the operation's service time."""
+        ...
+
+    def within(self, seconds: float) -> bool:
+        """Whether less than that has passed since the operation was sent; for its deadline."""
+        ...
+
+    def found(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion, version: int
+    ) -> None:
+        """Report that an append of this operation that got no answer was found by reading.
+
+        It was sent as `expected`, and its last event has `version`. Its events count as
+        acknowledged from here on.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from harness.domain.cancellation import raise_if_cancelled, together
 from harness.domain.errors import StoreError, UnsupportedByStore
 from harness.domain.expected_version import code_of
 from harness.domain.outcome import Outcome, outcome_of
-from harness.domain.store import EventStore, StreamState
+from harness.domain.store import EventStore, ExpectedVersion, NewEvent, StreamState
 from harness.domain.workload import Workload
 from harness.load.column_buffer import SampleBuffer
 from harness.load.events import Chooser, EventFactory
@@ -53,10 +53,13 @@ class ClientContext:
 class OperationCycle:
     """The `Cycle` of one client."""
 
-    def __init__(self, context: ClientContext) -> None:
+    def __init__(self, context: ClientContext, recorder: RecordingStore) -> None:
         self.choose_stream = context.choose
         self.new_events = context.factory.new_events
         self.events_read = 0
+        self.sent_ns = 0
+        self._recorder = recorder
+        self._clock = context.clock
 
     def count_events(self, count: int) -> None:
         """Add to the events that this operation read."""
@@ -66,6 +69,17 @@ class OperationCycle:
         """Sleep, if there is anything to think about."""
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+    def within(self, seconds: float) -> bool:
+        """Whether the operation was sent less than that ago."""
+        return self._clock() - self.sent_ns < seconds * NS_A_SECOND
+
+    def found(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion, version: int
+    ) -> None:
+        """Count its events as written by this operation."""
+        self.events_read += len(events)
+        self._recorder.found(stream, events, expected=expected, version=version)
 
 
 class Source(Protocol):
@@ -95,7 +109,7 @@ class Client:
         self.acknowledged = 0
         """Events in the operations' last acknowledged appends, warm-up included."""
         self._recorder = RecordingStore(context.store, context.appends, context.clock)
-        self._cycle = OperationCycle(context)
+        self._cycle = OperationCycle(context, self._recorder)
         self._rng = Random(f"{context.seed}/{number}")
         self._run = context.workload.run
         self._clock = context.clock
@@ -120,7 +134,7 @@ class Client:
                 recorder.attempts = recorder.written_before = cycle.events_read = 0
                 recorder.version = _NOTHING
                 outcome = _OK
-                sent_ns = clock() if queues else dispatched_ns
+                cycle.sent_ns = sent_ns = clock() if queues else dispatched_ns
                 try:
                     await run(recorder, cycle, rng)
                 except UnsupportedByStore:

@@ -188,6 +188,12 @@ class RecordingStore:
         self.version = UNTOLD
         return result
 
+    def found(
+        self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion, version: int
+    ) -> None:
+        """Remember that an append whose answer never came was found by reading."""
+        self._write_down(stream, events, expected, version, Outcome.FOUND)
+
     def _with_boundaries(self) -> Boundaries:
         if self._boundaries is None:
             raise UnsupportedByStore("appends that are conditional on a query")

@@ -170,7 +170,11 @@ def trial_metrics(
     window, done = measured.window, samples.completions
     seconds = (window.ended_ns - window.started_ns) / NS_A_SECOND
     steady = steadiness(load, window.started_ns, done)
-    ended = {outcome.name.lower(): int(samples.ended[outcome]) for outcome in Outcome}
+    ended = {
+        outcome.name.lower(): int(samples.ended[outcome])
+        for outcome in Outcome
+        if outcome is not Outcome.FOUND  # of appends alone
+    }
     is_open = samples.is_open
     failures = sorted(measured.failures.items(), key=lambda each: -each[1].count)
     out_of_service = outages(samples.service, window, files)

@@ -24,7 +24,7 @@ class Standing(IntEnum):
 
 _STANDINGS = np.full(len(Outcome), Standing.REFUSED, np.int8)
 _STANDINGS[[Outcome.UNKNOWN, Outcome.UNFINISHED]] = Standing.UNKNOWN
-_STANDINGS[Outcome.OK] = Standing.ACKNOWLEDGED
+_STANDINGS[[Outcome.OK, Outcome.FOUND]] = Standing.ACKNOWLEDGED
 
 
 def standing_of(outcome: Ints) -> NDArray[np.int8]:
@@ -37,7 +37,7 @@ class Ledger:
     """A row an event that was ever sent, sorted by `event`; retries of an event count once.
 
     `standing` is the best of its attempts', `append` the attempt (a row of `Appends`) that
-    gave it, `writers` how many attempts may have written it.
+    gave it, `writers` how many attempts may have written it; having been found is no attempt.
     """
 
     event: Ints
@@ -55,14 +55,17 @@ class Ledger:
         if np.any(event[1:] <= event[:-1]):
             order = _by_event_then_best(event, standing[append])
             event, append = event[order], append[order]
-        return cls._merged(event, append, standing[append])
+        attempted = appends.outcome[append] != Outcome.FOUND
+        return cls._merged(event, append, standing[append], attempted)
 
     @classmethod
-    def _merged(cls, event: Ints, append: Ints, standing: NDArray[np.int8]) -> Ledger:
+    def _merged(
+        cls, event: Ints, append: Ints, standing: NDArray[np.int8], attempted: Flags
+    ) -> Ledger:
         if not len(event):
             return cls(event, standing, append, append)
         heads = np.flatnonzero(np.diff(event, prepend=event[0] - 1))
-        may_write = (standing >= Standing.UNKNOWN).astype(np.int64)
+        may_write = ((standing >= Standing.UNKNOWN) & attempted).astype(np.int64)
         writers = np.add.reduceat(may_write, heads)
         return cls(event[heads], standing[heads], append[heads], writers)
 

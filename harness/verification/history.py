@@ -104,7 +104,7 @@ class History:
         """Add what was sent."""
         row = np.arange(self._append_count, self._append_count + len(appends.op))
         self._append_count += len(row)
-        self._use(appends.stream[appends.outcome == Outcome.OK])
+        self._use(appends.stream[np.isin(appends.outcome, (Outcome.OK, Outcome.FOUND))])
         unknown = np.isin(appends.outcome, (Outcome.UNKNOWN, Outcome.UNFINISHED))
         self._may_be_written |= bool(unknown.any())
         self._appends.add(

@@ -26,9 +26,16 @@ def lost(evidence: Evidence, violations: Violations) -> None:
         appends.stream[append],
         evidence.acknowledged_version(missing),
         ledger.event[missing],
-        lambda i: f"acknowledged (operation {appends.op[append[i]]}), not in the log",
+        lambda i: (
+            f"{_known_by(int(appends.outcome[append[i]]))} (operation {appends.op[append[i]]}), "
+            "not in the log"
+        ),
         rank=(0, ledger.event[missing]),
     )
+
+
+def _known_by(outcome: int) -> str:
+    return "found by reading" if outcome == Outcome.FOUND else "acknowledged"
 
 
 def duplicated(evidence: Evidence, violations: Violations) -> None:
@@ -138,8 +145,8 @@ def whole_batches(evidence: Evidence, violations: Violations) -> None:
 def acknowledged_places(evidence: Evidence, violations: Violations) -> None:
     """The last event of every append is at its acknowledged place."""
     appends = evidence.appends
-    versioned = (appends.outcome == Outcome.OK) & (appends.version >= 0) & (appends.count > 0)
-    rows = np.flatnonzero(versioned)
+    placed = np.isin(appends.outcome, (Outcome.OK, Outcome.FOUND))
+    rows = np.flatnonzero(placed & (appends.version >= 0) & (appends.count > 0))
     last = appends.first[rows] + appends.count[rows] - 1
     elsewhere = evidence.find(appends.stream[rows], appends.version[rows], last) < 0
     actual = evidence.first_row(last[elsewhere])
@@ -152,7 +159,8 @@ def acknowledged_places(evidence: Evidence, violations: Violations) -> None:
         actual,
         misplaced,
         lambda i: (
-            f"acknowledged at version {appends.version[misplaced[i]]} "
+            f"{_known_by(int(appends.outcome[misplaced[i]]))} "
+            f"at version {appends.version[misplaced[i]]} "
             f"of {violations.name_of(int(appends.stream[misplaced[i]]))!r}"
         ),
     )

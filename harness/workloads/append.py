@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -65,7 +65,7 @@ class AppendExact:
         events = cycle.new_events(self._batch_size)
         expected = self._heads.get(stream, StreamState.NO_STREAM)
         if expected is _UNSURE:
-            expected = self._heads[stream] = await _head(store, stream)
+            expected = self._heads[stream] = await head_of(store, stream)
         try:
             result = await store.append(stream, events, expected=expected)
         except WrongExpectedVersion as conflict:
@@ -82,7 +82,8 @@ class AppendExact:
             self._heads[stream] = _UNSURE if actual is None else actual
 
 
-async def _head(store: EventStore, stream: str) -> ExpectedVersion:
+async def head_of(store: EventStore, stream: str) -> ExpectedVersion:
+    """The version of the stream's last event, or `NO_STREAM`."""
     try:
         async for event in store.read_stream(stream, limit=1, backwards=True):
             return event.version
@@ -95,9 +96,10 @@ def make(parameters: AppendParameters) -> AppendAny | AppendExact:
     return (AppendExact if parameters.expected == "exact" else AppendAny)(parameters)
 
 
-def fitted(
-    parameters: AppendParameters, guarantees: Guarantees
-) -> tuple[AppendParameters, Sequence[Flag]]:
+Parameters = TypeVar("Parameters", bound=AppendParameters)
+
+
+def fitted(parameters: Parameters, guarantees: Guarantees) -> tuple[Parameters, Sequence[Flag]]:
     """At any version, with a flag, where a store returns no versions that could be expected."""
     has_versions = guarantees.tells_version and guarantees.readable
     if parameters.expected == "any" or has_versions:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.domain.errors import StreamNotFound, WrongExpectedVersion
-from harness.domain.store import EventStore, ExpectedVersion, StreamState
-from harness.domain.workload import Cycle, WorkloadKind, WorkloadParameters
+from harness.domain.flags import Flag
+from harness.domain.store import EventStore, ExpectedVersion, Guarantees, NewEvent, StreamState
+from harness.domain.workload import Cycle, WorkloadKind
+from harness.workloads.retry import Careful, Doubted, require_ids
 
 
-class CommandParameters(WorkloadParameters):
+class CommandParameters(Doubted):
     """Parameters of `command`."""
 
     batch_size: int = Field(1, ge=1, le=1000, description="events that a decision gives")
@@ -24,6 +28,19 @@ class CommandParameters(WorkloadParameters):
     load_max: int | None = Field(
         100, ge=1, description="events loaded at most, newest first; null loads whole streams"
     )
+    unknown: Literal["fail", "again", "read"] = Field(
+        "fail",
+        description="after an append whose answer never came. `fail`: that is the operation's"
+        " outcome, and `deadline_s` and `backoff_ms` mean nothing. `again`, `read`: as in `retry`",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what `fail` has no use for, so that such a load has the hash that it had."""
+        content: dict[str, Any] = dump(self)
+        fails = content["unknown"] == "fail"
+        unused = {"unknown", *Doubted.model_fields} if fails else ()
+        return {name: value for name, value in content.items() if name not in unused}
 
 
 class Command:
@@ -34,6 +51,8 @@ class Command:
         self._attempts_max = parameters.attempts_max
         self._think_s = parameters.think_ms / 1000
         self._load_max = parameters.load_max
+        unknown = parameters.unknown
+        self._careful = None if unknown == "fail" else Careful(unknown, parameters)
 
     async def prepare(self, store: EventStore) -> None:
         pass
@@ -46,12 +65,29 @@ class Command:
             expected = await self._load(store, stream)
             await cycle.think(self._think_s)
             try:
-                await store.append(stream, events, expected=expected)
+                await self._append(store, cycle, stream, events, expected)
             except WrongExpectedVersion:
                 if not attempts_left:
                     raise
             else:
                 return
+
+    def counts(self) -> Mapping[str, int]:
+        """What became of its attempts, where it goes on after an unknown outcome."""
+        return {} if self._careful is None else self._careful.counts()
+
+    async def _append(
+        self,
+        store: EventStore,
+        cycle: Cycle,
+        stream: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion,
+    ) -> None:
+        if self._careful is None:
+            await store.append(stream, events, expected=expected)
+        else:
+            await self._careful.append(store, cycle, stream, events, expected=expected)
 
     async def _load(self, store: EventStore, stream: str) -> ExpectedVersion:
         """Read as an aggregate does; returns the version that the decision is based on."""
@@ -65,9 +101,18 @@ class Command:
         return version
 
 
+def fitted(
+    parameters: CommandParameters, guarantees: Guarantees
+) -> tuple[CommandParameters, Sequence[Flag]]:
+    """As asked. Raises `UnsupportedByStore` where `unknown: read` could find nothing."""
+    require_ids(parameters.unknown, guarantees)
+    return parameters, ()
+
+
 WORKLOAD = WorkloadKind(
     name="command",
     summary="load, decide, append with the expected version; reload and retry on conflict",
     parameters=CommandParameters,
     make=Command,
+    fitted=fitted,
 )

@@ -166,6 +166,35 @@ def test_a_closed_loop_stops_after_its_duration():
     assert window.scheduled == len(bench.rows()["op"])
 
 
+def test_an_append_found_by_reading_has_a_row_of_its_own_and_counts_as_the_operations_events():
+    async def found(store, cycle, rng):
+        stream, events = cycle.choose_stream(rng), cycle.new_events(3)
+        try:
+            await store.append(stream, events, expected=7)
+        except WrongExpectedVersion:
+            cycle.found(stream, events, expected=7, version=10)
+
+    bench, _ = closed(found, operations=1, clients=1)
+    rows, appends = bench.rows(), bench.appends()
+    assert rows["outcome"].tolist() == [Outcome.OK]
+    assert (rows["events"].tolist(), rows["count"].tolist()) == ([3], [0])
+    assert appends["outcome"].tolist() == [Outcome.CONFLICT, Outcome.FOUND]
+    assert appends["first"].tolist() == [0, 0]
+    assert appends["count"].tolist() == [3, 3]
+    assert appends["version"].tolist() == [-1, 10]
+    assert appends["expected"].tolist() == [7, 7]
+
+
+def test_a_deadline_counts_from_when_the_operation_was_sent():
+    told = []
+
+    async def waiting(store, cycle, rng):
+        told.append((cycle.within(60), cycle.within(0)))
+
+    closed(waiting, operations=2, clients=1)
+    assert told == [(True, False)] * 2
+
+
 def test_every_outcome_is_counted_and_the_accounting_balances():
     errors = (
         WrongExpectedVersion("s", 1, 2),
@@ -176,7 +205,7 @@ def test_every_outcome_is_counted_and_the_accounting_balances():
     bench, window = closed(failing_in_turn(*errors), operations=100, clients=1)
     counted = np.bincount(bench.rows()["outcome"], minlength=len(Outcome))
     assert counted.sum() == window.scheduled == 100
-    assert counted.tolist() == [20, 20, 20, 20, 20, 0, 0]
+    assert counted.tolist() == [20, 20, 20, 20, 20, 0, 0, 0]
 
 
 def test_a_refused_client_of_a_closed_loop_does_not_hammer_the_server():

@@ -111,6 +111,66 @@ def test_an_append_of_unknown_outcome_that_lands_between_the_reads_is_no_differe
     assert verification.unknown_lost == 1
 
 
+def in_doubt(*outcomes: Outcome, written: int) -> Told:
+    """The same event sent with these outcomes, one after another, and so often in the log."""
+    attempts = [Attempt(op, 0, 0, 1, ANY, -1, each) for op, each in enumerate(outcomes)]
+    told = Told(attempts)
+    told.append(0, [0] * written)
+    return told
+
+
+UNKNOWN, OK, FOUND, CONFLICT = Outcome.UNKNOWN, Outcome.OK, Outcome.FOUND, Outcome.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "unknown_written"),
+    [
+        ((UNKNOWN, OK), 0),
+        ((UNKNOWN, FOUND), 0),
+        ((UNKNOWN, UNKNOWN, OK), 0),
+        ((UNKNOWN, CONFLICT, FOUND), 0),
+        ((UNKNOWN, Outcome.REFUSED, OK), 0),
+        ((Outcome.REFUSED, OK), 0),
+        ((UNKNOWN, CONFLICT), 1),
+    ],
+)
+def test_what_is_sent_again_and_written_once_is_in_order(outcomes, unknown_written):
+    verification = in_doubt(*outcomes, written=1).verification()
+    assert verification.ok
+    assert (verification.unknown_written, verification.unknown_lost) == (unknown_written, 0)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kind"),
+    [
+        ((UNKNOWN, OK), Kind.RETRY_DUPLICATED),
+        ((UNKNOWN, UNKNOWN, FOUND), Kind.RETRY_DUPLICATED),
+        ((UNKNOWN, FOUND), Kind.DUPLICATED),
+        ((CONFLICT, OK), Kind.DUPLICATED),
+        ((UNKNOWN, CONFLICT, FOUND), Kind.DUPLICATED),
+    ],
+)
+def test_a_copy_is_the_clients_choice_only_where_two_attempts_may_have_written(outcomes, kind):
+    assert in_doubt(*outcomes, written=2).verification().counts == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"), [(OK, "acknowledged (operation 1)"), (FOUND, "found by reading (op")]
+)
+def test_what_was_known_in_the_end_is_lost_if_it_is_not_there(outcome, words):
+    (violation,) = in_doubt(UNKNOWN, outcome, written=0).verification().violations
+    assert violation.kind is Kind.LOST
+    assert words in violation.detail
+
+
+def test_what_is_found_elsewhere_than_it_was_read_is_misplaced():
+    told = in_doubt(UNKNOWN, FOUND, written=1)
+    told.attempts[1].version = 3
+    (violation,) = told.verification().violations
+    assert violation.kind is Kind.MISPLACED
+    assert "found by reading at version 3" in violation.detail
+
+
 def test_a_stream_read_that_gives_events_again_differs():
     told = acknowledged(2)
     told.reads = {0: [*told.log, *told.log]}

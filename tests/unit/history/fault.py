@@ -54,12 +54,13 @@ def writers(told: Told, row: Row) -> int:
 
 def acknowledged(told: Told) -> list[Row]:
     """Rows of acknowledged events."""
-    return [row for row in told.log if Outcome.OK in told.standing(row.event)]
+    return [row for row in told.log if told.certain(row.event)]
 
 
 def placed(told: Told) -> list[Attempt]:
     """Attempts whose acknowledgement told a version."""
-    return [one for one in told.attempts if one.outcome is Outcome.OK and one.version >= 0]
+    known = Outcome.OK, Outcome.FOUND
+    return [one for one in told.attempts if one.outcome in known and one.version >= 0]
 
 
 def told_place(told: Told, row: Row) -> bool:

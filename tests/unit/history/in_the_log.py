@@ -23,7 +23,7 @@ def drop_an_acknowledged_event(told: Told, rng: Random) -> set[Place]:
 
 def tear_a_batch_of_unknown_outcome(told: Told, rng: Random) -> set[Place]:
     batches = [one for one in written(told) if one.count > 1]
-    attempt = pick(rng, [one for one in batches if Outcome.OK not in told.standing(one.first)])
+    attempt = pick(rng, [one for one in batches if not told.certain(one.first)])
     rows = told.rows_of(attempt)
     told.log.remove(rows.pop(rng.randrange(len(rows))))
     return {place(row) for row in rows}

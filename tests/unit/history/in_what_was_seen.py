@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from harness.domain.outcome import Outcome
 from harness.verification import FOREIGN, Kind
 
 from .fault import Fault, Place, acknowledged, pick, place
@@ -33,7 +32,7 @@ def read_more_in_a_stream(told: Told, rng: Random) -> set[Place]:
 
 
 def skip_an_acknowledged_delivery(told: Told, rng: Random) -> set[Place]:
-    handed = pick(rng, [one for one in told.handed if Outcome.OK in told.standing(one.event)])
+    handed = pick(rng, [one for one in told.handed if told.certain(one.event)])
     told.handed.remove(handed)
     return {_place(handed)}
 
@@ -44,7 +43,7 @@ def skip_a_delivery_of_unknown_outcome(told: Told, rng: Random) -> set[Place]:
     passed = [
         one
         for one in told.handed
-        if Outcome.OK not in told.standing(one.event)
+        if not told.certain(one.event)
         if any(
             other.subscriber == one.subscriber
             and order.index(_place(other)) > order.index(_place(one))

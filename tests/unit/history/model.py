@@ -73,6 +73,16 @@ class _Model:
         self._again(attempt, Outcome.CONFLICT)
         self._told.unknown_written += 1
 
+    def written_then_found(self, op: int) -> None:
+        attempt = self._send(op, Outcome.UNKNOWN)
+        self._write(attempt)
+        self._again(attempt, self._rng.choice([Outcome.CONFLICT, Outcome.UNKNOWN]))
+        self._again(attempt, Outcome.FOUND)
+
+    def refused_then_acknowledged(self, op: int) -> None:
+        attempt = self._send(op, self._rng.choice([Outcome.REFUSED, Outcome.TIMEOUT]))
+        self._write(self._again(attempt, Outcome.OK))
+
     def conflict(self, op: int) -> None:
         self._send(op, Outcome.CONFLICT).expected = self._rng.randint(-3, 30)
 
@@ -102,7 +112,8 @@ class _Model:
     def _again(self, attempt: Attempt, outcome: Outcome, expected: int | None = None) -> Attempt:
         """The same events once more; an idempotent store answers with where they are."""
         rows = self._told.rows_of(attempt)
-        version = rows[-1].version if rows and outcome is Outcome.OK else -1
+        known = outcome in {Outcome.OK, Outcome.FOUND}
+        version = rows[-1].version if rows and known else -1
         again = Attempt(
             attempt.op,
             attempt.stream,
@@ -130,6 +141,8 @@ _FATES: Sequence[Callable[[_Model, int], None]] = [
     _Model.written_then_acknowledged,
     _Model.lost_then_acknowledged,
     _Model.written_then_conflict,
+    _Model.written_then_found,
+    _Model.refused_then_acknowledged,
     _Model.conflict,
     _Model.refused,
     _Model.overlap_refused,
@@ -157,7 +170,7 @@ def _deliveries(told: Told, rng: Random) -> list[Handed]:
 def _certain_to_arrive(told: Told, rng: Random) -> list[Row]:
     """The log, perhaps without a tail of unknown outcome, written after subscribers stopped."""
     rows = list(told.log)
-    while rows and Outcome.OK not in told.standing(rows[-1].event) and rng.random() < 0.5:
+    while rows and not told.certain(rows[-1].event) and rng.random() < 0.5:
         rows.pop()
     return rows
 

@@ -83,6 +83,10 @@ class Told:
         """The outcomes of the attempts that sent an event."""
         return {attempt.outcome for attempt in self.attempts if event in attempt.events}
 
+    def certain(self, event: int) -> bool:
+        """Whether an attempt to write it was acknowledged, or found by reading."""
+        return bool(self.standing(event) & {Outcome.OK, Outcome.FOUND})
+
     def rows_of(self, attempt: Attempt) -> list[Row]:
         """Where an attempt's events are in the log."""
         return [row for row in self.log if row.event in attempt.events]
