@@ -22,6 +22,7 @@ from .broken import log_only as lo
 from .broken import meeting as m
 from .broken import naming as n
 from .broken import ordering as o
+from .broken import published as p
 from .broken import retrying as r
 from .broken import subscribing as s
 from .broken import trouble as t
@@ -84,6 +85,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     m.LosesUpdatesAtVersions: (16, {17}),
     m.LosesUpdatesOfLongBatches: (16, {17}),
     m.WritesConflictsOfFour: (16, {17, 22}),
+    p.DropsWhatRaces: (16, {9, 10, 11, 12, 13, 21, 31}),
     v.TellsTheWrongActualVersion: (17, set()),
     v.KeepsTheActualVersionToItself: (17, set()),
     v.TellsActualVersionsInAByte: (17, set()),
@@ -97,6 +99,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     v.LocksOptimistically: (21, set()),
     v.OverwritesWhatCommitsBeside: (22, {7, 8, 9, 10, 21, 31}),
     v.OverwritesWithLongBatches: (22, set()),
+    p.RetriesInItsDriver: (22, {16, 24}),
     v.FoldsStreamNames: (23, {39, 40}),
     v.CutsStreamNames: (23, {40}),
     n.NormalizesNames: (23, set()),
@@ -120,6 +123,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     r.ExtendsAKnownBatch: (28, {25}),
     r.ComparesFirstAndLastIds: (28, {25, 27, 29}),
     r.LooksUpTenIds: (28, {25, 27}),
+    p.LooksUpFirstIds: (28, {25, 27, 29}),
     r.ReplacesKnownEvents: (29, set()),
     r.ComparesDataAlone: (29, set()),
     r.TakesRetriesInAnyOrder: (29, set()),
@@ -140,6 +144,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     s.TakesPrefixesForCategories: (39, set()),
     s.CategoriesMissThePast: (39, set()),
     s.TakesPrefixesInThePast: (39, set()),
+    p.CategoriesIgnoreTheirFilter: (39, set()),
     s.StopsSilentlyAfterAnError: (31, {32, 33, 34, 35, 36, 38, 39}),
     s.TellsSubscribersNoVersions: (31, {38, 39}),
     s.TurnsRoundWhatCameMeanwhile: (31, {36, 38, 39}),
