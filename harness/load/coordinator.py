@@ -114,7 +114,7 @@ async def coordinate(
     after = server_counts()
     reporting = await workers.others(Worker.tell)
     counted_after = _less(await workers.first(Worker.count), reporting)
-    wanted = prefilled + sum(each.acknowledged for each in offered)
+    wanted = prefilled + sum(each.acknowledged + each.doubted for each in offered)
     met = await workers.first(partial(Worker.drain, events=wanted))
     usage = Usage(
         {**counted, **_sum(each.usage.before for each in offered), **before},

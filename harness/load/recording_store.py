@@ -78,6 +78,8 @@ class AppendRecorder:
         self.rows = rows
         self.base = base
         self.failures: dict[str, Failure] = {}
+        self.doubted = 0
+        """Events of appends that got no answer, one an attempt: so many more may be in the log."""
         self.numbers = StreamNumbers(streams, shard=shard, of=of)
 
     def failed(self, error: StoreError) -> None:
@@ -212,6 +214,8 @@ class RecordingStore:
         version: int,
         outcome: Outcome,
     ) -> None:
+        if outcome is Outcome.UNKNOWN:
+            self._log.doubted += len(events)
         self._log.rows.add(
             self.op,
             self._log.numbers[stream],

@@ -198,6 +198,8 @@ class WorkerResult:
     """Costs of this process: its CPU time, and its connections' counts of their calls."""
     acknowledged: int
     """Events, warm-up included."""
+    doubted: int
+    """Events of appends that got no answer, warm-up included."""
     failures: dict[str, Failure]
     new_streams: list[str]
     """Met beyond those of the scenario, in the order of their numbers."""
@@ -289,6 +291,7 @@ class Worker:
             window=window,
             usage=usage,
             acknowledged=sum(client.acknowledged for client in self._clients),
+            doubted=self._appends.doubted,
             failures=self._appends.failures,
             new_streams=list(itertools.islice(self._appends.numbers, len(self._names), None)),
             pacer=self._pacer.name,
@@ -301,7 +304,10 @@ class Worker:
         return await self._meter.counted()
 
     async def drain(self, events: int) -> list[str]:
-        """Wait until every subscriber has `events` events; the streams it met, as `new_streams`."""
+        """Wait until every subscriber has `events` events, or nothing comes any more.
+
+        Returns the streams that they met, as `new_streams`.
+        """
         try:
             await self._subscribers.caught_up(events, within_s=self._trial.drain_s)
         finally:
