@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Literal
 
@@ -62,7 +63,7 @@ class Command:
         stream = cycle.choose_stream(rng)
         events = cycle.new_events(self._batch_size)
         for attempts_left in reversed(range(self._attempts_max)):
-            expected = await self._load(store, stream)
+            expected = await self._loaded(store, cycle, stream)
             await cycle.think(self._think_s)
             try:
                 await self._append(store, cycle, stream, events, expected)
@@ -88,6 +89,11 @@ class Command:
             await store.append(stream, events, expected=expected)
         else:
             await self._careful.append(store, cycle, stream, events, expected=expected)
+
+    async def _loaded(self, store: EventStore, cycle: Cycle, stream: str) -> ExpectedVersion:
+        if self._careful is None:
+            return await self._load(store, stream)
+        return await self._careful.read(cycle, partial(self._load, store, stream))
 
     async def _load(self, store: EventStore, stream: str) -> ExpectedVersion:
         """Read as an aggregate does; returns the version that the decision is based on."""

@@ -5,10 +5,11 @@ An append whose answer never came is sent again with the same ids, or looked for
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +21,7 @@ from harness.domain.errors import (
     NotWritten,
     OutcomeUnknown,
     ReadFailed,
+    StoreUnavailable,
     StreamNotFound,
     Unsuitable,
     UnsupportedByStore,
@@ -40,6 +42,8 @@ from harness.workloads import append
 FINAL = (EmptyAppend, EventTooLarge, BatchTooLarge, EventIdReused, Unsuitable)
 """Refusals that a retry cannot change."""
 _PAUSE_MAX_S = 1.0
+
+Answer = TypeVar("Answer")
 
 
 class Doubted(WorkloadParameters):
@@ -86,7 +90,9 @@ class Tally:
     appended_again: int = 0
     settled_by_answer: int = 0
     settled_by_reading: int = 0
+    settled_by_conflict: int = 0
     own_conflicts: int = 0
+    read_again: int = 0
     given_up: int = 0
 
 
@@ -147,6 +153,22 @@ class Careful:
             else:
                 return
 
+    async def read(self, cycle: Cycle, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `read` gives, read again where it fails, up to the deadline. Raises its last error.
+
+        Nothing is in doubt here: a read that failed has changed nothing.
+        """
+        for pause_s in self._pauses():
+            try:
+                return await read()
+            except (ReadFailed, StoreUnavailable):
+                await cycle.think(pause_s)
+                if not cycle.within(self._within.deadline_s):
+                    self.tally.given_up += 1
+                    raise
+                self.tally.read_again += 1
+        raise AssertionError("pauses never end")
+
     async def _send(self, store: EventStore, cycle: Cycle, intent: Intent) -> None:
         """One attempt. A conflict with its own first try is success."""
         self.tally.appended_again += intent.sent > 0
@@ -158,7 +180,10 @@ class Careful:
             intent.doubt = error
             raise
         except WrongExpectedVersion:
-            if intent.doubt is None or not await self._found(store, cycle, intent):
+            if intent.doubt is None:
+                raise
+            if not await self._found(store, cycle, intent):
+                self.tally.settled_by_conflict += 1
                 raise
             self.tally.own_conflicts += 1
         except NotWritten:
@@ -218,7 +243,9 @@ class Retry:
         """One append, attempt by attempt. What is not known at the deadline is its outcome."""
         stream = cycle.choose_stream(rng)
         events = cycle.new_events(self._batch_size)
-        expected = await append.head_of(store, stream) if self._expects else append.ANY
+        expected: ExpectedVersion = append.ANY
+        if self._expects:
+            expected = await self._careful.read(cycle, partial(append.head_of, store, stream))
         await self._careful.append(store, cycle, stream, events, expected=expected)
 
     def counts(self) -> Mapping[str, int]:

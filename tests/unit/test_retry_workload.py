@@ -162,10 +162,11 @@ class Overtaken(Scripted):
         return await super().append(stream, events, expected=expected)
 
 
-async def test_a_conflict_with_somebody_else_is_the_outcome_of_a_retry():
-    store = Overtaken(NOT_WRITTEN)
+async def test_a_conflict_with_somebody_else_is_the_outcome_of_a_retry_and_ends_its_doubt():
+    store, workload = Overtaken(NOT_WRITTEN), a_retry(expected="exact", unknown="again")
     with pytest.raises(WrongExpectedVersion):
-        await operation(a_retry(expected="exact", unknown="again"), store)
+        await operation(workload, store)
+    assert workload.counts()["settled_by_conflict"] == 1
     assert len(await store.ids()) == 1
 
 
@@ -195,6 +196,28 @@ async def test_a_look_that_fails_is_taken_again_before_anything_is_sent():
     _, counts = await operation(a_retry(unknown="read"), store)
     assert len(store.sent) == 1
     assert counts == {"unknown_attempts": 1, "settled_by_reading": 1}
+
+
+@pytest.mark.parametrize("make", [lambda **how: a_retry(expected="exact", **how), a_command])
+async def test_a_read_before_the_append_that_fails_is_read_again(make):
+    store = Scripted(reads=[ReadFailed("broken"), StoreUnavailable("gone"), None])
+    _, counts = await operation(make(unknown="again"), store)
+    assert counts == {"read_again": 2}
+    assert len(await store.ids()) == 1
+
+
+async def test_reads_that_fail_up_to_the_deadline_are_the_outcome():
+    store, workload = Scripted(reads=[ReadFailed("broken")] * 10), a_command(unknown="again")
+    with pytest.raises(ReadFailed):
+        await operation(workload, store, Cycle(pauses_left=3))
+    assert workload.counts()["given_up"] == 1
+    assert store.sent == []
+
+
+async def test_a_command_that_does_not_go_on_reads_once():
+    store = Scripted(reads=[ReadFailed("broken"), None])
+    with pytest.raises(ReadFailed):
+        await operation(a_command(), store)
 
 
 async def test_at_the_deadline_doubt_is_the_outcome_whatever_came_last():
