@@ -49,6 +49,7 @@ class FlagCode(StrEnum):
     WITHOUT_VERSIONS = "without-versions"
     WITHOUT_SERVICE = "without-service"
     UNANSWERED = "unanswered"
+    IN_DOUBT = "in-doubt"
     OVERRAN = "overran"
     SERVER_RESTARTED = "server-restarted"
     LAB_STALLED = "lab-stalled"
@@ -270,6 +271,13 @@ _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
             f"unanswered operations: {values.number('count')};"
             f" the longest waited {values.number('longest_s', '.2f')} s"
         ),
+        FlagCode.IN_DOUBT: lambda values: (
+            f"appends without an answer: {values.number('unknown_attempts')}; doubts that ended"
+            f" by a retry's answer: {values.number('settled_by_answer')},"
+            f" by reading: {values.number('settled_by_reading')},"
+            f" by a conflict: {values.number('settled_by_conflict')};"
+            f" operations given up: {values.number('given_up')}"
+        ),
         FlagCode.OVERRAN: lambda values: (
             f"measured for {values.number('measured_s', '.1f')} s, asked for"
             f" {values.number('asked_s', '.1f')} s"
@@ -340,6 +348,8 @@ _EXPLANATIONS: Mapping[FlagCode, str] = MappingProxyType(
         " trial with more than 1 % of its time without service is not ranked",
         FlagCode.UNANSWERED: "only the time that they waited is known: the maximum includes it;"
         " response times count them as slower than any answer, service times leave them out",
+        FlagCode.IN_DOUBT: "clients appended again or looked until they knew; what a second try"
+        " wrote twice is among the findings",
         FlagCode.OVERRAN: "the last operations ended late, and rates are those of the whole time",
         FlagCode.SERVER_RESTARTED: "a server that recovers answers nothing, and begins with empty"
         " caches",

@@ -106,6 +106,7 @@ def _interruptions(trial: Trial, row: Row) -> list[tuple[bool, Flag]]:
             unanswered > 0,
             Flag(FlagCode.UNANSWERED, {"count": unanswered, "longest_s": longest_s}),
         ),
+        (bool(row.get("unknown_attempts")), Flag(FlagCode.IN_DOUBT, _doubts(row))),
         (
             asked_s is not None and measured_s > asked_s + OVERRUN_MIN_S,
             Flag(FlagCode.OVERRAN, {"measured_s": measured_s, "asked_s": asked_s or 0.0}),
@@ -114,6 +115,12 @@ def _interruptions(trial: Trial, row: Row) -> list[tuple[bool, Flag]]:
         (stalled_s > 0, Flag(FlagCode.LAB_STALLED, {"seconds": stalled_s, "of_s": measured_s})),
         (bool(reset), Flag(FlagCode.COUNTS_RESET, {"counts": reset.replace("_", " ")})),
     ]
+
+
+def _doubts(row: Row) -> dict[str, int]:
+    """What became of appends without an answer, of clients that go on after them."""
+    names = ("unknown_attempts", "settled_by_answer", "settled_by_reading", "settled_by_conflict")
+    return {name: row.get(name) or 0 for name in (*names, "given_up")}
 
 
 def run_flags(repetitions: int, environment: Row, commit: Row) -> list[Flag]:

@@ -41,6 +41,16 @@ NEWER = [
     Flag(FlagCode.PROXY, {"servers": "dynamodb (proxy:3128)"}),
     Flag(FlagCode.WITHOUT_SERVICE, {"seconds": 33.0, "of_s": 41.0}),
     Flag(FlagCode.UNANSWERED, {"count": 8, "longest_s": 33.01}),
+    Flag(
+        FlagCode.IN_DOUBT,
+        {
+            "unknown_attempts": 12,
+            "settled_by_answer": 9,
+            "settled_by_reading": 1,
+            "settled_by_conflict": 2,
+            "given_up": 0,
+        },
+    ),
     Flag(FlagCode.OVERRAN, {"measured_s": 41.0, "asked_s": 8.0}),
     Flag(FlagCode.SERVER_RESTARTED),
     Flag(FlagCode.LAB_STALLED, {"seconds": 5.0, "of_s": 8.0}),

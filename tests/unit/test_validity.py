@@ -170,3 +170,14 @@ def test_a_rule_that_nothing_protects_is_named_where_it_is_broken(trial):
     assert validity.is_valid(row)
     assert sentences(trial, row) == ["broken rules: courses over capacity (3)"]
     assert sentences(trial, row | {"rule_violations": 0}) == []
+
+
+def test_what_became_of_appends_without_an_answer_is_said_where_clients_went_on(trial):
+    settled = {"settled_by_answer": 9, "settled_by_reading": 1, "settled_by_conflict": 2}
+    row = WELL | settled | {"unknown_attempts": 12, "given_up": 0}
+    assert sentences(trial, row) == [
+        "appends without an answer: 12; doubts that ended by a retry's answer: 9, by reading: 1,"
+        " by a conflict: 2; operations given up: 0"
+    ]
+    assert sentences(trial, WELL | {"unknown_attempts": 0}) == []
+    assert sentences(trial, WELL | {"unknown_attempts": None}) == []
