@@ -291,6 +291,27 @@ async def test_more_callers_than_connections_wait_their_turn(postgres_server: Se
             assert await connection.fetchval(query) == 2
 
 
+async def test_who_waits_for_a_connection_is_served_before_who_comes_later(
+    postgres_server: Server,
+):
+    async with subject_of(postgres_server, connections=1) as subject:
+        pool, served = subject.store._session.pool, []
+
+        async def turn(name):
+            connection = await pool.take()
+            served.append(name)
+            await asyncio.sleep(0)
+            pool.give_back(connection)
+
+        held = await pool.take()
+        waiting = asyncio.create_task(turn("who waited"))
+        await asyncio.sleep(0)
+        pool.give_back(held)
+        await turn("who came later")
+        await waiting
+        assert served == ["who waited", "who came later"]
+
+
 async def test_a_cancelled_append_gives_its_connection_up(postgres_server: Server):
     async with subject_of(postgres_server, connections=1) as subject:
         for _ in range(5):

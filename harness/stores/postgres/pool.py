@@ -77,10 +77,15 @@ class Pool:
             self.give_back(connection)
 
     async def take(self) -> Connection:
-        """A connection for the caller alone, until `give_back` or `drop`."""
-        while self._in_use >= self._options.connections:
-            await self._wait_for_release()
-        self._in_use += 1
+        """A connection for the caller alone, until `give_back` or `drop`; first come, first served.
+
+        Whoever waits is handed the place of a caller that has done. If it only were free again, the
+        next caller would take it before the one that waits is awake.
+        """
+        if self._in_use >= self._options.connections:
+            await self._wait_for_place()
+        else:
+            self._in_use += 1
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
@@ -118,26 +123,23 @@ class Pool:
         connection.terminate()
         self._release()
 
-    async def _wait_for_release(self) -> None:
-        released = asyncio.get_running_loop().create_future()
-        self._waiting.append(released)
+    async def _wait_for_place(self) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
-            await released
+            await place
         except asyncio.CancelledError:
-            if released.done() and not released.cancelled():
-                self._wake_one()
+            if place.done() and not place.cancelled():
+                self._release()
             raise
 
     def _release(self) -> None:
-        self._in_use -= 1
-        self._wake_one()
-
-    def _wake_one(self) -> None:
         while self._waiting:
-            released = self._waiting.popleft()
-            if not released.done():
-                released.set_result(None)
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
                 return
+        self._in_use -= 1
 
     async def connect(self) -> Connection:
         """A new connection, set up for this namespace.
