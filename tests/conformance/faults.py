@@ -226,6 +226,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     t.WritesLateWhatWasCutOff: (52, set()),
     t.AcknowledgesWithoutRoom: (53, set()),
     t.KeepsWhatItRefusedForWantOfRoom: (53, set()),
+    p.DoesNotStartOnceItWasFull: (53, set()),
     t.RecoversInPlace: (56, set()),
     bd.LooksThenWrites: (61, {62}),
     bd.LocksTagsAlone: (62, set()),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 
-from harness.domain.errors import WrongExpectedVersion
+from harness.domain.errors import NoServer, StoreUnavailable, WrongExpectedVersion
 from harness.domain.store import AppendResult, StreamState
 from harness.stores._shared.append_rules import require_expected
 from harness.stores._shared.waiting import give_way
 from harness.stores.memory.store import MemoryStore
 
 from .categories import ByCategory
+from .machine import Served
 
 ANY = StreamState.ANY
 
@@ -65,3 +66,18 @@ class CategoriesIgnoreTheirFilter(ByCategory):
 
     def of_category(self, category, *, after):
         return self.healthy(None, after=after)
+
+
+class DoesNotStartOnceItWasFull(Served):
+    """A pointer moved on to what a full disk did not take; room alone does not help any more."""
+
+    async def append(self, stream, events, *, expected):
+        if self.machine.full:
+            self.machine.restart = does_not_start
+        elif self.machine.restart is does_not_start:
+            raise StoreUnavailable("no server answers")
+        return await super().append(stream, events, expected=expected)
+
+
+async def does_not_start(*, cold=False):
+    raise NoServer("the end of the log cannot be read")
