@@ -38,6 +38,16 @@ def run(
         list[str] | None,
         typer.Option("--set", help="Override a value: load.closed.workers=8 (repeatable)."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            help="Add a fault (repeatable): 'kill server at 3s, back after 1s', 'lose power at 6s,"
+            " back after 1s', 'pause server | cut network | lose answers | fill disk at 4s, for"
+            " 2s', 'slow network by 50ms at 4s, for 2s', 'reset network at 4s'; each with ', every"
+            " 10s' if it is to repeat. A shorter trial is made longer.",
+        ),
+    ] = None,
     repeat: Annotated[int | None, typer.Option(help="Repetitions of every trial.")] = None,
     out: Out = RESULTS,
     servers: Servers = "auto",
@@ -58,7 +68,12 @@ def run(
     from harness.scenario import Overrides, load
 
     known = catalogue()
-    overrides = Overrides(stores=stores or None, settings=tuple(set_ or ()), repeat=repeat)
+    overrides = Overrides(
+        stores=stores or None,
+        settings=tuple(set_ or ()),
+        repeat=repeat,
+        faults=tuple(fault or ()),
+    )
     scenarios = [load(path, known, overrides=overrides) for path in files]
     if dry_run:
         _print_plans(scenarios, json=json)

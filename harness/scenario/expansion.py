@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.domain.workload import WorkloadParameters
+from harness.scenario.faults import planned
 from harness.scenario.model import (
     VALUES_MAX,
     Ramp,
@@ -154,10 +155,13 @@ class FileAtPoint:
 
         Conformance checks run after the trials and change nothing of them.
         """
-        left_out = {"description", "stores", "repetitions", "require", "vary", "workload"}
+        left_out = {"description", "stores", "repetitions", "require", "vary", "workload", "faults"}
         content = self.file.model_dump(mode="json", exclude=left_out)
         if content["verify"] == "conformance":
             content["verify"] = True
+        faults = [each.model_dump(mode="json", exclude_none=True) for each in self.file.faults]
+        if faults:
+            content["faults"] = faults
         parameters = self.parameters.model_dump(mode="json")
         content["workload"] = {"name": self.file.workload_name, **parameters}
         return content
@@ -221,6 +225,7 @@ def _trial(
         drain_s=file.drain_s,
         repetition=repetition,
         seed=f"{file.seed}/{point_key(point)}/{repetition}",
+        faults=planned(file.faults, file.length_s),
     )
 
 

@@ -16,6 +16,7 @@ from harness.domain.server import ServerSettings
 from harness.domain.workload import Catalogue, WorkloadParameters
 from harness.scenario import expansion
 from harness.scenario.expansion import FileAtPoint, Point
+from harness.scenario.faults import problem
 from harness.scenario.model import Scalar, Scenario, ScenarioFile, StoreEntry
 from harness.scenario.names import (
     StoreRef,
@@ -96,6 +97,9 @@ class _Loader:
             file = ScenarioFile.model_validate(content)
         except ValidationError as error:
             raise translate(error, self._at(point, content), ScenarioFile) from None
+        if wrong := problem(file.faults, file.length_s):
+            number, why = wrong
+            raise self._at(point, content).wrong(f"faults: {why}", ("faults", number))
         parameters = self._parameters(file, point, content)
         differing = {
             ref.key: self._own_parameters(ref.workload, self._numbers[ref.key], file)

@@ -25,8 +25,10 @@ from pydantic import (
 
 from harness.domain import durability as durability_classes
 from harness.domain import formatting
+from harness.domain.faults import Fault
 from harness.domain.flags import Flag
 from harness.domain.workload import WorkloadParameters
+from harness.scenario.faults import FAULTS_MAX, FaultEntry
 from harness.scenario.names import StoreRef
 
 WORKERS_MAX = 10_000
@@ -406,6 +408,9 @@ class ScenarioFile(Model):
     events: EventShape = EventShape()
     streams: Streams = Streams()
     path: NetworkPath = NetworkPath()
+    faults: list[FaultEntry] = Field(
+        default=[], max_length=FAULTS_MAX, description="trouble while the load runs, at set times"
+    )
     warm_up_s: float = Field(1.0, ge=0, le=3600)
     duration_s: float | None = Field(
         None, gt=0, le=DURATION_MAX_S, description="how long to measure; 5 s by default"
@@ -490,6 +495,8 @@ class Trial:
     """Its half of a pair; empty where a run compares nothing."""
     fitting: Sequence[Flag] = ()
     """What differs from the scenario, because the store cannot do what it asks for."""
+    faults: tuple[Fault, ...] = ()
+    """Trouble while the load runs, in the order of its times."""
 
     @property
     def id(self) -> str:

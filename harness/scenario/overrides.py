@@ -1,4 +1,4 @@
-"""What the command line changes of a scenario file: `--stores`, `--set`, `--repeat`."""
+"""What the command line changes of a scenario file: `--stores`, `--set`, `--repeat`, `--fault`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.domain.errors import BadInput
 from harness.scenario.expansion import applied
+from harness.scenario.faults import written
+from harness.scenario.model import DURATION_S
 from harness.scenario.text import Document, Path_, parse
 
 _RIVALS = (
@@ -30,6 +32,8 @@ class Overrides:
     repeat: int | None = None
     stores_flag: str = "--stores"
     """What the user wrote the stores after: messages name it."""
+    faults: Sequence[str] = ()
+    """In words, after those of the file. A trial that would be over before is made longer."""
 
 
 def overridden(document: Document, overrides: Overrides) -> Document:
@@ -49,7 +53,38 @@ def overridden(document: Document, overrides: Overrides) -> Document:
             if not _touches(name, given) and not _touches(name, ended)
         }
     places = {path: place for path, place in document.places.items() if not _set(path, given)}
+    _add_faults(content, overrides.faults, flags, keep_length="duration_s" in given)
     return replace(document, content=content, places=places, flags=flags)
+
+
+_AFTER_FAULTS_S = 3.0
+"""How long a trial goes on at least after the last fault of the command line."""
+
+
+def _add_faults(
+    content: dict[str, Any], lines: Sequence[str], flags: dict[str, str], *, keep_length: bool
+) -> None:
+    """Each line as an entry of `faults`; `flags` learns which entry came from which line."""
+    faults = content.get("faults", [])
+    if not lines or not isinstance(faults, list):
+        return
+    content["faults"] = faults = list(faults)
+    ends_s = [0.0]
+    for line in lines:
+        flag = f"--fault {line!r}"
+        try:
+            entry = written(line)
+        except BadInput as error:
+            raise BadInput(f"{flag}: {error.message}") from None
+        flags[f"faults.{len(faults)}"] = flag
+        faults.append(entry)
+        ends_s.append(entry["at_s"] + entry.get("for_s", entry.get("back_after_s", 0.0)))
+    length_s = content.get("duration_s", DURATION_S)
+    needed_s = max(ends_s) + _AFTER_FAULTS_S
+    if "operations" in content or keep_length or not isinstance(length_s, int | float):
+        return
+    if length_s < needed_s:
+        content["duration_s"] = needed_s
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from harness.scenario import Overrides, load
 from .scenarios import CATALOGUE, SMALL, loaded
 
 REFUSED = {
-    "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, load, "
-    "name, operations, path, repetitions, require, seed, servers, stores, streams, vary, verify, "
-    "warm_up_s, workload (did you mean 'load'?)",
+    "lod: {}": "4:1: unknown key 'lod'; allowed: description, drain_s, duration_s, events, "
+    "faults, load, name, operations, path, repetitions, require, seed, servers, stores, streams, "
+    "vary, verify, warm_up_s, workload (did you mean 'load'?)",
     "load: {closed: {worker: 3}}": "4:17: unknown key 'worker'; allowed: workers "
     "(did you mean 'workers'?)",
     "streams: {choice: {zip: 1}}": "4:19: 'zipf' is missing in streams.choice",
@@ -91,8 +91,8 @@ REFUSED = {
     "repetitions: 1000\nvary: {streams.count: [1, 2, 3, 4]}": "5:7: 12,000 trials; expected at "
     "most 10,000",
     "x" * 100 + ": 1": "4:1: unknown key '" + "x" * 59 + "…; allowed: description, drain_s, "
-    "duration_s, events, load, name, operations, path, repetitions, require, seed, servers, "
-    "stores, streams, vary, verify, warm_up_s, workload",
+    "duration_s, events, faults, load, name, operations, path, repetitions, require, seed, "
+    "servers, stores, streams, vary, verify, warm_up_s, workload",
     "require: {occ: natve}": "4:16: require.occ: expected 'native' or 'emulated', got 'natve' "
     "(did you mean 'native'?)",
     "require: {licence: free}": "4:11: unknown key 'licence'; allowed: append_only, "
