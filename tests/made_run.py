@@ -65,6 +65,8 @@ class Made:
     operations: int = 20_000
     subscribers: bool = False
     keep_samples: bool = True
+    faults: bool = False
+    """Each trial has a killed server, a disk that cannot fill up, and seconds around them."""
     manifest: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -78,8 +80,30 @@ def made_run(out: Path, made: Made | None = None) -> Path:
         for point in made.points:
             for store in made.stores:
                 number += 1
-                folder.add_trial(_trial(folder, made, store, point, repetition, number))
+                row = _trial(folder, made, store, point, repetition, number)
+                folder.add_trial(row)
+                if made.faults:
+                    _add_faults(folder, row, number)
     return folder.finish()
+
+
+def _add_faults(folder: RunFolder, trial: Mapping[str, object], number: int) -> None:
+    """The higher the trial's number, the longer is its store away."""
+    about = {"trial_id": trial["trial_id"], "key": trial["key"]}
+    kill = {"number": 1, "fault": "kill server", "at_s": 2.0, "for_s": 1.0, "carried_out": True,
+            "began_s": 2.0, "ended_s": 3.0, "back_s": 3.5, "refused": 7, "unknown": 2,
+            "silent_s": 1.5 + number, "first_ok_s": 0.5 + number, "lost": 0}  # fmt: skip
+    fill = {"number": 2, "fault": "fill disk", "at_s": 6.0, "for_s": 1.0, "carried_out": False,
+            "why_not": "the lab may not mount a disk here"}  # fmt: skip
+    folder.add_faults([about | kill, about | fill])
+    folder.add_intervals(
+        [
+            about | {"second": second, "length_s": 1.0, "ok": 0 if second in (2, 3) else 900,
+                     "in_flight": 8, "service_max_ns": 2e6,
+                     "fault": "kill server" if second in (2, 3) else ""}
+            for second in range(10)
+        ]
+    )  # fmt: skip
 
 
 def made_partial(out: Path) -> RunFolder:

@@ -124,11 +124,12 @@ def _conclude(result: benchmark.Result, console: Console, *, report: bool) -> No
     from rich.text import Text
 
     from harness import results
-    from harness.render.ranking import print_flags, print_ranking
+    from harness.render.ranking import print_flags, print_ranking, print_trouble
 
     run = results.load(result.folder)
     print_flags(run.manifest, console)
     print_ranking(run.trials, console)
+    print_trouble(run.trials, run.faults, console)
     console.print(Text(f"results: {result.folder}"), soft_wrap=True)
     if report:
         from harness.render.report import write_report

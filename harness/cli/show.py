@@ -13,7 +13,7 @@ def show(folder: Run, json: Json = False) -> None:
     from rich.console import Console
 
     from harness import results
-    from harness.render.ranking import print_heading, print_ranking
+    from harness.render.ranking import print_heading, print_ranking, print_trouble
 
     run = results.load(folder)
     if json:
@@ -23,3 +23,4 @@ def show(folder: Run, json: Json = False) -> None:
     console = Console(highlight=False)
     print_heading(run.manifest, console)
     print_ranking(run.trials, console)
+    print_trouble(run.trials, run.faults, console)

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -93,9 +93,12 @@ async def coordinate(
     trial: Trial,
     *,
     between: Callable[[], Awaitable[None]] = nothing,
+    during: Callable[[int], AbstractAsyncContextManager[None]] | None = None,
     server_counts: Callable[[], Counts] = dict,
 ) -> Measured:
     """Run the trial. `between` runs when the streams are filled, before the warm-up.
+
+    `during` is entered with the start of the load, in ns on the monotonic clock, and left after it.
 
     `server_counts` counts the server's costs from outside. It is called right before and after
     the window, slower counts farther from it, so that CPU times exclude counting.
@@ -108,8 +111,9 @@ async def coordinate(
     counted = await workers.first(Worker.settle)
     await every(workers, Worker.steady)
     before = server_counts()
-    start_ns = time.monotonic_ns() + workers.lead_ns if workers.size > 1 else None
-    async with LoopWatch(time.monotonic_ns) as watch:
+    start_ns = time.monotonic_ns() + workers.lead_ns if workers.size > 1 or during else None
+    trouble = during(start_ns) if during and start_ns is not None else nullcontext()
+    async with LoopWatch(time.monotonic_ns) as watch, trouble:
         offered = await every(workers, partial(Worker.offer, start_ns=start_ns))
     after = server_counts()
     reporting = await workers.others(Worker.tell)

@@ -120,3 +120,42 @@ def _print_remarks(row: pd.Series, console: Console) -> None:
     remarks = "; ".join(filter(None, [row["reason"], *row["flags"], row["emulator"]]))
     if remarks:
         console.print(Text(f"! {row['key']}: {remarks}", style="yellow"), soft_wrap=True)
+
+
+_FAULT_NUMBERS = ("away", "back\nafter", "rate back\nafter", "errors", "backlog", "lost")
+_NS_A_S = 1e9
+
+
+def print_trouble(trials: pd.DataFrame, faults: pd.DataFrame, console: Console) -> None:
+    """What faults did to each store, the worst of its repetitions; nothing without faults."""
+    if not len(faults):
+        return
+    console.print()
+    for sentence_ in summary.trouble(trials, faults):
+        console.print(Text(sentence_), soft_wrap=True)
+    rows = summary.worst(faults)
+    reached = rows[rows["reached"]]
+    if len(reached):
+        width = min(_STORE_WIDTH, max(map(len, reached["key"])))
+        columns = (
+            Column("store", least=width, most=width),
+            *texts("fault"),
+            *numbers(*_FAULT_NUMBERS, whole=False),
+        )
+        cells = [_fault_cells(row) for _, row in reached.iterrows()]
+        print_under_heading(Table(columns, cells, "what clients saw of each fault"), console)
+    for (key, why), group in rows[~rows["reached"]].groupby(["key", "why_not"], sort=False):
+        kinds = ", ".join(group["fault"])
+        line = f"! {key}: not reached: {kinds}: {why}"
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+
+
+def _fault_cells(row: pd.Series) -> list[str]:
+    times = (row["silent_s"], row["first_ok_s"], row["restored_s"])
+    counts = (row["errors"], row["backlog_max"], row["lost"])
+    return [
+        str(row["key"]),
+        str(row["fault"]),
+        *(formatting.MISSING if pd.isna(s) else formatting.duration(s * _NS_A_S) for s in times),
+        *(formatting.MISSING if pd.isna(n) else f"{int(n):,}" for n in counts),
+    ]

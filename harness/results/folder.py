@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.domain.errors import BadInput, LabError
-from harness.results.columns import FORMAT_VERSION, INTERVALS, PROBES, TRIALS, Column, schema
+from harness.results.columns import (
+    FAULTS,
+    FORMAT_VERSION,
+    INTERVALS,
+    PROBES,
+    TRIALS,
+    Column,
+    schema,
+)
 from harness.results.tables import is_full, write_atomically, writing
 
 Table = Literal["samples", "appends", "deliveries"]
@@ -23,6 +31,7 @@ MANIFEST = "manifest.json"
 TRIALS_FILE = "trials.parquet"
 INTERVALS_FILE = "intervals.parquet"
 PROBES_FILE = "probes.parquet"
+FAULTS_FILE = "faults.parquet"
 CONFORMANCE_FILE = "conformance.json"
 """The guarantee matrix, where checks were run."""
 _EMPTY: Mapping[str, object] = {"text": "", "json": ""}
@@ -40,6 +49,7 @@ class RunFolder:
             TRIALS_FILE: schema(TRIALS).empty_table(),
             INTERVALS_FILE: schema(INTERVALS).empty_table(),
             PROBES_FILE: schema(PROBES).empty_table(),
+            FAULTS_FILE: schema(FAULTS).empty_table(),
         }
 
     @classmethod
@@ -90,6 +100,10 @@ class RunFolder:
     def add_probes(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add the probes before a trial to probes.parquet, in the same way."""
         self._add(PROBES_FILE, PROBES, rows)
+
+    def add_faults(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add a trial's faults to faults.parquet, in the same way."""
+        self._add(FAULTS_FILE, FAULTS, rows)
 
     def _add(
         self, file: str, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]

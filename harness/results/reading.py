@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.domain.errors import BadInput, MissingExtra
-from harness.results.columns import DELIVERIES, INTERVALS, PROBES, TRIALS, Column, schema
+from harness.results.columns import DELIVERIES, FAULTS, INTERVALS, PROBES, TRIALS, Column, schema
 from harness.results.folder import (
     CONFORMANCE_FILE,
+    FAULTS_FILE,
     INTERVALS_FILE,
     MANIFEST,
     PROBES_FILE,
@@ -58,6 +59,11 @@ class Run:
     def probes(self) -> pd.DataFrame:
         """A row per probe of a run that chose its own rates; else empty."""
         return _frame(_whole(self.path / PROBES_FILE, PROBES))
+
+    @property
+    def faults(self) -> pd.DataFrame:
+        """A row per trial and fault of its scenario; empty where there were none."""
+        return _frame(_whole(self.path / FAULTS_FILE, FAULTS))
 
     @property
     def conformance(self) -> dict[str, Any]:

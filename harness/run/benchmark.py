@@ -24,6 +24,8 @@ from harness.load.progress import Snapshot
 from harness.load.trial_files import TrialFiles
 from harness.results import RunFolder, hlog
 from harness.run import conformance, data_places, environment, validity, worker_allocation
+from harness.run.fault_sightings import fault_rows, unreached_rows
+from harness.run.faults import Targets
 from harness.run.rate_search import NoRate, Prober
 from harness.run.session import Manifest, Session, machine_facts, now, store_factory
 from harness.run.trial import TrialRun, fitted
@@ -114,6 +116,7 @@ class _Benchmark:
         scenario = self._request.scenario
         session, technologies = self._session, _technologies(scenario)
         session.choose_ways(technologies, self._request.way)
+        session.on_lab_disk |= _with_disk_faults(scenario, self._request.catalogue)
         session.require_any(technologies)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = _opening_manifest(folder.name, self._request)
@@ -166,6 +169,7 @@ class _Benchmark:
             return
         try:
             endpoint, server = await self._session.place_trial(trial)
+            targets = await self._session.targets_of(trial, server)
         except NoServer as error:
             raise_if_cancelled()
             self._session.leave_out(trial.store.technology, str(error))
@@ -181,9 +185,10 @@ class _Benchmark:
             raise_if_cancelled()
             status = "unsupported" if isinstance(error, UnsupportedByStore) else "failed"
             failed = TrialFacts(status=status, message=str(error))
-            self._write(self._trial_run(trial, endpoint, server, folder), failed, endpoint, None)
+            trial_run = self._trial_run(trial, endpoint, server, folder, targets)
+            self._write(trial_run, failed, endpoint, None)
             return
-        trial_run = self._trial_run(trial, endpoint, server, folder)
+        trial_run = self._trial_run(trial, endpoint, server, folder, targets)
         try:
             facts = await trial_run.run()
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -191,9 +196,16 @@ class _Benchmark:
             self._write(trial_run, aborted, endpoint, rate_source)
             raise
         self._write(trial_run, facts, endpoint, rate_source)
+        if facts.server_is_down:
+            self._session.leave_out(trial.store.technology, facts.message)
 
     def _trial_run(
-        self, trial: Trial, endpoint: Endpoint, server: Server | None, folder: RunFolder
+        self,
+        trial: Trial,
+        endpoint: Endpoint,
+        server: Server | None,
+        folder: RunFolder,
+        targets: Targets,
     ) -> TrialRun:
         return TrialRun(
             trial=trial,
@@ -202,6 +214,7 @@ class _Benchmark:
             folder=folder,
             server=server,
             watcher=lambda snapshot: self._observer.ticked(trial, snapshot),
+            targets=targets,
         )
 
     def _write(
@@ -232,12 +245,27 @@ class _Benchmark:
         )
         trial_run.folder.add_trial(result.as_row())
         if samples is not None:
-            trial_run.folder.add_intervals(list(interval_rows(trial, samples, facts.looks)))
+            rows = interval_rows(trial, samples, facts.looks, facts.faults)
+            trial_run.folder.add_intervals(list(rows))
             self._write_histograms(trial_run, samples)
+        self._write_faults(trial_run, facts)
         if not self._request.keep_samples:
             trial_run.files.remove()
         self._results.append(result)
         self._observer.ended(trial, result.as_row())
+
+    def _write_faults(self, trial_run: TrialRun, facts: TrialFacts) -> None:
+        """What became of the trial's faults, and what its clients saw of them."""
+        trial = trial_run.trial
+        if not facts.faults:
+            return
+        if facts.measured is None:
+            rows = unreached_rows(trial, facts.faults)
+        else:
+            lost = facts.verification.lost_events if facts.verification else None
+            window = facts.measured.window
+            rows = fault_rows(trial, facts.faults, window, trial_run.files, lost=lost)
+        trial_run.folder.add_faults(list(rows))
 
     def _placed(self, trial: Trial, facts: TrialFacts) -> Durability:
         """The class that the place of the trial's data allows at most."""
@@ -320,6 +348,16 @@ class _Benchmark:
 
 def _technologies(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(trial.store.technology for trial in scenario.trials))
+
+
+def _with_disk_faults(scenario: Scenario, catalogue: Catalogue) -> set[str]:
+    """The servers whose disks are to fill up or to lose power."""
+    hurt = {
+        catalogue.stores[trial.store.technology].server
+        for trial in scenario.trials
+        if any(fault.kind.of_the_disk for fault in trial.faults)
+    }
+    return {server for server in hurt if server}
 
 
 def _opening_manifest(run: str, request: Request) -> Manifest:

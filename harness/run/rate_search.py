@@ -220,6 +220,7 @@ class Prober:
             operations=None,
             warm_up_s=min(trial.warm_up_s, WARM_UP_MAX_S),
             verify=None,
+            faults=(),
         )
         name = f"{endpoint.namespace}_p{next(self._numbers)}"
         how = store_factory(trial.store, self.catalogue, replace(endpoint, namespace=name))

@@ -28,7 +28,9 @@ from harness.domain.temporary import remove_abandoned
 from harness.domain.workload import Catalogue
 from harness.run import data_places, environment, leftovers
 from harness.run.data_places import DataPlace
+from harness.run.faults import Targets
 from harness.run.worker_allocation import kept_on
+from harness.scenario.faults import NETWORK_KINDS
 from harness.scenario.model import Trial
 from harness.scenario.names import StoreRef
 from harness.servers import (
@@ -87,6 +89,8 @@ class Session:
         self.places: dict[str, DataPlace] = {}
         """Where data lies, by the server, or by the in-process store that keeps files."""
         self._syncs: data_places.Syncs = {}
+        self.on_lab_disk: set[str] = set()
+        """Technologies whose servers keep their data on a disk of the lab's own, where they can."""
         self.left_out: dict[str, str] = {}
         """The reason why a store's technology is left out."""
         stack.push_async_callback(self._remove)
@@ -216,8 +220,17 @@ class Session:
         endpoint, server = await self.place(trial.store, str(trial.number), trial.server_settings)
         if server is None:
             return endpoint, None
-        reached = await self.paths.to(server, trial.added_rtt_ms)
+        through_relay = with_network_faults(trial) and not no_relay(server)
+        reached = await self.paths.to(server, trial.added_rtt_ms, through_relay=through_relay)
         return replace(reached, namespace=endpoint.namespace), server
+
+    async def targets_of(self, trial: Trial, server: Server | None) -> Targets:
+        """What the trial's faults hit. Raises `NoServer` if a relay cannot be started."""
+        if server is None or not with_network_faults(trial):
+            return Targets(server)
+        if reason := no_relay(server):
+            return Targets(server, no_relay=reason)
+        return Targets(server, await self.paths.relay_to(server))
 
     def with_server_warm_up(self, trial: Trial, server: Server | None) -> Trial:
         """The first trial on a fresh server also warms the server up, before the measurement."""
@@ -353,13 +366,18 @@ class Paths:
         self._relays: dict[str, Relay] = {}
         self._measured: dict[tuple[str, float], ServerPath] = {}
 
-    async def to(self, server: Server, added_rtt_ms: float) -> Endpoint:
-        """Where clients find the server. Raises `NoServer` if no relay can be started."""
+    async def to(
+        self, server: Server, added_rtt_ms: float, *, through_relay: bool = False
+    ) -> Endpoint:
+        """Where clients find the server; a delay needs a relay, and so do faults of the network.
+
+        Raises `NoServer` if no relay can be started.
+        """
         technology = server.technology
         line = TECHNOLOGIES[technology].line
         if (technology, 0.0) not in self._measured:
             self._measured[technology, 0.0] = await measure(server, line)
-        if not added_rtt_ms:
+        if not added_rtt_ms and not through_relay:
             return server.endpoint
         if reason := why_no_relay(technology, line, server.endpoint):
             raise NoServer(f"{technology}: path.rtt_ms: {reason}")
@@ -398,6 +416,15 @@ class Paths:
 def _runs(server: Server) -> bool:
     """Whether it still has a process; a library has none to lose."""
     return isinstance(server, UsedByProcesses) or server.statistics().began_s is not None
+def with_network_faults(trial: Trial) -> bool:
+    """Whether its clients reach the server through a relay from the start."""
+    return any(fault.kind in NETWORK_KINDS for fault in trial.faults)
+
+
+def no_relay(server: Server) -> str:
+    """Why clients of the server cannot use a relay; empty where they can."""
+    line = TECHNOLOGIES[server.technology].line
+    return why_no_relay(server.technology, line, server.endpoint)
 
 
 def _proxy(endpoint: Endpoint) -> Manifest:

@@ -37,7 +37,8 @@ from harness.load.trial_files import TrialFiles, blocks
 from harness.load.worker import ALONE
 from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import RunFolder
-from harness.run.sampling import Look, Sampler
+from harness.run.faults import FaultRun, Targets, failure
+from harness.run.sampling import Sampler
 from harness.run.trial_result import RuleCounts, TrialFacts
 from harness.run.worker_allocation import processes
 from harness.scenario.model import Trial, Verify
@@ -55,6 +56,10 @@ def fitted(trial: Trial, catalogue: Catalogue, guarantees: Guarantees) -> Trial:
     return replace(trial, parameters=parameters, fitting=tuple(flags))
 
 
+BROKEN_READS_MAX = 3
+READ_AGAIN_S = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRun:
     """Everything one trial needs."""
@@ -65,6 +70,8 @@ class TrialRun:
     folder: RunFolder
     server: Server | None
     watcher: Watcher | None
+    targets: Targets | None = None
+    """What its faults hit; `None` for a trial without any."""
 
     async def run(self) -> TrialFacts:
         """Run the trial. Raises only a cancellation or a `LabError`."""
@@ -78,11 +85,14 @@ class TrialRun:
         except StoreError as error:
             facts.status, facts.message = "failed", f"{type(error).__name__}: {error}"
         except LabError:
-            raise
+            if not facts.server_is_down:
+                raise
         except Exception as error:
             facts.status, facts.message = "failed", self._log_bug(error)
         finally:
             raise_if_cancelled()
+        if failed := failure(facts.faults):
+            facts.status, facts.message = "failed", failed
         return facts
 
     @property
@@ -98,8 +108,8 @@ class TrialRun:
             facts.durability = self.how.adapter.durability_of(facts.settings)
             if isinstance(control, Emulated):
                 facts.emulator = control.emulator_of(facts.settings)
-            facts.measured = await self._measure(facts.looks)
-            if self.trial.verify is None:
+            facts.measured = await self._measure(facts)
+            if self.trial.verify is None or facts.server_is_down:
                 return
             if not self.how.guarantees.readable:
                 facts.verified = "impossible"
@@ -113,12 +123,21 @@ class TrialRun:
         workload: Workload = kind.make(self.trial.parameters)
         return workload
 
-    async def _measure(self, looks: list[Look]) -> Measured:
-        async with self._workers() as workers:
-            with Sampler(self.server, looks, workers.cpu_s):
-                return await coordinate(
-                    workers, self.trial, between=self._cool_down, server_counts=self._server_counts
-                )
+    async def _measure(self, facts: TrialFacts) -> Measured:
+        faults = FaultRun(self.trial.faults, self.targets or Targets(self.server))
+        facts.faults = faults.occurrences
+        try:
+            async with self._workers() as workers:
+                with Sampler(self.server, facts.looks, workers.cpu_s):
+                    return await coordinate(
+                        workers,
+                        self.trial,
+                        between=self._cool_down,
+                        during=faults.during if self.trial.faults else None,
+                        server_counts=self._server_counts,
+                    )
+        finally:
+            facts.server_is_down = faults.server_is_down
 
     @asynccontextmanager
     async def _workers(self) -> AsyncIterator[WorkerGroup]:
@@ -173,7 +192,7 @@ class TrialRun:
 
     async def _verify(self, control: Adapter, facts: TrialFacts) -> None:
         try:
-            facts.verification = await self._read_back(control, facts)
+            facts.verification = await self._read_back_after_faults(control, facts)
         except (ReadFailed, StoreUnavailable) as error:
             raise_if_cancelled()
             if self.server is None or not self.server.controllable:
@@ -184,6 +203,18 @@ class TrialRun:
             facts.message = "the server was restarted to verify what was written"
             facts.verification = await self._read_back(control, facts)
         facts.verified = "ok" if facts.verification.ok else "findings"
+
+    async def _read_back_after_faults(
+        self, control: Adapter, facts: TrialFacts
+    ) -> verification.Verification:
+        """The first reads may meet the connections that a fault broke."""
+        for _ in range(BROKEN_READS_MAX if self.trial.faults else 0):
+            try:
+                return await self._read_back(control, facts)
+            except (ReadFailed, StoreUnavailable):
+                raise_if_cancelled()
+                await asyncio.sleep(READ_AGAIN_S)
+        return await self._read_back(control, facts)
 
     async def _audit(self, control: Adapter, facts: TrialFacts) -> None:
         """Whether the workload's own rules hold, if it has any and the log could be read back."""

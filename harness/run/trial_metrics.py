@@ -22,6 +22,8 @@ from harness.results.hlog import Interval
 from harness.results.sorted_rows import Scratch
 from harness.run import event_costs
 from harness.run.delivery_times import DeliveryTimes
+from harness.run.fault_sightings import under_way
+from harness.run.faults import Occurrence
 from harness.run.long_trials import LongColumn
 from harness.run.outages import outages
 from harness.run.sampling import Look
@@ -240,7 +242,12 @@ def _delivery(files: TrialFiles) -> Spread | None:
         return Spread.of(DeliveryTimes.of(files, scratch))
 
 
-def interval_rows(trial: Trial, samples: TrialSamples, looks: Sequence[Look]) -> Iterator[Row]:
+def interval_rows(
+    trial: Trial,
+    samples: TrialSamples,
+    looks: Sequence[Look],
+    faults: Sequence[Occurrence] = (),
+) -> Iterator[Row]:
     """A row for each second of the measurement, with the sampler's values."""
     curves, seconds, done = _curves(looks), samples.seconds, samples.completions
     services = done.split(seconds.edges_ns, done.service_ns)
@@ -260,6 +267,7 @@ def interval_rows(trial: Trial, samples: TrialSamples, looks: Sequence[Look]) ->
             "service_p50_ns": p50,
             "service_p99_ns": p99,
             "service_max_ns": float(service_ns.max()) if len(service_ns) else None,
+            "fault": under_way(faults, from_ns, to_ns),
             **_resources(curves, from_ns, to_ns),
         }
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from harness.domain.durability import Durability, weakest
+from harness.domain.faults import FaultKind
 from harness.domain.store import Endpoint, Guarantees
 from harness.load.coordinator import Measured
+from harness.run.faults import Occurrence, hurt
 from harness.run.sampling import Look
 from harness.run.trial_metrics import Row, TrialMetrics
 from harness.scenario.model import ClosedLoop, Scenario, Trial, point_key, point_label
-from harness.verification import Verification, declared
+from harness.verification import Kind, Verification, declared
 
 _VIOLATIONS_LISTED = 20
 
@@ -53,6 +55,10 @@ class TrialFacts:
     """Size of data and indexes after the store's own compaction."""
     server_killed: bool = False
     """The server was dead at the end and was started again."""
+    faults: Sequence[Occurrence] = ()
+    """What became of the trial's faults."""
+    server_is_down: bool = False
+    """A fault left it so that it does not start again."""
     rules: RuleCounts | None = None
 
 
@@ -83,18 +89,36 @@ class ViolationCounts:
 
     violations: int
     declared_violations: int
+    lost: int
+    written_twice: int
+    written_though_refused: int
+    refused_though_written: int
+    excused_violations: int
     first_violation: str
     violation_list: str
     unknown_written: int
     unknown_lost: int
 
     @classmethod
-    def of(cls, verification: Verification, guarantees: Guarantees) -> Self:
-        """Counted, and compared with what the store declares."""
+    def of(
+        cls,
+        verification: Verification,
+        guarantees: Guarantees,
+        *,
+        excused: frozenset[Kind] = frozenset(),
+    ) -> Self:
+        """Counted, and compared with what the store declares but for the `excused` kinds."""
         counts, examples = verification.counts, verification.violations
+        broken = {kind: n for kind, n in counts.items() if declared(kind, guarantees)}
+        allowed = sum(n for kind, n in broken.items() if kind in excused)
         return cls(
             violations=sum(counts.values()),
-            declared_violations=sum(n for kind, n in counts.items() if declared(kind, guarantees)),
+            declared_violations=sum(broken.values()) - allowed,
+            lost=counts.get(Kind.LOST, 0),
+            written_twice=counts.get(Kind.DUPLICATED, 0) + counts.get(Kind.RETRY_DUPLICATED, 0),
+            written_though_refused=counts.get(Kind.WRITTEN_THOUGH_REFUSED, 0),
+            refused_though_written=verification.refused_though_written,
+            excused_violations=allowed,
             first_violation=str(examples[0]) if examples else "",
             violation_list=json.dumps([str(each) for each in examples[:_VIOLATIONS_LISTED]]),
             unknown_written=verification.unknown_written,
@@ -220,19 +244,38 @@ def trial_result(
     )
 
 
-_MAY_LOSE = (Durability.MEMORY, Durability.BOUNDED_LOSS, Durability.UNKNOWN)
+_MAY_LOSE = frozenset({Durability.MEMORY, Durability.BOUNDED_LOSS, Durability.UNKNOWN})
+_MAY_LOSE_WITH_POWER = _MAY_LOSE | {Durability.PROCESS_CRASH}
+_A_LOSS = frozenset(
+    {Kind.LOST, Kind.DUPLICATED, Kind.NOT_CONTIGUOUS, Kind.STREAM_READ_DIFFERS}
+    | {Kind.DELIVERED_UNWRITTEN}
+)
+_AFTER_A_LOSS = _A_LOSS | {
+    Kind.MISPLACED,
+    Kind.SKIPPED,
+    Kind.DELIVERED_TWICE,
+    Kind.DELIVERED_OUT_OF_ORDER,
+}
+"""Versions and positions of what was lost are given to others: a reader goes past them."""
 
 
 def violation_counts(facts: TrialFacts) -> ViolationCounts | None:
     """The violations, if the trial was verified.
 
     A server that died may lose what its durability class allows it to lose; an unknown class
-    promises nothing.
+    promises nothing. One that lost power may also lose what a class keeps in a crash alone.
     """
     if facts.verification is None or facts.guarantees is None:
         return None
-    guarantees = facts.guarantees
-    may_lose = facts.durability in _MAY_LOSE
-    if facts.server_killed and may_lose:
-        guarantees = replace(guarantees, append_only="none")
-    return ViolationCounts.of(facts.verification, guarantees)
+    excused: frozenset[Kind] = frozenset()
+    if may_lose(facts):
+        excused = _AFTER_A_LOSS if facts.verification.counts.get(Kind.LOST) else _A_LOSS
+    return ViolationCounts.of(facts.verification, facts.guarantees, excused=excused)
+
+
+def may_lose(facts: TrialFacts) -> bool:
+    """Whether the store's class allows it to lose something, after what happened to its server."""
+    happened = hurt(facts.faults)
+    if FaultKind.LOSE_POWER in happened and facts.durability in _MAY_LOSE_WITH_POWER:
+        return True
+    return bool(happened or facts.server_killed) and facts.durability in _MAY_LOSE

@@ -15,9 +15,7 @@ FAULTS_MAX = 200
 """In one trial, repetitions counted."""
 _VERBS = ("kill", "pause", "cut", "reset", "lose", "slow", "fill")
 _COMES_BACK = (FaultKind.KILL_SERVER, FaultKind.LOSE_POWER)
-_SERVER = frozenset({FaultKind.KILL_SERVER, FaultKind.PAUSE_SERVER, FaultKind.LOSE_POWER})
-_DISK = frozenset({FaultKind.FILL_DISK, FaultKind.LOSE_POWER})
-_NETWORK = frozenset(
+NETWORK_KINDS = frozenset(
     {
         FaultKind.CUT_NETWORK,
         FaultKind.RESET_NETWORK,
@@ -25,11 +23,10 @@ _NETWORK = frozenset(
         FaultKind.SLOW_NETWORK,
     }
 )
-NETWORK_KINDS = _NETWORK
 """Those that lie on the way to the server; every other kind is the server's own, or its disk's."""
-DISK_KINDS = _DISK
-PLACES = (("server", _SERVER), ("disk", _DISK), ("network", _NETWORK))
-"""Two faults of one place at the same time mean nothing."""
+_SERVER_KINDS = frozenset(FaultKind) - NETWORK_KINDS
+PLACES = (("server", _SERVER_KINDS), ("network", NETWORK_KINDS))
+"""Two faults of one place at the same time mean nothing: a killed server fills no disk."""
 
 
 class FaultEntry(BaseModel):

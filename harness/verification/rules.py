@@ -68,6 +68,18 @@ def unexpected(evidence: Evidence, violations: Violations) -> None:
     )
 
 
+def refused_though_written(evidence: Evidence) -> int:
+    """How many appends have an unknown outcome, are in the log, and met a conflict when retried.
+
+    Whoever retried was told that somebody else was first, and that somebody was the same client.
+    """
+    appends, ledger = evidence.appends, evidence.ledger
+    tried = np.flatnonzero((appends.outcome == Outcome.CONFLICT) & (appends.count > 0))
+    sent = ledger.find(appends.first[tried])
+    unresolved = (ledger.standing[sent] == Standing.UNKNOWN) & (evidence.row[sent] >= 0)
+    return len(np.unique(ledger.append[sent[unresolved]]))
+
+
 def altered(evidence: Evidence, violations: Violations) -> None:
     """The payload of every event came back as written."""
     changed = ~evidence.log.intact & (evidence.sent >= 0)

@@ -114,7 +114,7 @@ def _judged(
     numbers = history.subscribers if with_subscribers else []
     subscribers = Subscribers(numbers, history.scratch, total_order=total_order)
     landed = history.scratch.rows(2)
-    written, lost = _judge_events(history, subscribers, landed, violations)
+    written, lost, refused = _judge_events(history, subscribers, landed, violations)
     _judge_places(history, subscribers, violations, global_order)
     subscribers.rest(violations)
     places.streams_agree(history, landed, violations)
@@ -126,25 +126,31 @@ def _judged(
         streams_read=len(history.streams_read),
         streams_total=len(history.streams),
         events_read=history.events_read,
+        refused_though_written=refused,
+        lost_events=violations.lost_events,
     )
 
 
 def _judge_events(
     history: History, subscribers: Subscribers, landed: SortedRows, violations: Violations
-) -> tuple[int, int]:
-    """The rules of events; how many appends of unknown outcome were written, and how many lost."""
-    written = lost = 0
+) -> tuple[int, int, int]:
+    """The rules of events; how many appends of unknown outcome were written, and how many lost.
+
+    And how many of those written had a retry that was refused.
+    """
+    written = lost = refused = 0
     for part in history.event_parts():
         evidence = Evidence.of(part.sent, part.found)
         for one in RULES:
             one(evidence, violations)
         there, missing = rules.unknown_resolved(evidence, violations)
         written, lost = written + there, lost + missing
+        refused += rules.refused_though_written(evidence)
         _add_landed(part, evidence, landed)
         received = part.received
         rows = evidence.find(received.stream, received.version, received.event)
         subscribers.judge(evidence.log, evidence.unknown, received, rows, violations)
-    return written, lost
+    return written, lost, refused
 
 
 def _add_landed(part: EventPart, evidence: Evidence, landed: SortedRows) -> None:

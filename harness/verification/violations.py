@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -87,6 +87,11 @@ class Verification:
     streams_read: int
     streams_total: int
     events_read: int
+    refused_though_written: int = 0
+    """Appends whose retry ended in a conflict although the first attempt, of unknown outcome, was
+    written: a fact about the client's way to go on, no violation."""
+    lost_events: Sequence[int] = ()
+    """Sequence numbers of acknowledged events that are not in the log, the first of them."""
 
     @property
     def ok(self) -> bool:
@@ -96,6 +101,9 @@ class Verification:
 
 KEPT_A_KIND = 10
 """Violations kept per kind, so that thousands of one kind do not displace one of another."""
+
+LOST_KEPT = 100_000
+"""Lost events of which it is known when they were acknowledged."""
 
 _REPORTED: tuple[tuple[Kind, ...], ...] = (
     (Kind.LOST,),
@@ -140,6 +148,8 @@ class Violations:
         names: Mapping[int, str],
         foreign: Mapping[tuple[int, int], UUID],
     ) -> None:
+        self.lost_events: list[int] = []
+        """Of the kind `LOST`, up to `LOST_KEPT`."""
         self._counts: dict[Kind, int] = {}
         self._kept: dict[Kind, list[tuple[tuple[int, int], Violation]]] = {}
         self._base = base
@@ -179,6 +189,8 @@ class Violations:
             return
         before = self._counts.get(kind, 0)
         self._counts[kind] = before + len(event)
+        if kind is Kind.LOST:
+            self.lost_events += event[: LOST_KEPT - len(self.lost_events)].tolist()
         group, number = rank or (0, np.arange(before, before + len(event)))
         groups = np.broadcast_to(group, len(event))
         kept = self._kept.setdefault(kind, [])

@@ -58,6 +58,7 @@ def test_a_correct_history_has_no_violation(rng: Random, operations: int, subscr
     assert verification.violations == ()
     assert verification.counts == {}
     assert verification.unknown_written == told.unknown_written
+    assert verification.refused_though_written == told.refused_though_written
     assert verification.unknown_lost == told.unknown_lost
     assert verification.events_read == len(told.log)
     assert verification.streams_read == len(NAMES)

@@ -92,7 +92,8 @@ def test_a_notebook_opens_in_any_jupyter(path):
 @of_a_run
 def test_a_notebook_tells_the_sides_of_pairs_apart(path, tmp_path, monkeypatch):
     workload = "boundary" if path.stem == "boundaries" else PAIRS.workload
-    monkeypatch.setenv("RUN", str(made_run(tmp_path, replace(PAIRS, workload=workload))))
+    made = replace(PAIRS, workload=workload, faults=path.stem == "bad-day")
+    monkeypatch.setenv("RUN", str(made_run(tmp_path, made)))
     monkeypatch.delenv("OTHERS", raising=False)
     text = shown(path)
     for side in SIDES:

@@ -50,6 +50,7 @@ from harness.analysis.summary.requirements import (
     strongest_first,
 )
 from harness.analysis.summary.rules import rules, rules_by_point, under_rules, without_rules
+from harness.analysis.summary.trouble import faults_of, losses, trouble, worst
 
 __all__ = [
     "COSTS",
@@ -67,6 +68,7 @@ __all__ = [
     "contention_groups",
     "costs",
     "delivery",
+    "faults_of",
     "geometric_mean",
     "has_contention",
     "has_deliveries",
@@ -76,6 +78,7 @@ __all__ = [
     "kept",
     "latency_curve",
     "latency_curves",
+    "losses",
     "matrix",
     "measured_durability",
     "not_run",
@@ -100,7 +103,9 @@ __all__ = [
     "tail",
     "that_count",
     "times_ns",
+    "trouble",
     "under_rules",
     "unranked_reason",
     "without_rules",
+    "worst",
 ]

@@ -53,6 +53,15 @@ from harness.render.figures.scaling import scaling
 from harness.render.figures.searched import searched
 from harness.render.figures.sheet import About, Drawing, Material, PointFigure, about, caption
 from harness.render.figures.throughput import throughput
+from harness.render.figures.trouble import (
+    time_line,
+    time_lines,
+    trouble_answer,
+    trouble_by_store,
+    trouble_evidence,
+    trouble_tables,
+    trouble_unreached,
+)
 from harness.render.table import Table
 
 __all__ = [
@@ -104,6 +113,13 @@ __all__ = [
     "settings",
     "surroundings",
     "throughput",
+    "time_line",
+    "time_lines",
+    "trouble_answer",
+    "trouble_by_store",
+    "trouble_evidence",
+    "trouble_tables",
+    "trouble_unreached",
     "unreached",
     "verdicts",
 ]

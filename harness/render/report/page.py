@@ -110,10 +110,13 @@ class _Page:
         absent = summary.not_run(self.trials, run.manifest)
         self.asked = summary.Asked(require, summary.matrix(run.conformance), absent)
         self.about = figures.about(run.manifest, self.trials)
+        self.faults = summary.faults_of(self.trials, run.faults)
         self.pieces = Pieces()
 
     def all(self) -> Iterator[Section]:
         """The sections in order."""
+        if len(self.faults):
+            yield self._trouble()
         yield self._answer()
         yield self._changes()
         if self.asked.require:
@@ -126,6 +129,27 @@ class _Page:
         yield self._caveats()
         yield self._surroundings()
         yield reproducing(self.run)
+
+    def _trouble(self) -> Section:
+        trials, faults = self.trials, self.faults
+        lines = figures.time_lines(trials, self.run.intervals, faults, self.about)
+        parts = [
+            *self.pieces.part(
+                [figures.trouble_answer(trials, faults), figures.trouble_by_store(trials, faults)]
+            ),
+            *self.pieces.part(lines),
+            *self.pieces.part(figures.trouble_tables(faults), "Fault by fault"),
+            *self.pieces.part(
+                [figures.trouble_unreached(faults), figures.trouble_evidence(faults)],
+                "What was not reached, and evidence of losses",
+            ),
+        ]
+        return Section(
+            "trouble", "Trouble", parts,
+            intro="Faults struck while the load ran. A time with + had not ended when the next"
+            " fault came or the trial was over. Lost is what was acknowledged and was not there"
+            " when everything was read back.",
+        )  # fmt: skip
 
     def _answer(self) -> Section:
         sentences = figures.answer(self.trials, self.asked)

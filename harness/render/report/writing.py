@@ -15,7 +15,7 @@ from harness.results.tables import write_atomically, writing
 
 NOTEBOOKS = (
     "start-here", "comparison", "contention", "boundaries", "latency", "cost", "guarantees",
-    "decision", "history",
+    "decision", "bad-day", "history",
 )  # fmt: skip
 """All show one run, except `history`, which reads the history file next to it.
 

@@ -72,6 +72,7 @@ class _Model:
         self._write(attempt)
         self._again(attempt, Outcome.CONFLICT)
         self._told.unknown_written += 1
+        self._told.refused_though_written += 1
 
     def written_then_found(self, op: int) -> None:
         attempt = self._send(op, Outcome.UNKNOWN)

@@ -66,6 +66,7 @@ class Told:
     handed: list[Handed] | None = None
     subscribers: int = 0
     unknown_written: int = 0
+    refused_though_written: int = 0
     unknown_lost: int = 0
 
     def verification(self, **how) -> Verification:

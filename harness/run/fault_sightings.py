@@ -1,0 +1,402 @@
+"""What the clients of a trial saw of each of its faults: the rows of faults.parquet.
+
+A fault's stretch goes from its begin to the begin of the next one, or to the end of the window.
+What was not measured is `None`, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.percentiles import values_at
+from harness.domain.outcome import Outcome
+from harness.load.loops import Window
+from harness.load.pacing import NS_A_SECOND
+from harness.load.trial_files import TrialFiles, read_columns
+from harness.run.faults import DESTRUCTIVE, Occurrence
+from harness.scenario.model import ClosedLoop, Trial
+
+Ints = NDArray[np.int64]
+Row = dict[str, Any]
+
+BEFORE_NS = 5 * NS_A_SECOND
+"""The rate before a fault is that of so long before it at most, and of a second at least."""
+RESTORED_SHARE = 0.9
+RESTORED_NS = NS_A_SECOND
+"""For so long the rate must have come back."""
+BEYOND_MIN = 10
+"""A fault is short: its 99th percentile may have fewer values beyond than a trial's."""
+_P99 = 99.0
+_ANSWERED = (Outcome.OK, Outcome.CONFLICT)
+_COUNTED = (
+    Outcome.CONFLICT, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.UNKNOWN, Outcome.DROPPED,
+    Outcome.UNFINISHED,
+)  # fmt: skip
+EVIDENCE_MAX = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operations:
+    """The measured operations of a trial, in any order; times are ns on the monotonic clock."""
+
+    op: Ints
+    worker: Ints
+    outcome: Ints
+    intended_ns: Ints
+    done_ns: Ints
+    first: Ints
+    count: Ints
+
+    @classmethod
+    def read(cls, files: TrialFiles) -> Self:
+        """Those of the raw samples, without prefilling and warm-up."""
+        names = ("op", "worker", "outcome", "intended_ns", "done_ns", "first", "count")
+        columns = read_columns(files.samples, names)
+        measured = columns["op"] >= 0
+        return cls(**{name: column[measured] for name, column in columns.items()})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivered:
+    """Deliveries to subscribers, in the order of handling."""
+
+    subscriber: Ints
+    event: Ints
+    handled_ns: Ints
+
+    @classmethod
+    def read(cls, files: TrialFiles) -> Self | None:
+        """Those of the trial; `None` where nobody subscribed."""
+        if not files.deliveries.exists():
+            return None
+        return cls(**read_columns(files.deliveries, ("subscriber", "event", "handled_ns")))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """When a fault was under way, and how far what was seen counts as its."""
+
+    began_ns: int
+    ended_ns: int
+    until_ns: int
+    """The begin of the next fault, or the end of the window."""
+    before_ns: int
+    """From here to the begin is the time to compare with."""
+
+
+def stretches(occurrences: Sequence[Occurrence], window: Window) -> Mapping[int, Stretch]:
+    """By the place among the occurrences, of those that began."""
+    begun = sorted(
+        (each.began_ns, number)
+        for number, each in enumerate(occurrences)
+        if each.began_ns is not None
+    )
+    found: dict[int, Stretch] = {}
+    clear_ns = window.started_ns
+    for (began_ns, number), (next_ns, _) in pairwise([*begun, (window.ended_ns, -1)]):
+        each = occurrences[number]
+        ended_ns = each.ended_ns or began_ns
+        before_ns = max(clear_ns, began_ns - BEFORE_NS)
+        found[number] = Stretch(
+            began_ns, ended_ns, max(next_ns, began_ns), min(before_ns, began_ns)
+        )
+        clear_ns = max(clear_ns, each.back_ns or ended_ns)
+    return found
+
+
+def fault_rows(
+    trial: Trial,
+    occurrences: Sequence[Occurrence],
+    window: Window,
+    files: TrialFiles,
+    *,
+    lost: Sequence[int] | None,
+) -> Iterator[Row]:
+    """A row a planned fault. `lost` are the lost events; `None` where nothing was verified."""
+    operations, delivered = Operations.read(files), Delivered.read(files)
+    is_open = not isinstance(trial.load, ClosedLoop)
+    places = stretches(occurrences, window)
+    losses = None
+    if lost is not None:
+        losses = Losses.of(lost, Acknowledged.of(operations, files), occurrences, window)
+    for number, each in enumerate(occurrences):
+        yield {
+            "trial_id": trial.id,
+            "key": trial.store.key,
+            "number": number + 1,
+            **_plan(each, window),
+            **(seen(operations, places[number], is_open=is_open) if number in places else {}),
+            "connections": each.connections,
+            **(_delivery(delivered, places[number]) if number in places and delivered else {}),
+            **(losses.of_fault(number) if number in places and losses else {}),
+        }
+
+
+def unreached_rows(trial: Trial, occurrences: Sequence[Occurrence]) -> Iterator[Row]:
+    """The rows of a trial that measured nothing."""
+    nothing = Window(0, 0, 0)
+    for number, each in enumerate(occurrences):
+        about = {"trial_id": trial.id, "key": trial.store.key, "number": number + 1}
+        told = {"why_not": each.why_not or "the trial measured nothing", "carried_out": False}
+        yield about | _plan(each, nothing) | told
+
+
+def _plan(each: Occurrence, window: Window) -> Row:
+    def since_s(at_ns: int | None) -> float | None:
+        return None if at_ns is None else (at_ns - window.started_ns) / NS_A_SECOND
+
+    return {
+        "fault": str(each.fault.kind),
+        "at_s": each.fault.at_s,
+        "for_s": each.fault.for_s if each.fault.kind.lasts else None,
+        "rtt_ms": each.fault.rtt_ms or None,
+        "carried_out": each.carried_out,
+        "why_not": each.why_not,
+        "began_s": since_s(each.began_ns),
+        "ended_s": since_s(each.ended_ns),
+        "back_s": since_s(each.back_ns),
+    }
+
+
+def seen(operations: Operations, stretch: Stretch, *, is_open: bool) -> Row:
+    """What clients saw in one stretch: outcomes, silence, the way back, times, backlog."""
+    done_ns = operations.done_ns
+    inside = _between(done_ns, stretch.began_ns, stretch.until_ns)
+    ended = np.bincount(operations.outcome[inside], minlength=len(Outcome))
+    acknowledged_ns = np.sort(done_ns[operations.outcome == Outcome.OK])
+    row: Row = {outcome.name.lower(): int(ended[outcome]) for outcome in _COUNTED}
+    offered = int(_between(operations.intended_ns, stretch.before_ns, stretch.began_ns).sum())
+    row |= _service(acknowledged_ns, stretch, offered)
+    if is_open:
+        row |= _response(operations, stretch) | _backlog(operations, stretch)
+    return row
+
+
+def _between(times_ns: Ints, from_ns: int, to_ns: int) -> NDArray[np.bool_]:
+    return np.asarray((times_ns >= from_ns) & (times_ns < to_ns))
+
+
+def _service(acknowledged_ns: Ints, stretch: Stretch, offered: int) -> Row:
+    """The longest silence, the first acknowledgement after the end, and when the rate was back."""
+    bounds = np.searchsorted(acknowledged_ns, (stretch.began_ns, stretch.until_ns))
+    inside = acknowledged_ns[bounds[0] : bounds[1]]
+    silence_ns = np.diff(inside, prepend=stretch.began_ns, append=stretch.until_ns).max()
+    after = inside[np.searchsorted(inside, stretch.ended_ns) :]
+    return {
+        "silent_s": float(silence_ns) / NS_A_SECOND,
+        "first_ok_s": _since_s(int(after[0]), stretch) if len(after) else None,
+        "restored_s": _restored_s(acknowledged_ns, stretch, offered),
+    }
+
+
+def _restored_s(acknowledged_ns: Ints, stretch: Stretch, offered: int) -> float | None:
+    """Until the first acknowledgement after which a second has 90 % of the rate before.
+
+    That rate is no higher than the offered one: a backlog of the fault before may have drained.
+    """
+    before_ns = stretch.began_ns - stretch.before_ns
+    if before_ns < NS_A_SECOND:
+        return None
+    first, last = np.searchsorted(acknowledged_ns, (stretch.before_ns, stretch.began_ns))
+    wanted = min(int(last - first), offered) / before_ns * RESTORED_NS * RESTORED_SHARE
+    if not wanted:
+        return None
+    start = np.searchsorted(acknowledged_ns, stretch.ended_ns)
+    stop = np.searchsorted(acknowledged_ns, stretch.until_ns - RESTORED_NS, "right")
+    begins = acknowledged_ns[start:stop]
+    in_a_second = np.searchsorted(acknowledged_ns, begins + RESTORED_NS) - np.arange(
+        start, start + len(begins)
+    )
+    enough = np.flatnonzero(in_a_second >= wanted)
+    return _since_s(int(begins[enough[0]]), stretch) if len(enough) else None
+
+
+def _since_s(at_ns: int, stretch: Stretch) -> float:
+    return (at_ns - stretch.ended_ns) / NS_A_SECOND
+
+
+def _response(operations: Operations, stretch: Stretch) -> Row:
+    """Times of what was due in the fault, and after it until the stretch ends."""
+    row: Row = {}
+    parts = {
+        "during": (stretch.began_ns, stretch.ended_ns),
+        "after": (stretch.ended_ns, stretch.until_ns),
+    }
+    for name, (from_ns, to_ns) in parts.items():
+        due = _between(operations.intended_ns, from_ns, to_ns)
+        answered = due & np.isin(operations.outcome, _ANSWERED)
+        count, failed = int(due.sum()), int(due.sum() - answered.sum())
+        times_ns = operations.done_ns[answered] - operations.intended_ns[answered]
+        row |= {
+            f"due_{name}": count,
+            f"failed_{name}": failed,
+            f"response_p99_{name}_ns": _p99_ns(times_ns, count),
+        }
+    return row
+
+
+def _p99_ns(times_ns: Ints, count: int) -> float | None:
+    """Of all that were due; `None` with too few, or where it lies among those that failed."""
+    if count * (100 - _P99) / 100 < BEYOND_MIN or (count - len(times_ns)) * 100 >= count:
+        return None
+    share = min(_P99 * count / len(times_ns), 100.0)
+    return values_at(times_ns, [share])[0]
+
+
+def _backlog(operations: Operations, stretch: Stretch) -> Row:
+    """Operations due and not ended: the most of them, and when they were as few as before."""
+    due_ns, done_ns = np.sort(operations.intended_ns), np.sort(operations.done_ns)
+
+    def backlog(at_ns: Ints) -> Ints:
+        return np.asarray(
+            np.searchsorted(due_ns, at_ns, "right") - np.searchsorted(done_ns, at_ns, "right")
+        )
+
+    def moments(times_ns: Ints, from_ns: int, to_ns: int) -> Ints:
+        first, last = np.searchsorted(times_ns, (from_ns, to_ns))
+        return times_ns[first:last]
+
+    inside = moments(due_ns, stretch.began_ns, stretch.until_ns)
+    if not len(inside):
+        return {"backlog_max": 0}
+    waiting = backlog(inside)
+    row: Row = {"backlog_max": int(waiting.max()), "drained_s": None}
+    before = moments(due_ns, stretch.before_ns, stretch.began_ns)
+    if len(before):
+        usual = max(1, int(np.median(backlog(before))))
+        since_ns = max(stretch.ended_ns, int(inside[waiting.argmax()]))
+        looks = np.append(moments(done_ns, since_ns, stretch.until_ns), since_ns)
+        few = np.sort(looks)[backlog(np.sort(looks)) <= usual]
+        row["drained_s"] = _since_s(int(few[0]), stretch) if len(few) else None
+    return row
+
+
+def _delivery(delivered: Delivered, stretch: Stretch) -> Row:
+    """The longest time in which a subscriber received nothing, and what it received again."""
+    inside = _between(delivered.handled_ns, stretch.began_ns, stretch.until_ns)
+    gap_ns = 0
+    for subscriber in np.unique(delivered.subscriber):
+        mine = np.sort(delivered.handled_ns[inside & (delivered.subscriber == subscriber)])
+        edges = np.diff(mine, prepend=stretch.began_ns, append=stretch.until_ns)
+        gap_ns = max(gap_ns, int(edges.max()))
+    own = delivered.event >= 0
+    pairs = np.column_stack((delivered.subscriber, delivered.event))[own]
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    again = np.ones(len(pairs), np.bool_)
+    again[first] = False
+    return {
+        "delivery_gap_s": gap_ns / NS_A_SECOND,
+        "delivered_again": int((again & inside[own]).sum()),
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Losses:
+    """Lost events by the fault that is to blame, and who was told that they were written."""
+
+    by_fault: Mapping[int, int]
+    evidence: Mapping[int, str]
+
+    @classmethod
+    def of(
+        cls,
+        lost: Sequence[int],
+        acknowledged: Acknowledged,
+        occurrences: Sequence[Occurrence],
+        window: Window,
+    ) -> Losses:
+        """Each lost event belongs to the first fault that ended after its acknowledgement.
+
+        A crash or a loss of power is to blame where there was one, else any other fault.
+        """
+        blamed = [n for n, each in enumerate(occurrences) if each.began_ns is not None]
+        crashes = [n for n in blamed if occurrences[n].fault.kind in DESTRUCTIVE]
+        numbers: dict[int, int] = {}
+        told: dict[int, list[str]] = {}
+        for event in sorted(lost):
+            row = acknowledged.row_of(event)
+            at_ns = window.started_ns if row is None else int(acknowledged.at_ns[row])
+            number = _first_after(at_ns, crashes or blamed, occurrences)
+            if number is None:
+                continue
+            numbers[number] = numbers.get(number, 0) + 1
+            sentences = told.setdefault(number, [])
+            if row is not None and len(sentences) < EVIDENCE_MAX:
+                sentences.append(acknowledged.sentence(row, occurrences[number], window))
+        return cls(numbers, {number: "; ".join(each) for number, each in told.items()})
+
+    def of_fault(self, number: int) -> Row:
+        """Its cells."""
+        return {"lost": self.by_fault.get(number, 0), "evidence": self.evidence.get(number, "")}
+
+
+def _first_after(
+    at_ns: int, numbers: Sequence[int], occurrences: Sequence[Occurrence]
+) -> int | None:
+    """The first of the faults that was not over then; else the last one."""
+    for number in numbers:
+        ended_ns = occurrences[number].ended_ns
+        if ended_ns is None or ended_ns >= at_ns:
+            return number
+    return numbers[-1] if numbers else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acknowledged:
+    """Acknowledged appends in the order of their first events; -1 for an unknown client."""
+
+    first: Ints
+    count: Ints
+    op: Ints
+    worker: Ints
+    at_ns: Ints
+
+    @classmethod
+    def of(cls, operations: Operations, files: TrialFiles) -> Self:
+        """Of the operations' own rows, and those of further appends."""
+        own = operations.count > 0
+        more = read_columns(files.appends, ("op", "first", "count", "outcome", "ended_ns"))
+        good = (more["outcome"] == Outcome.OK) & (more["count"] > 0)
+        first = np.concatenate((operations.first[own], more["first"][good]))
+        order = np.argsort(first)
+        unknown = np.full(int(good.sum()), -1)
+        return cls(
+            first[order],
+            np.concatenate((operations.count[own], more["count"][good]))[order],
+            np.concatenate((operations.op[own], more["op"][good]))[order],
+            np.concatenate((operations.worker[own], unknown))[order],
+            np.concatenate((operations.done_ns[own], more["ended_ns"][good]))[order],
+        )
+
+    def row_of(self, event: int) -> int | None:
+        """The append of an event; `None` for one of the prefilling or the warm-up."""
+        row = int(np.searchsorted(self.first, event, "right")) - 1
+        within = row >= 0 and event < self.first[row] + self.count[row]
+        return row if within else None
+
+    def sentence(self, row: int, blamed: Occurrence, window: Window) -> str:
+        """Who was told what, when, before which fault, and what was read."""
+        at_s = (self.at_ns[row] - window.started_ns) / NS_A_SECOND
+        who = f"client {self.worker[row]}, " if self.worker[row] >= 0 else ""
+        return (
+            f"{who}operation {self.op[row]}: acknowledged at {at_s:.3f} s, not in the log after"
+            f" {blamed.fault}"
+        )
+
+
+def under_way(occurrences: Sequence[Occurrence], from_ns: int, to_ns: int) -> str:
+    """The faults under way between two times, in words."""
+    kinds = [
+        str(each.fault.kind)
+        for each in occurrences
+        if each.began_ns is not None
+        and each.began_ns < to_ns
+        and (each.back_ns or each.ended_ns or to_ns) > from_ns
+    ]
+    return ", ".join(dict.fromkeys(kinds))

@@ -1,0 +1,126 @@
+"""Carrying out a trial's faults: their times, what is not reached, what fails and what follows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from harness.domain.faults import Fault, FaultKind
+from harness.domain.server import UnsupportedByServer
+from harness.run.faults import IN_PROCESS, FaultRun, Targets, failure, hurt
+
+NEVER_MOUNTED = "the lab may not mount a disk here"
+
+
+class Remembering:
+    """Stands for a server and for the way to it, and remembers what was done to them."""
+
+    controllable = True
+
+    def __init__(self, *fails: str, unsupported: str = "", takes_s: float = 0.0) -> None:
+        self.done: list[str] = []
+        self._fails, self._unsupported, self._takes_s = fails, unsupported, takes_s
+
+    endpoint = ""
+
+    def why_not(self, kind: FaultKind) -> str:
+        return NEVER_MOUNTED if kind.of_the_disk else ""
+
+    def __getattr__(self, name: str):
+        async def act(*arguments: float) -> int:
+            if name == "connections":
+                return len(self.done)
+            self.done.append(" ".join(map(str, (name, *arguments))))
+            if name == self._unsupported:
+                raise UnsupportedByServer("not with this kernel")
+            if name in self._fails:
+                raise OSError("it is gone")
+            if name == "restart":
+                await asyncio.sleep(self._takes_s)
+            return 0
+
+        return act
+
+
+def carried_out(server, *faults: Fault, relay=None, load_s: float = 0.3):
+    run = FaultRun(faults, Targets(server, relay, "clients bypass a relay"))
+
+    async def trial():
+        async with run.during(time.monotonic_ns()):
+            await asyncio.sleep(load_s)
+
+    asyncio.run(trial())
+    return run
+
+
+def test_each_fault_is_begun_and_taken_back_in_the_order_of_its_times():
+    server, relay = Remembering(), Remembering()
+    run = carried_out(
+        server,
+        Fault(FaultKind.PAUSE_SERVER, 0.01, 0.02),
+        Fault(FaultKind.SLOW_NETWORK, 0.02, 0.05, 9.0),
+        Fault(FaultKind.KILL_SERVER, 0.1, 0.01),
+        Fault(FaultKind.RESET_NETWORK, 0.15),
+        relay=relay,
+    )
+    assert server.done == ["pause", "resume", "kill", "restart"]
+    assert relay.done == ["slow 9.0", "restore", "target ", "reset"]
+    for each in run.occurrences:
+        assert each.carried_out
+        assert each.began_ns <= each.ended_ns <= each.back_ns
+    assert hurt(run.occurrences) == {FaultKind.KILL_SERVER}
+
+
+def test_what_cannot_be_done_here_is_not_reached_and_the_rest_goes_on():
+    server = Remembering()
+    faults = (Fault(FaultKind.FILL_DISK, 0.01, 0.01), Fault(FaultKind.CUT_NETWORK, 0.02, 0.01),
+              Fault(FaultKind.PAUSE_SERVER, 0.03, 0.01))  # fmt: skip
+    run = carried_out(server, *faults)
+    whys = [each.why_not for each in run.occurrences]
+    assert whys == [NEVER_MOUNTED, "clients bypass a relay", ""]
+    assert server.done == ["pause", "resume"]
+    assert not failure(run.occurrences)
+
+
+def test_a_store_without_a_server_has_no_fault_at_all():
+    run = carried_out(None, *(Fault(kind, 0.01, 0.01) for kind in FaultKind))
+    assert {each.why_not for each in run.occurrences} == {IN_PROCESS}
+    assert not hurt(run.occurrences)
+
+
+def test_what_a_server_refuses_only_when_asked_is_not_reached_either():
+    server = Remembering(unsupported="pause")
+    run = carried_out(server, Fault(FaultKind.PAUSE_SERVER, 0.01, 0.01))
+    assert run.occurrences[0].why_not == "not with this kernel"
+    assert not failure(run.occurrences)
+    assert "resume" not in server.done
+
+
+def test_a_fault_that_fails_when_tried_is_a_failure_with_its_reason():
+    run = carried_out(Remembering("kill"), Fault(FaultKind.KILL_SERVER, 0.01, 0.01))
+    assert failure(run.occurrences) == "kill server at 0.01 s for 0.01 s: it is gone"
+    assert not run.server_is_down
+
+
+def test_after_a_server_that_does_not_start_again_no_further_fault_is_tried():
+    server = Remembering("restart")
+    faults = Fault(FaultKind.KILL_SERVER, 0.01, 0.01), Fault(FaultKind.PAUSE_SERVER, 0.1, 0.01)
+    run = carried_out(server, *faults)
+    assert run.server_is_down
+    assert "did not start again: it is gone" in failure(run.occurrences)
+    assert run.occurrences[1].why_not == "the server had not started again"
+    assert server.done == ["kill", "restart"]
+
+
+def test_a_fault_that_comes_while_the_server_still_starts_is_not_reached():
+    server = Remembering(takes_s=0.2)
+    faults = Fault(FaultKind.KILL_SERVER, 0.01, 0.01), Fault(FaultKind.PAUSE_SERVER, 0.1, 0.01)
+    run = carried_out(server, *faults)
+    assert run.occurrences[1].why_not == "kill server at 0.01 s for 0.01 s was not over yet"
+    assert run.occurrences[0].carried_out
+
+
+def test_the_load_is_over_only_when_every_fault_is_taken_back():
+    server = Remembering(takes_s=0.1)
+    run = carried_out(server, Fault(FaultKind.KILL_SERVER, 0.01, 0.01), load_s=0.02)
+    assert run.occurrences[0].carried_out

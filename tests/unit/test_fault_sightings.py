@@ -1,0 +1,172 @@
+"""What clients saw of a fault: each number of faults.parquet, from operations made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.domain.faults import Fault, FaultKind
+from harness.domain.outcome import Outcome
+from harness.load.loops import Window
+from harness.run import fault_sightings
+from harness.run.fault_sightings import (
+    Acknowledged,
+    Delivered,
+    Losses,
+    Operations,
+    Stretch,
+    seen,
+    stretches,
+    under_way,
+)
+from harness.run.faults import Occurrence
+
+S = 1_000_000_000
+WINDOW = Window(0, 20 * S, 0)
+KILL = Stretch(began_ns=5 * S, ended_ns=6 * S, until_ns=15 * S, before_ns=0)
+
+
+def operations(*rows, outcome=Outcome.OK):
+    """Rows of (intended, done) in seconds, or (intended, done, outcome)."""
+    filled = [row if len(row) > 2 else (*row, outcome) for row in rows]
+    intended, done, outcomes = zip(*filled, strict=True) if filled else ((), (), ())
+    count = len(filled)
+    return Operations(
+        op=np.arange(count),
+        worker=np.zeros(count, np.int64),
+        outcome=np.array([int(each) for each in outcomes], np.int64),
+        intended_ns=np.array([round(each * S) for each in intended], np.int64),
+        done_ns=np.array([round(each * S) for each in done], np.int64),
+        first=np.arange(count),
+        count=np.ones(count, np.int64),
+    )
+
+
+def steady(from_s: float, to_s: float, per_s: int):
+    return [(from_s + n / per_s, from_s + n / per_s) for n in range(round((to_s - from_s) * per_s))]
+
+
+def test_outcomes_are_counted_from_the_begin_to_the_next_fault():
+    rows = [(4, 4.9, Outcome.REFUSED), (5, 5.1, Outcome.REFUSED), (5, 14.9, Outcome.UNKNOWN),
+            (6, 15, Outcome.UNKNOWN), (7, 8, Outcome.CONFLICT)]  # fmt: skip
+    row = seen(operations(*rows), KILL, is_open=False)
+    assert (row["refused"], row["unknown"], row["conflict"], row["timeout"]) == (1, 1, 1, 0)
+
+
+def test_silence_is_the_longest_time_without_an_acknowledgement():
+    rows = [*steady(0, 5, 10), (6, 5.5, Outcome.REFUSED), (6, 8.5), (6, 9)]
+    row = seen(operations(*rows), KILL, is_open=False)
+    assert row["silent_s"] == 6  # from 9 s to the stretch's end
+    assert row["first_ok_s"] == 2.5
+
+
+def test_a_store_that_never_came_back_has_no_time_of_coming_back():
+    row = seen(operations(*steady(0, 5, 10)), KILL, is_open=False)
+    assert row["silent_s"] == 10
+    assert row["first_ok_s"] is None
+    assert row["restored_s"] is None
+
+
+def test_the_rate_is_back_when_a_second_has_nine_tenths_of_the_rate_before():
+    slow_then_full = [*steady(0, 5, 100), *steady(7, 9, 50), *steady(9, 15, 95)]
+    row = seen(operations(*slow_then_full), KILL, is_open=False)
+    assert row["first_ok_s"] == 1
+    assert row["restored_s"] == pytest.approx(2.9, abs=0.2)
+
+
+def test_the_rate_before_needs_a_second_to_be_known():
+    crowded = Stretch(5 * S, 6 * S, 15 * S, before_ns=round(4.5 * S))
+    assert seen(operations(*steady(0, 15, 100)), crowded, is_open=False)["restored_s"] is None
+
+
+def test_response_times_are_those_of_the_operations_due_in_it_and_after_it():
+    during = [(5 + n / 1000, 5 + n / 1000 + 0.5) for n in range(1000)]
+    after = [(6 + n / 1000, 6 + n / 1000 + 0.002) for n in range(1000)]
+    row = seen(operations(*during, *after), KILL, is_open=True)
+    assert (row["due_during"], row["failed_during"], row["due_after"]) == (1000, 0, 1000)
+    assert row["response_p99_during_ns"] == pytest.approx(0.5 * S)
+    assert row["response_p99_after_ns"] == pytest.approx(0.002 * S)
+
+
+def test_a_percentile_with_too_few_beyond_or_among_the_failed_is_empty():
+    few = seen(operations(*[(5.5, 5.6)] * 999), KILL, is_open=True)
+    assert few["response_p99_during_ns"] is None
+    failed = [(5.5, 5.6, Outcome.UNKNOWN)] * 20
+    many = seen(operations(*[(5.5, 5.6)] * 980, *failed), KILL, is_open=True)
+    assert many["response_p99_during_ns"] is None
+    assert many["failed_during"] == 20
+
+
+def test_a_failed_operation_shifts_the_percentile_as_one_slower_than_all():
+    answered = [(5.5, 5.5 + n / 10_000) for n in range(1, 1996)]
+    failed = [(5.5, 5.6, Outcome.UNKNOWN)] * 5
+    row = seen(operations(*answered, *failed), KILL, is_open=True)
+    assert row["response_p99_during_ns"] == pytest.approx(0.198 * S)  # the 1,980th of 2,000
+
+
+def test_the_backlog_is_what_is_due_and_not_ended_and_drains_to_what_it_was():
+    waiting = [(5 + n / 10, 7 + n / 10) for n in range(10)]
+    row = seen(operations(*steady(0, 5, 10), *waiting, *steady(8, 15, 10)), KILL, is_open=True)
+    assert row["backlog_max"] == 10
+    assert row["drained_s"] == pytest.approx(1.8)  # at 7.8 s one is left, as before
+
+
+def test_a_closed_loop_has_neither_response_times_nor_a_backlog():
+    row = seen(operations(*steady(0, 15, 10)), KILL, is_open=False)
+    assert not {"backlog_max", "drained_s", "due_during", "response_p99_after_ns"} & row.keys()
+
+
+def test_a_stretch_ends_with_the_next_fault_and_looks_back_to_the_end_of_the_last():
+    kill = Occurrence(Fault(FaultKind.KILL_SERVER, 2, 1), began_ns=2 * S, ended_ns=3 * S,
+                      back_ns=4 * S)  # fmt: skip
+    never = Occurrence(Fault(FaultKind.FILL_DISK, 5, 1), why_not="no right to mount")
+    pause = Occurrence(Fault(FaultKind.PAUSE_SERVER, 9, 1), began_ns=9 * S, ended_ns=10 * S,
+                       back_ns=10 * S)  # fmt: skip
+    assert stretches([kill, never, pause], WINDOW) == {
+        0: Stretch(2 * S, 3 * S, 9 * S, 0),
+        2: Stretch(9 * S, 10 * S, 20 * S, 4 * S),
+    }
+
+
+def test_subscribers_are_seen_by_their_longest_gap_and_by_what_came_again():
+    times = np.array([4.0, 5.5, 9.0, 9.5, 14.9, 5.2])
+    delivered = Delivered(
+        subscriber=np.array([0, 0, 0, 0, 0, 1]),
+        event=np.array([1, 2, 2, 3, 1, 1]),
+        handled_ns=np.round(times * S).astype(np.int64),
+    )
+    row = fault_sightings._delivery(delivered, KILL)
+    assert row == {"delivery_gap_s": pytest.approx(9.8), "delivered_again": 2}
+
+
+def losses(acknowledged_s: list[float], lost: list[int], *occurrences):
+    done = operations(*((each, each) for each in acknowledged_s))
+    order = Acknowledged(done.first, done.count, done.op, done.worker, done.done_ns)
+    return Losses.of(lost, order, occurrences, WINDOW)
+
+
+def crash(kind: FaultKind, at_s: int) -> Occurrence:
+    return Occurrence(Fault(kind, at_s, 1), began_ns=at_s * S, ended_ns=(at_s + 1) * S,
+                      back_ns=(at_s + 2) * S)  # fmt: skip
+
+
+def test_a_lost_event_is_blamed_on_the_first_crash_after_its_acknowledgement():
+    kill, power = crash(FaultKind.KILL_SERVER, 5), crash(FaultKind.LOSE_POWER, 12)
+    cut = crash(FaultKind.CUT_NETWORK, 9)
+    found = losses([1, 4.9, 8.5, 11.9, 11.95], [1, 3, 4], kill, cut, power)
+    assert [found.of_fault(number)["lost"] for number in range(3)] == [1, 0, 2]
+    assert found.of_fault(0)["evidence"] == (
+        "client 0, operation 1: acknowledged at 4.900 s, not in the log after kill server at 5 s"
+        " for 1 s"
+    )
+
+
+def test_without_a_crash_the_fault_under_way_is_blamed():
+    found = losses([1, 8.5], [1], crash(FaultKind.CUT_NETWORK, 8))
+    assert found.of_fault(0)["lost"] == 1
+
+
+def test_a_second_names_the_faults_under_way_in_it():
+    kill, pause = crash(FaultKind.KILL_SERVER, 5), crash(FaultKind.PAUSE_SERVER, 6)
+    words = [under_way([kill, pause], second * S, (second + 1) * S) for second in (4, 5, 6, 7, 8)]
+    assert words == ["", "kill server", "kill server, pause server", "pause server", ""]
