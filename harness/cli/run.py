@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.run import benchmark
+    from harness.run.foreseen import Hindrance
     from harness.scenario.model import Scenario, Trial
 
 
@@ -76,7 +77,9 @@ def run(
     )
     scenarios = [load(path, known, overrides=overrides) for path in files]
     if dry_run:
-        _print_plans(scenarios, json=json)
+        from harness.run.foreseen import hindrances
+
+        _print_plans([(each, hindrances(each, known, servers)) for each in scenarios], json=json)
         return
 
     from rich.console import Console
@@ -148,12 +151,28 @@ def _plain(result: benchmark.Result) -> dict[str, Any]:
     }
 
 
-def _print_plans(scenarios: list[Scenario], *, json: bool) -> None:
+def _print_plans(plans: list[tuple[Scenario, list[Hindrance]]], *, json: bool) -> None:
     if json:
-        print(json_.dumps([planned(scenario) for scenario in scenarios], indent=2))
+        content = [
+            planned(scenario) | {"not_reached": [each._asdict() for each in hindered]}
+            for scenario, hindered in plans
+        ]
+        print(json_.dumps(content, indent=2))
         return
-    for scenario in scenarios:
+    for scenario, hindered in plans:
         print_plan(scenario)
+        _print_faults(scenario, hindered)
+
+
+def _print_faults(scenario: Scenario, hindered: list[Hindrance]) -> None:
+    """The faults of a trial, and what will not be reached; trials differ only in their length."""
+    longest = max((trial.faults for trial in scenario.trials), key=len, default=())
+    if longest:
+        print("faults of each trial:")
+    for fault in longest:
+        print(f"       {fault}")
+    for each in hindered:
+        print(f"not reached on {each.key}: {', '.join(each.kinds)}: {each.why_not}")
 
 
 def print_plan(scenario: Scenario) -> None:
@@ -190,6 +209,7 @@ def planned(scenario: Scenario) -> dict[str, Any]:
                 "point": dict(trial.point),
                 "repetition": trial.repetition,
                 "side": trial.side,
+                "faults": [str(fault) for fault in trial.faults],
                 "seed": trial.seed,
                 "expected_s": trial.expected_s,
             }

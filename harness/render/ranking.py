@@ -122,6 +122,7 @@ def _print_remarks(row: pd.Series, console: Console) -> None:
         console.print(Text(f"! {row['key']}: {remarks}", style="yellow"), soft_wrap=True)
 
 
+_FAULT_STORE_WIDTH = 22
 _FAULT_NUMBERS = ("away", "back\nafter", "rate back\nafter", "errors", "backlog", "lost")
 _NS_A_S = 1e9
 
@@ -136,10 +137,10 @@ def print_trouble(trials: pd.DataFrame, faults: pd.DataFrame, console: Console) 
     rows = summary.worst(faults)
     reached = rows[rows["reached"]]
     if len(reached):
-        width = min(_STORE_WIDTH, max(map(len, reached["key"])))
+        width = min(_FAULT_STORE_WIDTH, max(map(len, reached["key"])))
         columns = (
             Column("store", least=width, most=width),
-            *texts("fault"),
+            Column("fault", whole=True),
             *numbers(*_FAULT_NUMBERS, whole=False),
         )
         cells = [_fault_cells(row) for _, row in reached.iterrows()]

@@ -334,7 +334,12 @@ FAULTS: tuple[Column, ...] = (
     _count("unknown", "likewise, with an unknown outcome"),
     _count("dropped", "likewise, past their deadline before they could start"),
     _count("unfinished", "likewise, still running at the end"),
-    Column("silent_s", "float", "s", "longest time without an acknowledgement"),
+    Column(
+        "silent_s",
+        "float",
+        "s",
+        "longest time without an acknowledgement, begun before the next fault",
+    ),
     Column("first_ok_s", "float", "s", "from ended_s to the first acknowledgement"),
     Column("restored_s", "float", "s", "from ended_s to 90 % of the rate before, for a second"),
     _count("due_during", "operations due while it lasted; open runs only"),

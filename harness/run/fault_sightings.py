@@ -88,6 +88,8 @@ class Stretch:
     """The begin of the next fault, or the end of the window."""
     before_ns: int
     """From here to the begin is the time to compare with."""
+    over_ns: int
+    """The end of the window."""
 
 
 def stretches(occurrences: Sequence[Occurrence], window: Window) -> Mapping[int, Stretch]:
@@ -104,7 +106,11 @@ def stretches(occurrences: Sequence[Occurrence], window: Window) -> Mapping[int,
         ended_ns = each.ended_ns or began_ns
         before_ns = max(clear_ns, began_ns - BEFORE_NS)
         found[number] = Stretch(
-            began_ns, ended_ns, max(next_ns, began_ns), min(before_ns, began_ns)
+            began_ns,
+            ended_ns,
+            max(next_ns, began_ns),
+            min(before_ns, began_ns),
+            window.ended_ns,
         )
         clear_ns = max(clear_ns, each.back_ns or ended_ns)
     return found
@@ -183,11 +189,15 @@ def _between(times_ns: Ints, from_ns: int, to_ns: int) -> NDArray[np.bool_]:
 
 
 def _service(acknowledged_ns: Ints, stretch: Stretch, offered: int) -> Row:
-    """The longest silence, the first acknowledgement after the end, and when the rate was back."""
-    bounds = np.searchsorted(acknowledged_ns, (stretch.began_ns, stretch.until_ns))
-    inside = acknowledged_ns[bounds[0] : bounds[1]]
-    silence_ns = np.diff(inside, prepend=stretch.began_ns, append=stretch.until_ns).max()
-    after = inside[np.searchsorted(inside, stretch.ended_ns) :]
+    """The longest silence, the first acknowledgement after the end, and when the rate was back.
+
+    A silence may go on beyond the next fault: it ends with an acknowledgement, or the window.
+    """
+    first, last = np.searchsorted(acknowledged_ns, (stretch.began_ns, stretch.until_ns))
+    following = acknowledged_ns[last] if last < len(acknowledged_ns) else stretch.over_ns
+    inside = acknowledged_ns[first:last]
+    silence_ns = np.diff(inside, prepend=stretch.began_ns, append=following).max()
+    after = acknowledged_ns[np.searchsorted(acknowledged_ns, stretch.ended_ns) :]
     return {
         "silent_s": float(silence_ns) / NS_A_SECOND,
         "first_ok_s": _since_s(int(after[0]), stretch) if len(after) else None,

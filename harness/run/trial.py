@@ -141,9 +141,12 @@ class TrialRun:
 
     @asynccontextmanager
     async def _workers(self) -> AsyncIterator[WorkerGroup]:
-        """The trial's workers: here, or in processes of their own."""
+        """The trial's workers: here, or in processes of their own.
+
+        Beside faults even a single one: else a busy generator would delay them.
+        """
         count = processes(self.trial, self.how.guarantees)
-        if count > 1:
+        if count > 1 or (self.trial.faults and self.server is not None):
             async with worker_processes(self._spec(), count, self.files, self.watcher) as apart:
                 yield apart
             return

@@ -15,6 +15,7 @@ name: trouble
 stores: [postgres]
 workload: append
 load: {open: {rate_per_s: 100, in_flight_max: 16}}
+events: {size_bytes: 4000, content: random}  # tables grow at once: a full disk is felt
 warm_up_s: 0.2
 duration_s: 26
 faults:

@@ -23,7 +23,7 @@ from harness.run.faults import Occurrence
 
 S = 1_000_000_000
 WINDOW = Window(0, 20 * S, 0)
-KILL = Stretch(began_ns=5 * S, ended_ns=6 * S, until_ns=15 * S, before_ns=0)
+KILL = Stretch(began_ns=5 * S, ended_ns=6 * S, until_ns=15 * S, before_ns=0, over_ns=20 * S)
 
 
 def operations(*rows, outcome=Outcome.OK):
@@ -54,15 +54,15 @@ def test_outcomes_are_counted_from_the_begin_to_the_next_fault():
 
 
 def test_silence_is_the_longest_time_without_an_acknowledgement():
-    rows = [*steady(0, 5, 10), (6, 5.5, Outcome.REFUSED), (6, 8.5), (6, 9)]
+    rows = [*steady(0, 5, 10), (6, 5.5, Outcome.REFUSED), (6, 8.5), (6, 9), (16, 16), (19, 19)]
     row = seen(operations(*rows), KILL, is_open=False)
-    assert row["silent_s"] == 6  # from 9 s to the stretch's end
+    assert row["silent_s"] == 7  # from 9 s on, beyond the next fault
     assert row["first_ok_s"] == 2.5
 
 
 def test_a_store_that_never_came_back_has_no_time_of_coming_back():
     row = seen(operations(*steady(0, 5, 10)), KILL, is_open=False)
-    assert row["silent_s"] == 10
+    assert row["silent_s"] == 15
     assert row["first_ok_s"] is None
     assert row["restored_s"] is None
 
@@ -75,7 +75,7 @@ def test_the_rate_is_back_when_a_second_has_nine_tenths_of_the_rate_before():
 
 
 def test_the_rate_before_needs_a_second_to_be_known():
-    crowded = Stretch(5 * S, 6 * S, 15 * S, before_ns=round(4.5 * S))
+    crowded = Stretch(5 * S, 6 * S, 15 * S, before_ns=round(4.5 * S), over_ns=20 * S)
     assert seen(operations(*steady(0, 15, 100)), crowded, is_open=False)["restored_s"] is None
 
 
@@ -123,8 +123,8 @@ def test_a_stretch_ends_with_the_next_fault_and_looks_back_to_the_end_of_the_las
     pause = Occurrence(Fault(FaultKind.PAUSE_SERVER, 9, 1), began_ns=9 * S, ended_ns=10 * S,
                        back_ns=10 * S)  # fmt: skip
     assert stretches([kill, never, pause], WINDOW) == {
-        0: Stretch(2 * S, 3 * S, 9 * S, 0),
-        2: Stretch(9 * S, 10 * S, 20 * S, 4 * S),
+        0: Stretch(2 * S, 3 * S, 9 * S, 0, 20 * S),
+        2: Stretch(9 * S, 10 * S, 20 * S, 4 * S, 20 * S),
     }
 
 

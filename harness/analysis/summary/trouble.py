@@ -28,19 +28,20 @@ def faults_of(trials: pd.DataFrame, faults: pd.DataFrame) -> pd.DataFrame:
 def worst(faults: pd.DataFrame) -> pd.DataFrame:
     """A row per store and kind of fault, in the order of the plan: the worst of what was seen.
 
-    `reached` says whether any was carried out, `why_not` why not, `came_back` whether an
-    acknowledgement followed every time.
+    `reached` says whether any began, `why_not` why not, `came_back` whether an acknowledgement
+    followed every time.
     """
     if not len(faults):
         return pd.DataFrame(columns=[*_PLACE, "at_s", "reached", "came_back", "why_not", *_WORST])
     seen = faults.assign(
         errors=faults[ERRORS].sum(axis=1, min_count=1),
-        came_back=~faults["carried_out"] | faults["first_ok_s"].notna(),
+        came_back=faults["began_s"].isna() | faults["first_ok_s"].notna(),
+        reached=faults["began_s"].notna(),
     )
     groups = seen.groupby(_PLACE, sort=False)
     rows = groups[_WORST].max()
     rows["at_s"] = groups["at_s"].first()
-    rows["reached"] = groups["carried_out"].any()
+    rows["reached"] = groups["reached"].any()
     rows["came_back"] = groups["came_back"].all()
     rows["why_not"] = groups["why_not"].max()
     return rows.reset_index()
@@ -89,7 +90,7 @@ def _away(rows: pd.DataFrame) -> Iterator[str]:
         )
 
 
-_NOT_BACK = "; nothing was acknowledged before the next fault or the end"
+_NOT_BACK = "; nothing was acknowledged any more"
 
 
 def _lost(rows: pd.DataFrame) -> Iterator[str]:

@@ -146,9 +146,8 @@ class _Page:
         ]
         return Section(
             "trouble", "Trouble", parts,
-            intro="Faults struck while the load ran. A time with + had not ended when the next"
-            " fault came or the trial was over. Lost is what was acknowledged and was not there"
-            " when everything was read back.",
+            intro="Faults struck while the load ran. After a time with + nothing was acknowledged"
+            " any more. Lost is what was acknowledged and was not there when all was read back.",
         )  # fmt: skip
 
     def _answer(self) -> Section:
