@@ -102,6 +102,7 @@ class _Benchmark:
             stack=stack,
             note=observer.note,
             cores=self._cores.server if self._cores else None,
+            lab_disk=_with_disk_faults(request.scenario),
         )
         self._results: list[TrialResult] = []
         self._manifest: Manifest = {}
@@ -116,7 +117,6 @@ class _Benchmark:
         scenario = self._request.scenario
         session, technologies = self._session, _technologies(scenario)
         session.choose_ways(technologies, self._request.way)
-        session.on_lab_disk |= _with_disk_faults(scenario, self._request.catalogue)
         session.require_any(technologies)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = _opening_manifest(folder.name, self._request)
@@ -350,14 +350,9 @@ def _technologies(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(trial.store.technology for trial in scenario.trials))
 
 
-def _with_disk_faults(scenario: Scenario, catalogue: Catalogue) -> set[str]:
-    """The servers whose disks are to fill up or to lose power."""
-    hurt = {
-        catalogue.stores[trial.store.technology].server
-        for trial in scenario.trials
-        if any(fault.kind.of_the_disk for fault in trial.faults)
-    }
-    return {server for server in hurt if server}
+def _with_disk_faults(scenario: Scenario) -> bool:
+    """Whether any disk is to fill up or to lose power."""
+    return any(fault.kind.of_the_disk for trial in scenario.trials for fault in trial.faults)
 
 
 def _opening_manifest(run: str, request: Request) -> Manifest:

@@ -20,7 +20,7 @@ from harness.load.pacing import NS_A_SECOND
 from harness.scenario.faults import NETWORK_KINDS, PLACES
 from harness.servers.path.relaying import Relay
 
-IN_PROCESS = "the store has no server: it runs in the lab's own process"
+IN_PROCESS = "the store has no server: it is a library in the lab's own process"
 DESTRUCTIVE = frozenset({FaultKind.KILL_SERVER, FaultKind.LOSE_POWER})
 """After these a server may have lost what its durability class allows."""
 

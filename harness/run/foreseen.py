@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from harness.domain.errors import BadInput, NoServer
 from harness.domain.faults import Fault, FaultKind
+from harness.domain.store import StoreKind
 from harness.domain.workload import Catalogue
 from harness.run.faults import IN_PROCESS
 from harness.scenario.faults import NETWORK_KINDS
 from harness.scenario.model import Scenario
 from harness.servers import TECHNOLOGIES, choose_way, lab_disk_hindrance
+from harness.servers.library import LibraryOnLabDisk
 from harness.servers.path.relaying import why_no_relay
 
 
@@ -27,15 +29,14 @@ class Hindrance(NamedTuple):
 def hindrances(scenario: Scenario, catalogue: Catalogue, asked: str) -> list[Hindrance]:
     """By store, in the order of the run. Starts no server; `asked` is the way to them."""
     faults = {trial.store.key: trial.faults for trial in scenario.trials if trial.faults}
+    kinds = {trial.store.key: catalogue.stores[trial.store.technology] for trial in scenario.trials}
     if not faults:
         return []
-    technologies = {trial.store.key: trial.store.technology for trial in scenario.trials}
-    servers = {key: catalogue.stores[technologies[key]].server for key in faults}
-    choice = choose_way({server for server in servers.values() if server}, asked)
+    servers = {kinds[key].server for key in faults}
+    choice = choose_way({server for server in servers if server}, asked)
     found = []
     for key, planned in faults.items():
-        server = servers[key]
-        whys = {kind: _why_not(kind, server, choice.ways) for kind in _kinds(planned)}
+        whys = {fault: _why_not(fault, kinds[key], choice.ways) for fault in _kinds(planned)}
         found += [Hindrance(key, *each) for each in _by_reason(whys)]
     return found
 
@@ -49,12 +50,26 @@ def _by_reason(whys: Mapping[FaultKind, str]) -> Iterator[tuple[tuple[FaultKind,
         yield tuple(kind for kind, why in whys.items() if why == reason), reason
 
 
-def _why_not(kind: FaultKind, server: str | None, ways: Mapping[str, str]) -> str:
-    if server is None or server not in ways:
-        return IN_PROCESS if server is None else "there is no server"
-    way = ways[server]
+def _why_not(kind: FaultKind, store: StoreKind, ways: Mapping[str, str]) -> str:
+    server = store.server
+    if server is None:
+        return _why_no_library(kind, store)
+    way = ways.get(server, "")
+    if not way:
+        return "there is no server"
     if way == "native":
         return lab_disk_hindrance() if kind.of_the_disk else ""
+    return _why_not_elsewhere(kind, server, way)
+
+
+def _why_no_library(kind: FaultKind, store: StoreKind) -> str:
+    if not store.keeps_files or kind in NETWORK_KINDS:
+        return IN_PROCESS
+    disk = LibraryOnLabDisk(store.name, scratch=Path(), clients_may_end=False)
+    return disk.why_not(kind) or lab_disk_hindrance()
+
+
+def _why_not_elsewhere(kind: FaultKind, server: str, way: str) -> str:
     provider = TECHNOLOGIES[server].providers[way]
     try:
         unstarted = provider.server(scratch=Path(), settings={}, on_lab_disk=True)

@@ -28,7 +28,7 @@ from harness.domain.temporary import remove_abandoned
 from harness.domain.workload import Catalogue
 from harness.run import data_places, environment, leftovers
 from harness.run.data_places import DataPlace
-from harness.run.faults import Targets
+from harness.run.faults import IN_PROCESS, Targets
 from harness.run.worker_allocation import kept_on
 from harness.scenario.faults import NETWORK_KINDS
 from harness.scenario.model import Trial
@@ -226,7 +226,9 @@ class Session:
 
     async def targets_of(self, trial: Trial, server: Server | None) -> Targets:
         """What the trial's faults hit. Raises `NoServer` if a relay cannot be started."""
-        if server is None or not with_network_faults(trial):
+        if server is None:
+            return Targets(self.disks.get(trial.store.technology), no_relay=IN_PROCESS)
+        if not with_network_faults(trial):
             return Targets(server)
         if reason := no_relay(server):
             return Targets(server, no_relay=reason)
