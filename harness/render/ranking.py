@@ -123,7 +123,7 @@ def _print_remarks(row: pd.Series, console: Console) -> None:
 
 
 _FAULT_STORE_WIDTH = 22
-_FAULT_NUMBERS = ("away", "back\nafter", "rate back\nafter", "errors", "backlog", "lost")
+_FAULT_NUMBERS = ("away", "back\nafter", "rate back\nafter", "errors", "lost")
 _NS_A_S = 1e9
 
 
@@ -142,6 +142,7 @@ def print_trouble(trials: pd.DataFrame, faults: pd.DataFrame, console: Console) 
             Column("store", least=width, most=width),
             Column("fault", whole=True),
             *numbers(*_FAULT_NUMBERS, whole=False),
+            *numbers("backlog"),
         )
         cells = [_fault_cells(row) for _, row in reached.iterrows()]
         print_under_heading(Table(columns, cells, "what clients saw of each fault"), console)
@@ -153,7 +154,7 @@ def print_trouble(trials: pd.DataFrame, faults: pd.DataFrame, console: Console) 
 
 def _fault_cells(row: pd.Series) -> list[str]:
     times = (row["silent_s"], row["first_ok_s"], row["restored_s"])
-    counts = (row["errors"], row["backlog_max"], row["lost"])
+    counts = (row["errors"], row["lost"], row["backlog_max"])
     return [
         str(row["key"]),
         str(row["fault"]),

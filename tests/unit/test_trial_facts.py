@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.domain.durability import Durability
 from harness.domain.factory import StoreFactory
+from harness.domain.faults import Fault, FaultKind
 from harness.domain.store import Endpoint
 from harness.domain.workload import Catalogue
 from harness.results import RunFolder
+from harness.run.faults import Occurrence
 from harness.run.trial import TrialRun
 from harness.run.trial_result import TrialFacts, trial_result, violation_counts
 from harness.scenario.model import ClosedLoop, EventShape, Streams, Trial, Verify
@@ -95,6 +99,65 @@ def test_a_server_that_died_breaks_only_a_class_that_is_known_to_survive(durabil
     )
     counts = violation_counts(facts)
     assert (counts.violations, counts.declared_violations) == (1, broken)
+
+
+def happened(kind: FaultKind) -> list[Occurrence]:
+    return [Occurrence(Fault(kind, 5, 1), began_ns=5, ended_ns=6, back_ns=7)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "durability", "broken"),
+    [
+        (FaultKind.KILL_SERVER, Durability.BOUNDED_LOSS, 0),
+        (FaultKind.KILL_SERVER, Durability.PROCESS_CRASH, 1),
+        (FaultKind.KILL_SERVER, Durability.POWER_LOSS, 1),
+        (FaultKind.LOSE_POWER, Durability.PROCESS_CRASH, 0),
+        (FaultKind.LOSE_POWER, Durability.POWER_LOSS, 1),
+        (FaultKind.PAUSE_SERVER, Durability.MEMORY, 1),
+        (FaultKind.CUT_NETWORK, Durability.MEMORY, 1),
+        (FaultKind.FILL_DISK, Durability.BOUNDED_LOSS, 0),
+        (FaultKind.FILL_DISK, Durability.PROCESS_CRASH, 1),
+    ],
+)
+def test_a_loss_is_a_broken_promise_by_its_class_and_by_what_happened(kind, durability, broken):
+    facts = TrialFacts(
+        guarantees=GUARANTEES, durability=durability, verification=LOST, faults=happened(kind)
+    )
+    counts = violation_counts(facts)
+    assert (counts.declared_violations, counts.excused_violations) == (broken, 1 - broken)
+    assert counts.lost == 1
+
+
+def test_a_fault_that_did_not_happen_excuses_nothing():
+    never = [Occurrence(Fault(FaultKind.LOSE_POWER, 5, 1), why_not="no disk of the lab's own")]
+    facts = TrialFacts(
+        guarantees=GUARANTEES, durability=Durability.MEMORY, verification=LOST, faults=never
+    )
+    assert violation_counts(facts).declared_violations == 1
+
+
+def test_what_follows_from_a_loss_is_excused_with_it_and_alone_it_is_not():
+    follows = {Kind.SKIPPED: 3, Kind.DELIVERED_OUT_OF_ORDER: 2}
+    for lost, broken in ((1, 0), (0, 5)):
+        counts = follows | ({Kind.LOST: lost} if lost else {})
+        facts = TrialFacts(
+            guarantees=GUARANTEES,
+            durability=Durability.MEMORY,
+            verification=replace(LOST, counts=counts),
+            faults=happened(FaultKind.KILL_SERVER),
+        )
+        assert violation_counts(facts).declared_violations == broken
+
+
+def test_order_is_never_excused():
+    inverted = replace(LOST, counts={Kind.LOST: 1, Kind.INVERTED: 1})
+    facts = TrialFacts(
+        guarantees=GUARANTEES,
+        durability=Durability.MEMORY,
+        verification=inverted,
+        faults=happened(FaultKind.KILL_SERVER),
+    )
+    assert violation_counts(facts).declared_violations == 1
 
 
 def test_what_a_driver_says_in_several_lines_is_one_line(tmp_path):

@@ -51,7 +51,15 @@ def test_the_first_sentences_say_who_was_away_longest_and_who_lost_what(run, fau
 
 def test_a_loss_that_the_class_forbids_is_called_a_broken_promise(run, faults):
     broken = run.trials.assign(declared_violations=379, durability="power-loss safe as configured")
-    assert any("a broken promise" in each for each in summary.trouble(broken, faults))
+    told = faults.assign(evidence="client 3, operation 7: acknowledged at 1.9 s, not in the log")
+    (sentence,) = [each for each in summary.trouble(broken, told) if "lost 379" in each]
+    assert sentence.endswith("a broken promise (client 3, operation 7: acknowledged at 1.9 s,"
+                             " not in the log).")  # fmt: skip
+
+
+def test_a_promise_broken_without_a_loss_is_told_with_its_evidence(run, faults):
+    torn = run.trials.assign(lost=0, declared_violations=1, first_violation="torn: stream 'a'")
+    assert "kafka broke a promise: torn: stream 'a'." in summary.trouble(torn, faults)
 
 
 def test_where_nothing_was_lost_one_sentence_says_so(run, faults):
@@ -78,7 +86,16 @@ def test_the_table_has_a_row_a_store_and_tells_not_reached_from_not_measured(run
     titles = [column.title for column in table.columns]
     assert titles[:4] == ["store", "kill server", "fill disk", "lost"]
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["kafka"] == ("3.5 s", "not reached", "379", "5, 3")
+    assert rows["kafka"] == ("3.5 s", "not reached", "379")
+
+
+def test_what_became_of_unknown_outcomes_is_told(run):
+    titles = [column.title for column in figures.trouble_judged(run.trials).columns]
+    rows = {row[0]: dict(zip(titles, row, strict=True)) for row in
+            figures.trouble_judged(run.trials).rows}  # fmt: skip
+    assert rows["kafka"]["lost"] == "379"
+    assert rows["kafka"]["unknown, and written"] == "3"
+    assert rows["postgres"]["broken promises"] == "0"
 
 
 def test_a_store_that_did_not_come_back_has_a_plus(run, faults):
@@ -116,7 +133,7 @@ def test_the_terminals_table_fits_80_columns(run, capsys):
     shown = capsys.readouterr().out
     table = shown.partition("what clients saw")[2].partition("!")[0]
     assert max(map(len, table.splitlines())) <= 80
-    assert "no room" not in shown
+    assert "no room" not in shown or "no room for: backlog" in shown
     assert "! kafka: not reached: fill disk: the lab may not mount a disk here" in shown
 
 

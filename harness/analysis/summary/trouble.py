@@ -9,6 +9,10 @@ import pandas as pd
 from harness.domain import formatting
 
 ERRORS = ["refused", "timeout", "unknown", "dropped", "unfinished"]
+JUDGED = [
+    "written_twice", "written_though_refused", "refused_though_written", "unknown_written",
+    "unknown_lost",
+]  # fmt: skip
 _NS_A_S = 1e9
 _WORST = [
     "silent_s", "first_ok_s", "restored_s", "errors", "response_p99_during_ns",
@@ -50,7 +54,8 @@ def worst(faults: pd.DataFrame) -> pd.DataFrame:
 def losses(trials: pd.DataFrame) -> pd.DataFrame:
     """A row per store that was verified: what it lost at most, and whether its class allows that.
 
-    Columns: `key`, `durability`, `lost`, `broken` (declared violations), `unknown`, `written`.
+    Columns: `key`, `durability`, `lost`, `broken` (declared violations), and counts of what else
+    was found when everything was read back.
     """
     rows = trials[trials["lost"].notna()]
     return pd.DataFrame(
@@ -58,8 +63,7 @@ def losses(trials: pd.DataFrame) -> pd.DataFrame:
             "durability": rows.groupby("key", sort=False)["durability"].first(),
             "lost": rows.groupby("key", sort=False)["lost"].max(),
             "broken": rows.groupby("key", sort=False)["declared_violations"].max(),
-            "unknown": rows.groupby("key", sort=False)["unknown"].max(),
-            "written": rows.groupby("key", sort=False)["unknown_written"].max(),
+            **{name: rows.groupby("key", sort=False)[name].max() for name in JUDGED},
         }
     ).reset_index()
 
@@ -68,7 +72,12 @@ def trouble(trials: pd.DataFrame, faults: pd.DataFrame) -> list[str]:
     """Who was away longest, who lost what, and what was not reached, in sentences."""
     if not len(faults):
         return []
-    return [*_away(worst(faults)), *_lost(losses(trials)), *_unreached(worst(faults))]
+    return [
+        *_away(worst(faults)),
+        *_lost(losses(trials), faults),
+        *_broken(trials),
+        *_unreached(worst(faults)),
+    ]
 
 
 def _away(rows: pd.DataFrame) -> Iterator[str]:
@@ -82,10 +91,12 @@ def _away(rows: pd.DataFrame) -> Iterator[str]:
         f"{longest.index[0]} was away longest: {_time(first['silent_s'])} without an"
         f" acknowledgement after {first['fault']}" + ("" if first["came_back"] else _NOT_BACK) + "."
     )
-    if len(longest) > 1:
-        last = longest.iloc[-1]
+    count = reached.groupby("key").size()
+    whole = longest[count[longest.index] == count.max()]
+    if len(whole) > 1:
+        last = whole.iloc[-1]
         yield (
-            f"{longest.index[-1]} was away shortest: at most {_time(last['silent_s'])}, after"
+            f"{whole.index[-1]} was away shortest: at most {_time(last['silent_s'])}, after"
             f" {last['fault']}."
         )
 
@@ -93,12 +104,12 @@ def _away(rows: pd.DataFrame) -> Iterator[str]:
 _NOT_BACK = "; nothing was acknowledged any more"
 
 
-def _lost(rows: pd.DataFrame) -> Iterator[str]:
+def _lost(rows: pd.DataFrame, faults: pd.DataFrame) -> Iterator[str]:
     losers = rows[rows["lost"] > 0]
     for _, row in losers.iterrows():
         words = "acknowledged event" + ("" if row["lost"] == 1 else "s")
         allowed = (
-            f"although it is {row['durability']}: a broken promise"
+            f"although it is {row['durability']}: a broken promise{_evidence(row['key'], faults)}"
             if row["broken"]
             else f"which its durability class allows ({row['durability']})"
         )
@@ -107,6 +118,19 @@ def _lost(rows: pd.DataFrame) -> Iterator[str]:
         yield "No store lost an acknowledged event."
     elif len(rows) > len(losers):
         yield "The others lost no acknowledged event."
+
+
+def _evidence(key: str, faults: pd.DataFrame) -> str:
+    """The first lost event: who was told of it, when, before which fault."""
+    told = faults.loc[(faults["key"] == key) & (faults["evidence"] != ""), "evidence"]
+    return f" ({str(told.iloc[0]).partition(';')[0]})" if len(told) else ""
+
+
+def _broken(trials: pd.DataFrame) -> Iterator[str]:
+    """Promises broken without a loss, one store a sentence."""
+    broken = trials[(trials["declared_violations"] > 0) & ~(trials["lost"] > 0)]
+    for key, group in broken.groupby("key", sort=False):
+        yield f"{key} broke a promise: {group['first_violation'].iloc[0]}."
 
 
 def _unreached(rows: pd.DataFrame) -> Iterator[str]:

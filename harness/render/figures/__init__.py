@@ -59,6 +59,7 @@ from harness.render.figures.trouble import (
     trouble_answer,
     trouble_by_store,
     trouble_evidence,
+    trouble_judged,
     trouble_tables,
     trouble_unreached,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "trouble_answer",
     "trouble_by_store",
     "trouble_evidence",
+    "trouble_judged",
     "trouble_tables",
     "trouble_unreached",
     "unreached",

@@ -57,10 +57,9 @@ def trouble_by_store(trials: pd.DataFrame, faults: pd.DataFrame) -> Table:
                 str(key),
                 *(_away(mine.loc[kind]) for kind in kinds),
                 _count(lost.loc[key, "lost"]) if key in lost.index else formatting.MISSING,
-                _unknown(lost.loc[key]) if key in lost.index else formatting.MISSING,
             )
         )
-    columns = (*texts("store"), *numbers(*kinds, "lost", "unknown, and of them written"))
+    columns = (*texts("store"), *numbers(*kinds, "lost"))
     return Table(columns, cells, "Longest time without an acknowledgement")
 
 
@@ -94,6 +93,26 @@ _SEEN = {
 }
 
 
+def trouble_judged(trials: pd.DataFrame) -> Table:
+    """What was found when everything was read back: losses, copies, and how the unknown ended."""
+    rows = [
+        (str(row["key"]), str(row["durability"]), *(_count(row[name]) for name in _JUDGED))
+        for _, row in summary.losses(trials).iterrows()
+    ]
+    return Table((*texts("store", "durability"), *numbers(*_JUDGED.values())), rows)
+
+
+_JUDGED = {
+    "lost": "lost",
+    "written_twice": "written twice",
+    "written_though_refused": "written though refused",
+    "refused_though_written": "refused though written",
+    "unknown_written": "unknown, and written",
+    "unknown_lost": "unknown, and not written",
+    "broken": "broken promises",
+}
+
+
 def trouble_unreached(faults: pd.DataFrame) -> Table | Lines:
     """What was not carried out, and why."""
     missing = faults[faults["why_not"] != ""]
@@ -122,10 +141,6 @@ def _away(row: pd.Series) -> str:
     if not row["reached"]:
         return "not reached"
     return _seconds(row["silent_s"]) + ("" if row["came_back"] else " +")
-
-
-def _unknown(row: pd.Series) -> str:
-    return f"{_count(row['unknown'])}, {_count(row['written'])}"
 
 
 def _cell(name: str, value: float) -> str:

@@ -140,9 +140,10 @@ class _Page:
             *self.pieces.part(lines),
             *self.pieces.part(figures.trouble_tables(faults), "Fault by fault"),
             *self.pieces.part(
-                [figures.trouble_unreached(faults), figures.trouble_evidence(faults)],
-                "What was not reached, and evidence of losses",
+                [figures.trouble_judged(trials), figures.trouble_evidence(faults)],
+                "Judged by what was read back",
             ),
+            *self.pieces.part([figures.trouble_unreached(faults)], "What was not reached"),
         ]
         return Section(
             "trouble", "Trouble", parts,
