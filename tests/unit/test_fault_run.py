@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from harness.domain.faults import Fault, FaultKind
-from harness.domain.server import UnsupportedByServer
 from harness.run.faults import IN_PROCESS, FaultRun, Targets, failure, hurt
 
-NEVER_MOUNTED = "the lab may not mount a disk here"
+from .remembering import NEVER_MOUNTED, Remembering
 
 
-class Remembering:
-    """Stands for a server and for the way to it, and remembers what was done to them."""
+class VirtualTime(asyncio.SelectorEventLoop):
+    """Nobody waits: when all sleep, it is the time at which the first wakes up."""
 
-    controllable = True
+    _now_s = 0.0
 
-    def __init__(self, *fails: str, unsupported: str = "", takes_s: float = 0.0) -> None:
-        self.done: list[str] = []
-        self._fails, self._unsupported, self._takes_s = fails, unsupported, takes_s
+    def time(self) -> float:
+        return self._now_s
 
-    endpoint = ""
-
-    def why_not(self, kind: FaultKind) -> str:
-        return NEVER_MOUNTED if kind.of_the_disk else ""
-
-    def __getattr__(self, name: str):
-        async def act(*arguments: float) -> int:
-            if name == "connections":
-                return len(self.done)
-            self.done.append(" ".join(map(str, (name, *arguments))))
-            if name == self._unsupported:
-                raise UnsupportedByServer("not with this kernel")
-            if name in self._fails:
-                raise OSError("it is gone")
-            if name == "restart":
-                await asyncio.sleep(self._takes_s)
-            return 0
-
-        return act
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:
+            self._now_s = max(self._now_s, self._scheduled[0].when())
+        super()._run_once()
 
 
 def carried_out(server, *faults: Fault, relay=None, load_s: float = 0.3):
-    run = FaultRun(faults, Targets(server, relay, "clients bypass a relay"))
+    with asyncio.Runner(loop_factory=VirtualTime) as runner:
+        loop = runner.get_loop()
 
-    async def trial():
-        async with run.during(time.monotonic_ns()):
-            await asyncio.sleep(load_s)
+        def clock() -> int:
+            return round(loop.time() * 1e9)
 
-    asyncio.run(trial())
+        run = FaultRun(faults, Targets(server, relay, "clients bypass a relay"), clock)
+
+        async def trial() -> None:
+            async with run.during(clock()):
+                await asyncio.sleep(load_s)
+
+        runner.run(trial())
     return run
 
 

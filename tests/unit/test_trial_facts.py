@@ -12,7 +12,7 @@ from harness.domain.faults import Fault, FaultKind
 from harness.domain.store import Endpoint
 from harness.domain.workload import Catalogue
 from harness.results import RunFolder
-from harness.run.faults import Occurrence
+from harness.run.faults import IN_PROCESS, Occurrence, Targets
 from harness.run.trial import TrialRun
 from harness.run.trial_result import TrialFacts, trial_result, violation_counts
 from harness.scenario.model import ClosedLoop, EventShape, Streams, Trial, Verify
@@ -22,6 +22,7 @@ from harness.stores.memory.store import GUARANTEES, MemoryOptions, MemoryStore
 from harness.verification.violations import Kind, Verification
 from harness.workloads import kinds as workloads
 
+from .remembering import Remembering
 from .scenarios import SMALL, loaded
 
 
@@ -70,6 +71,54 @@ async def test_class_and_emulator_follow_the_settings(adapter, durability, emula
     ).run()
     assert facts.status == "done", facts.message
     assert (facts.durability, facts.emulator) == (durability, emulator)
+
+
+async def faulted(tmp_path, *fails: str) -> TrialFacts:
+    """A trial of 0.3 s in which the server is killed, or is not."""
+    kill = Fault(FaultKind.KILL_SERVER, 0.05, 0.05)
+    return await TrialRun(
+        trial=replace(trial(), duration_s=0.3, operations=None, faults=(kill,)),
+        how=StoreFactory(MemoryStore, Endpoint(namespace=str(tmp_path)), MemoryOptions()),
+        catalogue=Catalogue(kinds(), workloads()),
+        folder=RunFolder.create(tmp_path, "made"),
+        server=None,
+        watcher=None,
+        targets=Targets(Remembering(*fails)),
+    ).run()
+
+
+async def test_a_fault_that_was_carried_out_leaves_the_trial_as_good_as_any(tmp_path):
+    facts = await faulted(tmp_path)
+    assert (facts.status, facts.message) == ("done", "")
+    assert facts.faults[0].carried_out
+    assert facts.verification is not None
+
+
+async def test_a_fault_that_failed_makes_the_trial_invalid_with_the_reason(tmp_path):
+    facts = await faulted(tmp_path, "kill")
+    assert facts.status == "failed"
+    assert facts.message == "kill server at 0.05 s for 0.05 s: it is gone"
+    assert facts.measured is not None
+
+
+async def test_a_server_that_does_not_start_again_is_not_asked_for_what_it_kept(tmp_path):
+    facts = await faulted(tmp_path, "restart")
+    assert facts.server_is_down
+    assert facts.verification is None
+    assert "the server did not start again: it is gone" in facts.message
+
+
+async def test_a_fault_that_is_not_reached_leaves_the_trial_valid(tmp_path):
+    facts = await TrialRun(
+        trial=replace(trial(), faults=(Fault(FaultKind.LOSE_POWER, 0.0, 0.05),)),
+        how=StoreFactory(MemoryStore, Endpoint(namespace=str(tmp_path)), MemoryOptions()),
+        catalogue=Catalogue(kinds(), workloads()),
+        folder=RunFolder.create(tmp_path, "made"),
+        server=None,
+        watcher=None,
+    ).run()
+    assert facts.status == "done"
+    assert facts.faults[0].why_not == IN_PROCESS
 
 
 LOST = Verification(
