@@ -148,6 +148,7 @@ def _plain(result: benchmark.Result) -> dict[str, Any]:
         "folder": str(result.folder),
         "exit_code": result.exit_code,
         "trials": [each.as_row() for each in result.results],
+        "faults": result.faults,
     }
 
 

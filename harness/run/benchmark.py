@@ -79,6 +79,8 @@ class Result:
     folder: Path
     results: tuple[TrialResult, ...]
     exit_code: int
+    faults: tuple[Row, ...] = ()
+    """The rows of faults.parquet."""
 
 
 async def run(request: Request, observer: Observer) -> Result:
@@ -105,6 +107,7 @@ class _Benchmark:
             lab_disk=_with_disk_faults(request.scenario),
         )
         self._results: list[TrialResult] = []
+        self._faults: list[Row] = []
         self._manifest: Manifest = {}
         self._began = environment.neighbours_mark()
         self._started_s = time.monotonic()
@@ -146,7 +149,7 @@ class _Benchmark:
         finally:
             path = self._finish(folder, status)
         session.require_any(technologies)
-        return Result(path, tuple(self._results), self._exit_code())
+        return Result(path, tuple(self._results), self._exit_code(), tuple(self._faults))
 
     async def _measure_ceiling(self, trial: Trial) -> None:
         reached = await ceiling_per_s(trial, self._request.catalogue, self._session.scratch)
@@ -265,7 +268,9 @@ class _Benchmark:
             lost = facts.verification.lost_events if facts.verification else None
             window = facts.measured.window
             rows = fault_rows(trial, facts.faults, window, trial_run.files, lost=lost)
-        trial_run.folder.add_faults(list(rows))
+        told = list(rows)
+        trial_run.folder.add_faults(told)
+        self._faults += told
 
     def _placed(self, trial: Trial, facts: TrialFacts) -> Durability:
         """The class that the place of the trial's data allows at most."""

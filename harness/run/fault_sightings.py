@@ -21,6 +21,7 @@ from harness.load.pacing import NS_A_SECOND
 from harness.load.trial_files import TrialFiles, read_columns
 from harness.run.faults import DESTRUCTIVE, Occurrence
 from harness.scenario.model import ClosedLoop, Trial
+from harness.verification.evidence import Standing, standing_of
 
 Ints = NDArray[np.int64]
 Row = dict[str, Any]
@@ -372,7 +373,7 @@ class Acknowledged:
         """Of the operations' own rows, and those of further appends."""
         own = operations.count > 0
         more = read_columns(files.appends, ("op", "first", "count", "outcome", "ended_ns"))
-        good = (more["outcome"] == Outcome.OK) & (more["count"] > 0)
+        good = (standing_of(more["outcome"]) == Standing.ACKNOWLEDGED) & (more["count"] > 0)
         first = np.concatenate((operations.first[own], more["first"][good]))
         order = np.argsort(first)
         unknown = np.full(int(good.sum()), -1)

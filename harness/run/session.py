@@ -366,7 +366,8 @@ class Paths:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._relays: dict[str, Relay] = {}
-        self._measured: dict[tuple[str, float], ServerPath] = {}
+        self._measured: dict[tuple[str, float, bool], ServerPath] = {}
+        """By technology, added delay, and whether a relay carries every byte."""
 
     async def to(
         self, server: Server, added_rtt_ms: float, *, through_relay: bool = False
@@ -377,17 +378,19 @@ class Paths:
         """
         technology = server.technology
         line = TECHNOLOGIES[technology].line
-        if (technology, 0.0) not in self._measured:
-            self._measured[technology, 0.0] = await measure(server, line)
+        if (technology, 0.0, False) not in self._measured:
+            self._measured[technology, 0.0, False] = await measure(server, line)
         if not added_rtt_ms and not through_relay:
             return server.endpoint
         if reason := why_no_relay(technology, line, server.endpoint):
             raise NoServer(f"{technology}: path.rtt_ms: {reason}")
         relay = await self.relay_to(server)
         await relay.lengthen(added_rtt_ms)
-        if (technology, added_rtt_ms) not in self._measured:
+        place = technology, added_rtt_ms, True
+        if place not in self._measured:
             longer = await measure(server, line, relay.endpoint)
-            self._measured[technology, added_rtt_ms] = replace(longer, added_rtt_ms=added_rtt_ms)
+            kind = f"{longer.kind}, through a relay"
+            self._measured[place] = replace(longer, kind=kind, added_rtt_ms=added_rtt_ms)
         return replace(server.endpoint, address=relay.endpoint.address)
 
     async def relay_to(self, server: Server) -> Relay:
@@ -405,12 +408,12 @@ class Paths:
 
     def described(self, technology: str) -> list[Manifest]:
         """For the manifest: the paths to a technology's server."""
-        return [asdict(each) for (name, _), each in self._measured.items() if name == technology]
+        return [asdict(each) for (name, *_), each in self._measured.items() if name == technology]
 
     def flags(self) -> list[Flag]:
         """Flags of the run that follow from its paths."""
         proxied = sorted(
-            {t for (t, _), each in self._measured.items() if each.kind == "docker-proxy"}
+            {t for (t, *_), each in self._measured.items() if each.kind == "docker-proxy"}
         )
         return [Flag(FlagCode.DOCKER_PROXY, {"servers": ", ".join(proxied)})] if proxied else []
 

@@ -127,6 +127,11 @@ def test_nothing_acknowledged_is_lost_and_every_unknown_outcome_is_resolved(run)
     assert trial["unknown_written"] + trial["unknown_lost"] >= trial["unknown"]
 
 
+def test_the_path_says_that_a_relay_carries_every_byte(run):
+    (_, relayed) = run.manifest["servers"]["postgres"]["paths"]
+    assert relayed["kind"].endswith("through a relay")
+
+
 def test_each_second_names_the_fault_under_way(run):
     carried = run.faults[run.faults["carried_out"]]
     named = ", ".join(run.intervals["fault"])
