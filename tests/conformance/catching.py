@@ -20,7 +20,7 @@ from harness.stores.memory.store import MemoryOptions, MemoryStore
 
 from .broken.machine import Machine, Served
 
-QUICK = replace(FAST, seconds=0.3, processes=0, within_s=2.0)
+QUICK = replace(FAST, seconds=0.3, processes=0, within_s=2.0, again_within_s=4.0)
 PATIENT = replace(QUICK, rounds_min=100, seconds=2.0)
 """Rounds and time enough for a fault of one in two hundred, on a busy machine, too."""
 

@@ -21,6 +21,7 @@ from .broken import leaving as left
 from .broken import log_only as lo
 from .broken import meeting as m
 from .broken import naming as n
+from .broken import networks as nw
 from .broken import ordering as o
 from .broken import published as p
 from .broken import retrying as r
@@ -28,7 +29,7 @@ from .broken import subscribing as s
 from .broken import trouble as t
 from .broken import versioning as v
 
-OUT_OF_REACH = {26, 37, 48, 51, 52, 53, 56, 57}
+OUT_OF_REACH = {26, 37, 48, *range(51, 58)}
 """For a store without a server."""
 
 FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
@@ -130,7 +131,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     r.AcknowledgesIdsOfOtherStreams: (30, set()),
     r.TellsRetriesTheHead: (25, {27}),
     r.KnowsIdsOfItsOwnConnection: (25, {27, 49}),
-    r.WritesTwiceWhenTheAnswerIsLost: (49, set()),
+    r.WritesTwiceWhenTheAnswerIsLost: (49, {55}),
     s.HasAGapBetweenCatchUpAndLive: (31, {32, 33, 34, 35, 36, 37, 38, 39}),
     s.ResumesAtItsCheckpoint: (32, {31, 33, 37, 39}),
     s.SavesCheckpointsBeforeTheHandler: (33, {34}),
@@ -228,6 +229,16 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     t.KeepsWhatItRefusedForWantOfRoom: (53, set()),
     p.DoesNotStartOnceItWasFull: (53, set()),
     t.RecoversInPlace: (56, set()),
+    nw.TakesADeadlineForANo: (54, set()),
+    nw.AcknowledgesWhatItHasSent: (54, set()),
+    nw.SendsAgainOverAnotherConnection: (54, set()),
+    nw.NeverConnectsAgain: (54, set()),
+    nw.WaitsForEver: (54, set()),
+    nw.TurnsSuccessIntoAConflict: (55, set()),
+    nw.ForgetsUnansweredIdsUnderAny: (55, set()),
+    nw.ForgetsUnansweredIdsUnderExists: (55, set()),
+    nw.ConflictsWithItselfAtExactVersions: (55, set()),
+    nw.ConflictsWithItselfUnderNoStream: (55, {49}),
     bd.LooksThenWrites: (61, {62}),
     bd.LocksTagsAlone: (62, set()),
     bd.TellsTheFirstPosition: (61, {62, 63, 67}),
@@ -314,6 +325,8 @@ NEIGHBOURS: dict[int, set[int]] = {
     47: {34, 44},
     48: {24, 49},
     49: {24, 25},
+    54: {48, 55},
+    55: {49, 54},
     57: {9, 48},
     50: {6, 14},
     51: {48, 52},

@@ -10,7 +10,7 @@
 | 40–47, 50 | `fidelity` |
 | 48, 49, 57 | `durable` |
 | 61–68 | `boundaries` |
-| 51–53, 56 | `trouble` |
+| 51–56 | `trouble` |
 """
 
 from __future__ import annotations

@@ -57,6 +57,8 @@ class Profile:
     """Shared checks that run at the same time."""
     within_s: float = 10.0
     """How long to wait for an event that must arrive."""
+    again_within_s: float = 20.0
+    """How long a client may be without service once a fault has ended."""
     thorough: bool = False
     """Whether costly sizes are tried as well."""
     processes: int = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import replace
 from itertools import takewhile
@@ -13,7 +14,7 @@ from harness.stores._shared.append_rules import require_expected
 from harness.stores._shared.waiting import give_way
 from harness.stores.memory.store import MemoryStore
 
-from .machine import Served
+from .machine import HASTE_S, Served
 
 ANY, EXISTS = StreamState.ANY, StreamState.EXISTS
 
@@ -310,10 +311,10 @@ class TellsRetriesTheHead(MemoryStore):
 
 
 class WritesTwiceWhenTheAnswerIsLost(Served):
-    """What was sent to a machine that stood still is not known by its id afterwards."""
+    """What was written and not answered is not known by its id afterwards."""
 
     async def append(self, stream, events, *, expected):
-        lost = not self.machine.up.is_set()
+        lost = not self.machine.up.is_set() or (self.wire and self.wire.loses_answers)
         try:
             return await super().append(stream, events, expected=expected)
         finally:
@@ -323,7 +324,11 @@ class WritesTwiceWhenTheAnswerIsLost(Served):
 
 
 class DropsWhatIsStalled(Served):
-    """What was sent to a machine that stands still is never written: no answer was lost."""
+    """What has no answer is never written: no answer was lost."""
+
+    async def append_unanswered(self, stream, events, expected):
+        await asyncio.sleep(HASTE_S)
+        raise OutcomeUnknown("no answer")
 
     async def append(self, stream, events, *, expected):
         if not self.machine.up.is_set():
