@@ -110,9 +110,8 @@ async def test_refusals_of_disjoint_boundaries_are_counted_and_no_defect_where_d
 
 
 async def test_an_answer_is_lost_only_where_something_was_written():
-    results = await results_of(r.DropsWhatIsStalled, numbers={49, 55})
-    for each in results.values():
-        assert each.verdict is CheckVerdict.NOT_REACHED
+    results = await results_of(r.DropsWhatIsStalled, numbers={49})
+    assert results[49].verdict is CheckVerdict.NOT_REACHED
 
 
 async def test_a_change_that_something_else_prevents_says_nothing_of_the_store():
