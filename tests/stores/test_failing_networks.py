@@ -6,13 +6,15 @@ EventStoreDB is the double, which speaks gRPC over real sockets.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from harness.domain.errors import NotWritten, OutcomeUnknown, StoreError, StreamNotFound
 from harness.domain.store import AppendResult, StreamState
+from harness.run.session import Paths
 from harness.servers import TECHNOLOGIES, Server
 from harness.servers.path.relaying import relayed, why_no_relay
 from harness.stores import kinds
@@ -54,17 +56,17 @@ def surviving(servers) -> Server:
 
 
 @asynccontextmanager
-async def over_a_relay(server, rtt_ms=0.0):
+async def over_a_relay(server, variant=""):
     """A store over a relay, another past it, and the relay."""
     technology = server.technology
     kind, line = kinds()[technology], TECHNOLOGIES[technology].line
     options = kind.options(deadline_s=DEADLINE_S)
     endpoint = fresh(server.endpoint)
     async with (
-        opened(kind.variants[""], kind.options(), endpoint, server) as sound,
-        relayed(technology, line, endpoint, rtt_ms) as relay,
+        opened(kind.variants[variant], kind.options(), endpoint, server) as sound,
+        relayed(technology, line, endpoint) as relay,
     ):
-        store = await kind.variants[""].connect(relay.endpoint, options)
+        store = await kind.variants[variant].connect(relay.endpoint, options)
         try:
             yield store, sound.store, relay
         finally:
@@ -167,3 +169,45 @@ async def test_clients_keep_their_address_while_the_server_is_killed_and_started
         await surviving.restart()
         await relay.target(surviving.endpoint)
         await acknowledged(store, "order-1")
+
+
+async def test_a_run_reaches_a_server_over_one_relay_however_long_its_paths_are(server):
+    async with AsyncExitStack() as stack:
+        paths = Paths(stack)
+        longer, longest = [await paths.to(server, rtt_ms) for rtt_ms in (5.0, 30.0)]
+        assert longer.address == longest.address != server.endpoint.address
+        assert (await paths.to(server, 0.0)).address == server.endpoint.address
+        kind = kinds()[server.technology]
+        options = kind.options()
+        endpoint = fresh(longest)
+        async with opened(kind.variants[""], options, endpoint, server) as subject:
+            await acknowledged(subject.store, "order-1")
+            began = time.monotonic()
+            await answer(subject.store, "order-1", events(1))
+            assert (time.monotonic() - began) * 1000 >= 30
+
+
+@pytest.mark.parametrize("server", ["kafka"], indirect=True)
+async def test_a_transaction_that_a_network_breaks_leaves_nothing_for_asyncio_to_complain_of(
+    server,
+):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    try:
+        async with over_a_relay(server, variant="single-writer") as (store, _, relay):
+            await acknowledged(store, "order-1")
+            for _ in range(3):
+                over = asyncio.Event()
+                client = asyncio.create_task(appending(store, "order-1", over))
+                await asyncio.sleep(0.1)
+                await relay.cut()
+                await asyncio.sleep(FAULT_S)
+                await relay.reset()
+                await relay.restore()
+                over.set()
+                await client
+                await acknowledged(store, "order-1")
+        gc.collect()
+    finally:
+        asyncio.get_running_loop().set_exception_handler(None)
+    assert complaints == []

@@ -313,7 +313,18 @@ class Transactions:
     async def aclose(self) -> None:
         """Close, whatever state it is in."""
         if self._producer is not None:
+            waiters = self._waiters()
             await closed(self._producer)
+            for each in (*waiters, *self._waiters()):
+                if each.done():
+                    _seen(each)
+
+    def _waiters(self) -> list[Any]:
+        """What nobody awaits, and what a sender that dies fails nevertheless."""
+        unsent, transaction = self._producer._message_accumulator, self._producer._txn_manager
+        batches = [*chain.from_iterable(unsent._batches.values()), *unsent._pending_batches]
+        ending = transaction._transaction_waiter
+        return [*(batch._drain_waiter for batch in batches), *([ending] if ending else [])]
 
 
 def _seen(answer: Any) -> None:
