@@ -101,6 +101,8 @@ class _Loader:
             number, why = wrong
             raise self._at(point, content).wrong(f"faults: {why}", ("faults", number))
         parameters = self._parameters(file, point, content)
+        for ref in refs:
+            self._refuse_set(ref)
         differing = {
             ref.key: self._own_parameters(ref.workload, self._numbers[ref.key], file)
             for ref in refs
@@ -128,6 +130,16 @@ class _Loader:
         except ValidationError as error:
             at = self._at(point, content)
             raise translate(error, at, kind.parameters, ("workload",)) from None
+
+    def _refuse_set(self, ref: StoreRef) -> None:
+        """Raises `BadInput` for a `--set` that this store's own parameter would undo."""
+        for name in ref.workload:
+            flag = self._document.flags.get(f"workload.{name}")
+            if flag:
+                raise BadInput(
+                    f"{flag}: {ref.key} has its own {name}, which stays; leave that store out"
+                    " with --stores, or change its entry in the file"
+                )
 
     def _own_parameters(
         self, own: Mapping[str, Any], number: int, file: ScenarioFile

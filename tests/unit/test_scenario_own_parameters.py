@@ -89,6 +89,16 @@ def test_what_varies_is_not_given_a_second_time(tmp_path):
         loaded(tmp_path, text)
 
 
+def test_the_command_line_does_not_set_what_a_store_keeps_to_itself(tmp_path):
+    refused = re.escape("--set workload.protection=none: memory+saga has its own protection")
+    with pytest.raises(BadInput, match=refused):
+        loaded(tmp_path, DESIGNS, settings=["workload.protection=none"])
+    alone = {"stores": "memory:boundary", "settings": ["workload.protection=none"]}
+    assert of(loaded(tmp_path, DESIGNS, **alone))["memory:boundary"].protection == "none"
+    of_all = of(loaded(tmp_path, DESIGNS, stores="memory+saga", settings=["workload.capacity=7"]))
+    assert of_all["memory+saga"].capacity == 7
+
+
 def test_a_store_is_found_in_its_key():
     name = without_workload("sqlite{path=a+b}+capacity=5+none")
     assert parse_store_name(name) == ("sqlite", "", {"path": "a+b"})
