@@ -229,10 +229,12 @@ class _Runner:
         """A connection, and the factory of more of them.
 
         A destructive check has a namespace of its own, so that its remains affect no
-        other check.
+        other check; and every check where a read of a stream goes through the whole log, which
+        would be that of all checks.
         """
         factory = self.under_test.factory
-        if check.isolation is not Isolation.DESTRUCTIVE:
+        scans = self.under_test.guarantees.stream_read == "scan"
+        if check.isolation is not Isolation.DESTRUCTIVE and not scans:
             if self.only is not None:
                 return factory, self.only
             return factory, await _open_on(stack, factory)

@@ -86,6 +86,8 @@ _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 60.0
 _POLL_S = 0.005
+_POLL_SHARE = 0.02
+"""Of the time waited so far: what starts for seconds is not asked hundreds of times meanwhile."""
 _PROGRESS_S = 2.0
 
 
@@ -301,7 +303,7 @@ class NativeServer:
             if waited_s > told_s + _PROGRESS_S:
                 told_s = waited_s
                 _LOG.info("%s: starting, %.0f s so far", self.technology, waited_s)
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(max(_POLL_S, waited_s * _POLL_SHARE))
         if self._cores:
             tree.pin(child.root, self._cores)
 
