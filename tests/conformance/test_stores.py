@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from harness.conformance import (
     judge,
     measure,
 )
+from harness.conformance.framework.check_workers import CheckWorkers
 from harness.domain.errors import StoreError
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
@@ -148,9 +149,21 @@ def test_the_contract_leaves_out_only_what_is_checked_here():
     assert set(CHECKED) == set(KNOWN)
 
 
+@pytest.fixture(scope="module")
+def workers(runner: asyncio.Runner) -> Iterator[CheckWorkers]:
+    """Shared by all stores: their processes load the drivers once."""
+    shared = CheckWorkers(FAST.processes)
+    yield shared
+    runner.run(shared.aclose())
+
+
 @pytest.mark.parametrize("name", [*KNOWN, *WITH_BOUNDARIES])
 def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
-    name: str, servers: Callable[[str], Server], runner: asyncio.Runner, tmp_path: Path
+    name: str,
+    servers: Callable[[str], Server],
+    runner: asyncio.Runner,
+    workers: CheckWorkers,
+    tmp_path: Path,
 ):
     kind = kinds()[name.partition(":")[0]]
     server = servers(kind.server) if kind.server else None
@@ -162,7 +175,7 @@ def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
         for number, check in all_checks().items()
         if number in APART.get(name, all_checks())
     }
-    judged = runner.run(measured(StoreUnderTest(name, factory, server), checks))
+    judged = runner.run(measured(StoreUnderTest(name, factory, server), checks, workers))
     defects = {each.check.number: each.result.why for each in judged if each.defect}
     assert defects == {}
     failing = {
@@ -192,12 +205,14 @@ def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
         assert verdicts == {CheckVerdict.HOLDS}
 
 
-async def measured(under_test: StoreUnderTest, checks: Mapping[int, Check]) -> list[Judgement]:
+async def measured(
+    under_test: StoreUnderTest, checks: Mapping[int, Check], workers: CheckWorkers
+) -> list[Judgement]:
     store = await under_test.factory.open()
     await store.setup()
     await store.aclose()
     try:
-        found = await measure(under_test, checks.values(), FAST)
+        found = await measure(under_test, checks.values(), FAST, workers=workers)
     finally:
         await torn_down(under_test)
     provider = under_test.factory.endpoint.provider
