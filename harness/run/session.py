@@ -421,6 +421,8 @@ class Paths:
 def _runs(server: Server) -> bool:
     """Whether it still has a process; a library has none to lose."""
     return isinstance(server, UsedByProcesses) or server.statistics().began_s is not None
+
+
 def with_network_faults(trial: Trial) -> bool:
     """Whether its clients reach the server through a relay from the start."""
     return any(fault.kind in NETWORK_KINDS for fault in trial.faults)

@@ -1,12 +1,10 @@
-"""Checks 51 to 56. Trouble: lost power, kills, a full disk, and a network that fails."""
+"""Checks 51 to 56. Trouble: power is lost, processes are killed, disks are full, networks fail."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from harness.conformance.framework.check import (
     CRASH_SAFE,
@@ -34,20 +32,18 @@ from harness.conformance.framework.crashes import (
     require_kept,
     server_again,
     server_or_library_again,
-    server_there,
+    started,
     streams_of,
 )
 from harness.conformance.framework.full_disk import service_again, until_no_room
 from harness.conformance.framework.history_oracle import require_history
 from harness.conformance.framework.network_clients import (
     CLIENTS,
-    Client,
+    FAULT_S,
+    appended_over_a_cut,
     clients_over,
-    not_served,
-    past_the_network,
-    results_of,
-    started,
-    under_load,
+    lost_answers,
+    repaired,
 )
 from harness.conformance.framework.own_process import kill_while_it_opens, write_until
 from harness.conformance.framework.power_losses import (
@@ -59,12 +55,12 @@ from harness.conformance.framework.power_losses import (
 )
 from harness.conformance.framework.races import Attempt, attempt
 from harness.conformance.framework.retries import EVERY, EXACT
-from harness.conformance.framework.server_faults import Network, network_to
+from harness.conformance.framework.server_faults import network_to
 from harness.domain.errors import NoServer
 from harness.domain.expected_version import spelled
 from harness.domain.faults import FaultKind
 from harness.domain.server import Server
-from harness.domain.store import ExpectedVersion, RecordedEvent, StreamState
+from harness.domain.store import RecordedEvent, StreamState
 from harness.verification import Kind
 
 ANY = StreamState.ANY
@@ -87,7 +83,7 @@ TRIES = 2
 async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext) -> None:
     """Every acknowledged append is there after a power loss."""
     async with on_lab_disk(context, FaultKind.LOSE_POWER) as there:
-        server, survival = server_there(there), Survival()
+        server, survival = started(there), Survival()
         wanted = LOSSES_THOROUGH if context.profile.thorough else LOSSES
         for _ in range(wanted * TRIES):
             survival.add(await without_power(there, server))
@@ -218,7 +214,7 @@ async def _require_the_same_later(
 async def a_full_disk_is_an_error_and_no_loss(context: CheckContext) -> None:
     """A full disk is answered with an error, loses nothing, and ends when there is room."""
     async with on_lab_disk(context, FaultKind.FILL_DISK) as there:
-        server = server_there(there)
+        server = started(there)
         attempts = await until_no_room(there, server)
         refused = sum(not made.won for made in attempts)
         if not refused:
@@ -234,16 +230,9 @@ async def a_full_disk_is_an_error_and_no_loss(context: CheckContext) -> None:
     context.count("acknowledged appends around it", won, least=1)
 
 
-LOAD_MIN_S, LOAD_MAX_S = 0.1, 0.4
-"""The fault comes at a seeded moment between them, once every client is served."""
-FAULT_S = 1.2
-"""Longer than the clients' deadline, so that appends end while the network fails."""
-SETTLED_S = 0.3
-"""Once the network is back, for what waited in it."""
 CUTS = 4
-LOSSES_MAX = 8
+LOSSES_OF_ANSWERS_MAX = 8
 """Times that an expectation is tried, until an append under it was written and not answered."""
-NO_STREAM = StreamState.NO_STREAM
 
 
 @check(
@@ -261,48 +250,13 @@ async def a_cut_network_makes_no_answer_wrong(context: CheckContext) -> None:
         clients = await clients_over(context, network)
         for number in range(CUTS):
             did = f"cut the network for {FAULT_S:g} s"
-            did += ", then broke the connections" if number % 2 else ""
-            with _after(did):
-                during = await _cut(context, network, clients, breaks=bool(number % 2))
-                attempts = [made for each in clients for made in each.taken()]
-                read = await past_the_network(context, attempts)
-                require_history(attempts, read, *WHOLE)
-            _count_cut(context, attempts, during)
-
-
-async def _cut(
-    context: CheckContext, network: Network, clients: Sequence[Client], *, breaks: bool
-) -> tuple[float, float]:
-    """One cut under load; when it began and ended. Raises `Broken` if it is the end of service."""
-    kinds = (ANY,) if context.guarantees.occ == "none" else (ANY, EXACT, NO_STREAM)
-    async with under_load(clients, kinds):
-        await not_served(clients)
-        await asyncio.sleep(context.rng.uniform(LOAD_MIN_S, LOAD_MAX_S))
-        await network.cut()
-        began_s = time.monotonic()
-        await asyncio.sleep(FAULT_S)
-        if breaks:
-            await network.reset()
-        await network.restore()
-        ended_s = time.monotonic()
-        late = await not_served(clients)
-    await asyncio.sleep(SETTLED_S)
-    if late:
-        within_s = context.profile.again_within_s
-        why = f"the network is back, and for {within_s:g} s a client is not served"
-        raise Broken(why, [made.step([made]) for made in late[0].attempts[-1:]])
-    return began_s, ended_s
-
-
-def _count_cut(
-    context: CheckContext, attempts: Sequence[Attempt], during: tuple[float, float]
-) -> None:
-    began_s, ended_s = during
-    met = [each for each in attempts if each.began_s < ended_s and each.ended_s > began_s]
-    unknown = sum(each.unknown for each in met)
-    context.count("appends that a cut left without an answer", unknown, least=CUTS)
-    failed = sum(not each.won and not each.unknown for each in met)
-    context.count("appends that failed for certain meanwhile", failed, least=0)
+            breaks = number % 2 == 1
+            with _after(did + ", then broke the connections" if breaks else did):
+                met = await appended_over_a_cut(context, network, clients, breaks=breaks)
+            unknown = sum(made.unknown for made in met)
+            context.count("appends that a cut left without an answer", unknown, least=CUTS)
+            failed = sum(not made.won and not made.unknown for made in met)
+            context.count("appends that failed for certain meanwhile", failed, least=0)
 
 
 @contextmanager
@@ -330,10 +284,10 @@ async def a_retry_after_lost_answers_writes_once(context: CheckContext) -> None:
         for kind in (ANY,) if context.guarantees.occ == "none" else EVERY:
             with suppress(Unsupported):  # check 19 reports that
                 count = 0
-                for _ in range(LOSSES_MAX):
+                for _ in range(LOSSES_OF_ANSWERS_MAX):
                     with _after(f"lost every answer for {FAULT_S:g} s"):
-                        lost = await _lost(context, network, clients, kind)
-                        count += await _repaired(context, clients, lost)
+                        lost = await lost_answers(context, network, clients, kind)
+                        count += await repaired(context, clients, lost)
                     if count:
                         break
                 name = "an exact version" if kind == EXACT else spelled(kind)
@@ -341,57 +295,6 @@ async def a_retry_after_lost_answers_writes_once(context: CheckContext) -> None:
                 context.count(what, count, least=1)
                 if not count:
                     return  # too little already
-
-
-async def _lost(
-    context: CheckContext, network: Network, clients: Sequence[Client], kind: ExpectedVersion
-) -> Sequence[Attempt]:
-    """Each client's append to which no answer arrived. Raises `Unsupported` like the store."""
-    for _ in range(2):  # the second has a stream to expect something of
-        await clients[0].append(kind)
-    lost = asyncio.Event()
-    working = started(each.append_until_lost(kind, lost) for each in clients)
-    try:
-        await not_served(clients)
-        await asyncio.sleep(context.rng.uniform(LOAD_MIN_S, LOAD_MAX_S))
-        await network.lose_answers()
-        lost.set()
-        await asyncio.sleep(FAULT_S)
-        await network.restore()
-        return await results_of(clients, working)
-    finally:
-        for task in working:
-            task.cancel()
-
-
-async def _repaired(
-    context: CheckContext, clients: Sequence[Client], lost: Sequence[Attempt]
-) -> int:
-    """How many of these were written and not answered, once all were sent again.
-
-    Raises `Broken` unless each retry is acknowledged and each event is there once.
-    """
-    await asyncio.sleep(SETTLED_S)
-    attempts = [made for each in clients for made in each.taken()]
-    before = await past_the_network(context, lost)
-    require_history(
-        [each for each in attempts if each.stream in {made.stream for made in lost}],
-        before, Kind.WRITTEN_THOUGH_REFUSED, Kind.TORN, Kind.FOREIGN,
-    )  # fmt: skip
-    retries = (each.again(made) for each, made in zip(clients, lost, strict=True))
-    again = await asyncio.gather(*retries)
-    for first, retry in zip(lost, again, strict=True):
-        if not retry.won:
-            raise Broken("the retry was refused", [each.step([first]) for each in (first, retry)])
-    mended = [
-        replace(first, racer=f"{first.racer}, at last", answer=retry.answer, ended_s=retry.ended_s)
-        for first, retry in zip(lost, again, strict=True)
-    ]
-    others = [each for each in attempts if each not in lost]
-    read = await past_the_network(context, attempts)
-    require_history([*others, *mended], read, Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN, Kind.TORN)
-    there = {event.id for event in before}
-    return sum(made.unknown and made.batch[0].id in there for made in lost)
 
 
 RECOVERIES = 3
