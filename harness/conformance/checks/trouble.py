@@ -18,6 +18,7 @@ from harness.conformance.framework.check_context import CheckContext
 from harness.conformance.framework.check_result import (
     Broken,
     NotReached,
+    OutOfReach,
     Step,
     Unsupported,
     describe_error,
@@ -56,6 +57,7 @@ from harness.conformance.framework.power_losses import (
 from harness.conformance.framework.races import Attempt, attempt
 from harness.conformance.framework.retries import EVERY, EXACT
 from harness.conformance.framework.server_faults import network_to
+from harness.domain.durability import Durability
 from harness.domain.errors import NoServer
 from harness.domain.expected_version import spelled
 from harness.domain.faults import FaultKind
@@ -98,7 +100,8 @@ async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext
                 ) from None
             await look(there, survival)
             context.power_losses.append(survival.measured())
-            if survival.telling >= wanted:
+            nothing_left = bool(survival.gone) and not survival.crashes[-1].telling
+            if survival.telling >= wanted or nothing_left:
                 break
     count_power_losses(context, survival)
     if survival.gone:
@@ -217,6 +220,8 @@ async def a_full_disk_is_an_error_and_no_loss(context: CheckContext) -> None:
         server = started(there)
         attempts = await until_no_room(there, server)
         refused = sum(not made.won for made in attempts)
+        if not refused and context.guarantees.durability is Durability.MEMORY:
+            raise OutOfReach("keeps everything in memory: a full disk is none of its business")
         if not refused:
             raise NotReached("every append found room on a full disk")
         await server.free_disk()
