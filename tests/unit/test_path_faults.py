@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -11,6 +12,7 @@ import pytest
 from harness.domain.errors import LabError
 from harness.domain.store import Endpoint
 from harness.servers import TECHNOLOGIES
+from harness.servers.path import relay as relay_process
 from harness.servers.path.relaying import relayed
 
 LINE = TECHNOLOGIES["dynamodb"].line
@@ -271,6 +273,16 @@ async def test_clients_keep_their_address_when_the_servers_changes():
             async with connected(relay) as client:
                 assert await echoed(client, b"b") == b"B"
         assert (first.received, second.received) == (b"a", b"b")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_of_several_addresses_of_a_host_the_one_that_accepts_is_taken(monkeypatch, order):
+    async with serving() as (_, endpoint):
+        ((_, port),) = LINE.parse(endpoint.address).hosts
+        places = [("127.0.0.1", port), ("127.0.0.9", port)][::order]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert relay_process.place("db", port) == (socket.AF_INET, ("127.0.0.1", port))
 
 
 async def test_a_relay_that_has_ended_says_so():

@@ -26,6 +26,7 @@ _QUEUED_MAX = 64 * 1024 * 1024
 """Bytes under way in one direction; then the sender waits."""
 _BACKLOG = 1024
 """Connections that the kernel accepts while the network is cut."""
+_KNOCK_S = 1.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK)
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -385,11 +386,22 @@ COMMANDS: dict[str, Callable[[Relay, str], str | None]] = {
 
 
 def place(host: str, port: int) -> Place:
-    """Where to connect; port 0 makes the host the path of a unix socket."""
+    """Where to connect; port 0 makes the host the path of a unix socket.
+
+    Of several addresses of a host (`localhost` has two) the first that accepts.
+    """
     if not port:
         return socket.AF_UNIX, host
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return family, (str(address[0]), int(address[1]))
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    places: list[Place] = [(each[0], (str(each[4][0]), int(each[4][1]))) for each in found]
+    accepting = (each for each in places if _accepts(each))
+    return places[0] if len(places) == 1 else next(accepting, places[0])
+
+
+def _accepts(there: Place) -> bool:
+    with socket.socket(there[0]) as knocking:
+        knocking.settimeout(_KNOCK_S)
+        return knocking.connect_ex(there[1]) == 0
 
 
 def main() -> None:
