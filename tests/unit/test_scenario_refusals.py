@@ -150,9 +150,9 @@ def test_a_wrong_store_is_told_with_what_there_is(tmp_path: Path, stores: str, s
 
 WORKLOADS = {
     "apend": "3:11: unknown workload 'apend'; allowed: append, boundary, catch_up, "
-    "command, read_stream, subscribe (did you mean 'append'?)",
+    "command, read_stream, retry, subscribe (did you mean 'append'?)",
     "{name: apend}": "3:18: unknown workload 'apend'; allowed: append, boundary, catch_up, "
-    "command, read_stream, subscribe (did you mean 'append'?)",
+    "command, read_stream, retry, subscribe (did you mean 'append'?)",
     "{name: append, batch: 2}": "3:26: unknown key 'batch'; allowed: batch_size, expected "
     "(did you mean 'batch_size'?)",
     "{name: append, batch_size: 0}": "3:38: workload.batch_size: expected at least 1, got 0",
