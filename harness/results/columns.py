@@ -338,7 +338,7 @@ FAULTS: tuple[Column, ...] = (
         "silent_s",
         "float",
         "s",
-        "longest time without an acknowledgement, begun before the next fault",
+        "longest time without an acknowledgement, from its begin on",
     ),
     Column("first_ok_s", "float", "s", "from ended_s to the first acknowledgement"),
     Column("restored_s", "float", "s", "from ended_s to 90 % of the rate before, for a second"),

@@ -192,11 +192,14 @@ def _between(times_ns: Ints, from_ns: int, to_ns: int) -> NDArray[np.bool_]:
 def _service(acknowledged_ns: Ints, stretch: Stretch, offered: int) -> Row:
     """The longest silence, the first acknowledgement after the end, and when the rate was back.
 
-    A silence may go on beyond the next fault: it ends with an acknowledgement, or the window.
+    Where nothing was acknowledged after the end, the silence goes on beyond the next fault, to the
+    first acknowledgement or the end of the window. Else a later silence is the next fault's.
     """
     first, last = np.searchsorted(acknowledged_ns, (stretch.began_ns, stretch.until_ns))
-    following = acknowledged_ns[last] if last < len(acknowledged_ns) else stretch.over_ns
     inside = acknowledged_ns[first:last]
+    following = stretch.until_ns
+    if not len(inside) or inside[-1] < stretch.ended_ns:
+        following = acknowledged_ns[last] if last < len(acknowledged_ns) else stretch.over_ns
     silence_ns = np.diff(inside, prepend=stretch.began_ns, append=following).max()
     after = acknowledged_ns[np.searchsorted(acknowledged_ns, stretch.ended_ns) :]
     return {

@@ -56,8 +56,14 @@ def test_outcomes_are_counted_from_the_begin_to_the_next_fault():
 def test_silence_is_the_longest_time_without_an_acknowledgement():
     rows = [*steady(0, 5, 10), (6, 5.5, Outcome.REFUSED), (6, 8.5), (6, 9), (16, 16), (19, 19)]
     row = seen(operations(*rows), KILL, is_open=False)
-    assert row["silent_s"] == 7  # from 9 s on, beyond the next fault
+    assert row["silent_s"] == 6  # from 9 s to the next fault at 15 s
     assert row["first_ok_s"] == 2.5
+
+
+def test_a_silence_that_the_fault_began_goes_on_beyond_the_next_fault():
+    row = seen(operations(*steady(0, 5, 10), (5, 5.5), (17, 17), (19, 19)), KILL, is_open=False)
+    assert row["silent_s"] == 11.5
+    assert row["first_ok_s"] == 11
 
 
 def test_a_store_that_never_came_back_has_no_time_of_coming_back():
