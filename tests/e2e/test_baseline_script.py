@@ -38,6 +38,7 @@ def baseline(tmp_path_factory):
             **os.environ,
             "ESLAB": f"{sys.executable} -m harness",
             "RULES": "memory:boundary",
+            "TROUBLE": "--set faults=[]",
         },
         capture_output=True,
         text=True,
@@ -59,10 +60,11 @@ def said(baseline, name):
 
 def test_the_runs_keep_their_small_files_alone(baseline):
     assert {path.name for path in baseline.iterdir()} == {
-        "boundary-contention", "history.csv", "hot-streams", "intervals.parquet", "latency.hlog",
-        "manifest.json", "notebooks", "report.html", "subscribe-latency", "trials.parquet",
+        "bad-day", "boundary-contention", "history.csv", "hot-streams", "intervals.parquet",
+        "latency.hlog", "manifest.json", "notebooks", "report.html", "subscribe-latency",
+        "trials.parquet",
     }  # fmt: skip
-    for name in ("hot-streams", "boundary-contention", "subscribe-latency"):
+    for name in ("bad-day", "hot-streams", "boundary-contention", "subscribe-latency"):
         assert results.load(baseline / name).manifest["scenario"]["name"] == name
         assert all(path.is_file() for path in (baseline / name).iterdir())
 

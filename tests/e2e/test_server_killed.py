@@ -12,11 +12,11 @@ from harness.servers import probe
 from .command import ESLAB, ROOT, the_run
 
 MEASURED_S = 4
-WARM_UP_S = {"postgres": 1, "kafka": 5, "dynamodb": 8}
+WARM_UP_S = {"postgres": 1, "kafka": 5}
 """No shorter than the server's own."""
 TRIES = 3
 """On a busy machine the kill may come before anything was measured."""
-PROGRAMS = {"postgres": "postgres", "kafka": "java", "dynamodb": "java"}
+PROGRAMS = {"postgres": "postgres", "kafka": "java"}
 
 
 def start(store, warm_up_s, out):
@@ -67,7 +67,7 @@ def killed_in_mid_trial(store, technology, out):
     return trial
 
 
-@pytest.mark.parametrize("store", ["postgres", "kafka", "kafka:single-writer", "dynamodb"])
+@pytest.mark.parametrize("store", ["postgres", "kafka"])
 def test_a_server_killed_in_mid_trial_leaves_counted_outcomes_and_none_unresolved(store, tmp_path):
     technology = store.partition(":")[0]
     available = probe(technology, "native")

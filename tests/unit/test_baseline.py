@@ -13,6 +13,7 @@ import pytest
 
 from harness import results
 from harness.analysis import summary, trends
+from harness.domain.faults import FaultKind
 from harness.render.report.writing import NOTEBOOKS
 from harness.scenario import load
 
@@ -26,8 +27,8 @@ ADDRESSES = re.compile(rb"\b(?!127\.0\.0\.1\b)(?:10|172|192)\.\d{1,3}\.\d{1,3}\.
 FILES = sorted(path for path in BASELINE.rglob("*") if path.is_file())
 RUNS = sorted(path.parent for path in BASELINE.rglob("manifest.json"))
 """The baseline itself, and the smaller runs inside it that its notebooks show, too."""
-BESIDE = ("boundary-contention", "hot-streams", "subscribe-latency")
-"""Runs inside the baseline: conflicts and response times."""
+BESIDE = ("bad-day", "boundary-contention", "hot-streams", "subscribe-latency")
+"""Runs inside the baseline: faults, conflicts and response times."""
 HISTORY_RUNS_MIN = 3
 
 each_run = pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
@@ -134,7 +135,9 @@ def test_it_has_the_guarantees_of_every_store_that_ran(run):
 
 def test_runs_inside_it_have_conflicts_and_response_times():
     assert [path.name for path in RUNS] == [BASELINE.name, *BESIDE]
-    ruled, contended, opened = (results.load(BASELINE / name).trials for name in BESIDE)
+    troubled, *others = (results.load(BASELINE / name) for name in BESIDE)
+    ruled, contended, opened = (each.trials for each in others)
+    assert set(troubled.faults["kind"]) == set(FaultKind)
     assert ruled["rule_violations"].sum() > 0
     assert (ruled["rule_violations"][ruled["keeps_rules"].astype(bool)] == 0).all()
     assert contended["conflicts"].sum() > 0
@@ -148,6 +151,7 @@ def test_its_notebooks_show_each_term_on_real_data():
         assert "samples were not kept" not in text, name
         assert "kept its samples" not in text, name
     assert "conflicts an op" in everything["contention"]
+    assert FaultKind.LOSE_POWER in everything["bad-day"]
     assert "Response time over time" in everything["latency"]
 
 

@@ -215,6 +215,15 @@ class Producer:
             for error in await all_answered(answers):
                 raise error
 
+    @property
+    def ended(self) -> bool:
+        """Whether the driver's sender has ended, by an error of its own or one for good.
+
+        From then on each message is refused at once, whatever the broker does.
+        """
+        task = self._producer._sender.sender_task
+        return task is not None and bool(task.done())
+
     async def _hand_over(self, message: Message, partition: int) -> Any:
         key, value, headers = message
         try:

@@ -184,7 +184,9 @@ class KeyedTopic(TopicStore):
             _refuse(expected)
         if self._connection.deadlines.down:
             await self._connection.deadlines.require()
-        producer = self._producer or await self._opened()
+        producer = self._producer
+        if producer is None or producer.ended:
+            producer = await self._opened()
         await producer.send(batch)
         return _NO_RESULT
 
@@ -205,6 +207,8 @@ class KeyedTopic(TopicStore):
 
     async def _opened(self) -> Producer:
         async with self._opening:
+            if self._producer is not None and self._producer.ended:
+                await self._close_producer()
             if self._producer is None:
                 connection = self._connection
                 self._producer = await connection.clients.producer(connection.deadlines)
