@@ -89,8 +89,6 @@ class Session:
         self.places: dict[str, DataPlace] = {}
         """Where data lies, by the server, or by the in-process store that keeps files."""
         self._syncs: data_places.Syncs = {}
-        self.on_lab_disk: set[str] = set()
-        """Technologies whose servers keep their data on a disk of the lab's own, where they can."""
         self.left_out: dict[str, str] = {}
         """The reason why a store's technology is left out."""
         stack.push_async_callback(self._remove)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -206,6 +207,20 @@ async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
     assert len(set(found)) == len(found)
     assert not set(refused) & set(found)
     assert {found.count(one) for one in unknown} <= {0, 1}
+
+
+async def test_a_driver_that_has_given_up_sending_is_replaced(broker: Server):
+    async with topic(broker) as connect:
+        store = await connect()
+        await store.append("order-1", [event()], expected=ANY)
+        sender = store._producer._producer._sender
+        with mock.patch.object(sender._message_accumulator, "drain_by_nodes", side_effect=OSError):
+            with pytest.raises(OutcomeUnknown, match="batch delivery"):
+                await store.append("order-1", [event()], expected=ANY)
+            assert sender.sender_task.done()
+        later = event()
+        await store.append("order-1", [later], expected=ANY)
+        assert ids(await log(store))[-1] == later.id
 
 
 async def test_a_refused_port_is_unavailable_in_little_time(broker: Server):
