@@ -102,7 +102,7 @@ class Verification:
 KEPT_A_KIND = 10
 """Violations kept per kind, so that thousands of one kind do not displace one of another."""
 
-LOST_KEPT = 100_000
+LOST_KEPT = 1_000_000
 """Lost events of which it is known when they were acknowledged."""
 
 _REPORTED: tuple[tuple[Kind, ...], ...] = (
