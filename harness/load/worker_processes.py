@@ -323,6 +323,8 @@ def _remove_empty_logs(workers: WorkerProcesses) -> None:
     for each in workers.handles:
         if not each.spec.errors.stat().st_size:
             each.spec.errors.unlink()
+            with suppress(OSError):  # unless another trial has left something to say
+                each.spec.errors.parent.rmdir()
 
 
 def _together(seen: Sequence[Snapshot]) -> Snapshot:
