@@ -43,6 +43,7 @@ HISTORY="$new/history.csv" OTHERS="$new/bad-day:$new/hot-streams:$new/boundary-c
 for run in quick bad-day hot-streams boundary-contention subscribe-latency; do
   rm -rf "$new/$run"/{samples,appends,deliveries}
 done
+rm -f "$new/bad-day/latency.hlog"
 mv "$new"/{bad-day,hot-streams,boundary-contention,subscribe-latency,history.csv} "$new/quick"
 rm -rf results/baseline
 mv "$new/quick" results/baseline
