@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,6 +98,8 @@ class FaultRun:
         """How many connections there had been when each began."""
         self._down = False
         """The server did not start again."""
+        self._over = asyncio.Event()
+        """The load has ended before its time: what has begun is taken back, and no more begins."""
 
     @property
     def server_is_down(self) -> bool:
@@ -111,6 +113,9 @@ class FaultRun:
         tasks = [asyncio.create_task(self._one(each, start_ns)) for each in reachable]
         try:
             yield
+        except Exception:
+            self._over.set()  # the next trial finds the server as it should be
+            raise
         except BaseException:
             for task in tasks:
                 task.cancel()
@@ -135,6 +140,9 @@ class FaultRun:
         fault = each.fault
         begin_ns = start_ns + round(fault.at_s * NS_A_SECOND)
         await self._until(begin_ns)
+        if self._over.is_set():
+            each.why_not = "the load had ended"
+            return
         if hindrance := self._hindrance(fault):
             each.why_not = hindrance
             return
@@ -219,7 +227,9 @@ class FaultRun:
                     await relay.target(server.endpoint)
 
     async def _until(self, when_ns: int) -> None:
-        await asyncio.sleep(max(0, when_ns - self._clock()) / NS_A_SECOND)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0, when_ns - self._clock()) / NS_A_SECOND):
+                await self._over.wait()
 
 
 def _is_overdue(other: Fault, fault: Fault) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
+from harness.domain.errors import UnsupportedByStore
 from harness.domain.faults import Fault, FaultKind
 from harness.run.faults import IN_PROCESS, FaultRun, Targets, failure, hurt
 
@@ -24,7 +26,7 @@ class VirtualTime(asyncio.SelectorEventLoop):
         super()._run_once()
 
 
-def carried_out(server, *faults: Fault, relay=None, load_s: float = 0.3):
+def carried_out(server, *faults: Fault, relay=None, load_s: float = 0.3, error=None):
     with asyncio.Runner(loop_factory=VirtualTime) as runner:
         loop = runner.get_loop()
 
@@ -36,8 +38,11 @@ def carried_out(server, *faults: Fault, relay=None, load_s: float = 0.3):
         async def trial() -> None:
             async with run.during(clock()):
                 await asyncio.sleep(load_s)
+                if error is not None:
+                    raise error
 
-        runner.run(trial())
+        with suppress(UnsupportedByStore):
+            runner.run(trial())
     return run
 
 
@@ -112,3 +117,17 @@ def test_the_load_is_over_only_when_every_fault_is_taken_back():
     server = Remembering(takes_s=0.1)
     run = carried_out(server, Fault(FaultKind.KILL_SERVER, 0.01, 0.01), load_s=0.02)
     assert run.occurrences[0].carried_out
+
+
+def test_a_load_that_fails_leaves_no_server_paused_and_no_network_cut():
+    server, relay = Remembering(), Remembering()
+    faults = (
+        Fault(FaultKind.PAUSE_SERVER, 0.01, 60.0),
+        Fault(FaultKind.CUT_NETWORK, 0.01, 60.0),
+        Fault(FaultKind.KILL_SERVER, 90.0, 1.0),
+    )
+    error = UnsupportedByStore("expected versions")
+    run = carried_out(server, *faults, relay=relay, load_s=0.02, error=error)
+    assert server.done == ["pause", "resume"]
+    assert relay.done == ["cut", "restore"]
+    assert run.occurrences[2].why_not == "the load had ended"
