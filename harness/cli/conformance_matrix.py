@@ -150,8 +150,8 @@ def durability(matrix: Matrix) -> RenderableType:
     for column in matrix.columns:
         if column.durability is None:
             continue
-        told = column.guarantees.durability
-        differs = f", by its settings {told}" if told is not column.durability else ""
+        by_settings = column.guarantees.durability
+        differs = f", by its settings {by_settings}" if by_settings is not column.durability else ""
         seen = column.durability.removesuffix(" as configured")
         text = f"{column.key}: measured: {seen}{differs}: {column.power_losses}"
         lines.append(Text(text, style=Tone.DOUBTFUL if differs else ""))

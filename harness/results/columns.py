@@ -354,7 +354,12 @@ FAULTS: tuple[Column, ...] = (
     Column("delivery_gap_s", "float", "s", "longest time in which a subscriber received nothing"),
     _count("delivered_again", "deliveries of events that a subscriber had received before"),
     _count("lost", "events acknowledged before its end and not in the log; by the fault to blame"),
-    Column("evidence", "text", "", "who was told of the first of them, and when"),
+    Column(
+        "evidence",
+        "text",
+        "",
+        "which clients had the acknowledgements of the first of them, and when",
+    ),
 )
 
 PROBES: tuple[Column, ...] = (

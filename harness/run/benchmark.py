@@ -268,9 +268,9 @@ class _Benchmark:
             lost = facts.verification.lost_events if facts.verification else None
             window = facts.measured.window
             rows = fault_rows(trial, facts.faults, window, trial_run.files, lost=lost)
-        told = list(rows)
-        trial_run.folder.add_faults(told)
-        self._faults += told
+        added = list(rows)
+        trial_run.folder.add_faults(added)
+        self._faults += added
 
     def _placed(self, trial: Trial, facts: TrialFacts) -> Durability:
         """The class that the place of the trial's data allows at most."""

@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 Row = dict[str, Any]
 
 BEFORE_NS = 5 * NS_A_SECOND
-"""The rate before a fault is that of so long before it at most, and of a second at least."""
+"""The rate before a fault is that of this time before it at most, and of a second at least."""
 RESTORED_SHARE = 0.9
 RESTORED_NS = NS_A_SECOND
 """For so long the rate must have come back."""
@@ -150,8 +150,8 @@ def unreached_rows(trial: Trial, occurrences: Sequence[Occurrence]) -> Iterator[
     nothing = Window(0, 0, 0)
     for number, each in enumerate(occurrences):
         about = {"trial_id": trial.id, "key": trial.store.key, "number": number + 1}
-        told = {"why_not": each.why_not or "the trial measured nothing", "carried_out": False}
-        yield about | _plan(each, nothing) | told
+        outcome = {"why_not": each.why_not or "the trial measured nothing", "carried_out": False}
+        yield about | _plan(each, nothing) | outcome
 
 
 def _plan(each: Occurrence, window: Window) -> Row:
@@ -312,7 +312,7 @@ def _delivery(delivered: Delivered, stretch: Stretch) -> Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """Lost events by the fault that is to blame, and who was told that they were written."""
+    """Lost events by the fault that is to blame, and which clients had their acknowledgements."""
 
     by_fault: Mapping[int, int]
     evidence: Mapping[int, str]
@@ -332,7 +332,7 @@ class Losses:
         blamed = [n for n, each in enumerate(occurrences) if each.began_ns is not None]
         crashes = [n for n in blamed if occurrences[n].fault.kind in DESTRUCTIVE]
         numbers: dict[int, int] = {}
-        told: dict[int, list[str]] = {}
+        evidence: dict[int, list[str]] = {}
         for event in sorted(lost):
             row = acknowledged.row_of(event)
             at_ns = window.started_ns if row is None else int(acknowledged.at_ns[row])
@@ -340,10 +340,10 @@ class Losses:
             if number is None:
                 continue
             numbers[number] = numbers.get(number, 0) + 1
-            sentences = told.setdefault(number, [])
+            sentences = evidence.setdefault(number, [])
             if row is not None and len(sentences) < EVIDENCE_MAX:
                 sentences.append(acknowledged.sentence(row, occurrences[number], window))
-        return cls(numbers, {number: "; ".join(each) for number, each in told.items()})
+        return cls(numbers, {number: "; ".join(each) for number, each in evidence.items()})
 
     def of_fault(self, number: int) -> Row:
         """Its cells."""
@@ -395,7 +395,7 @@ class Acknowledged:
         return row if within else None
 
     def sentence(self, row: int, blamed: Occurrence, window: Window) -> str:
-        """Who was told what, when, before which fault, and what was read."""
+        """Which client got the acknowledgement, when, before which fault, and what was read."""
         at_s = (self.at_ns[row] - window.started_ns) / NS_A_SECOND
         who = f"client {self.worker[row]}, " if self.worker[row] >= 0 else ""
         return (

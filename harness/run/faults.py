@@ -175,7 +175,7 @@ class FaultRun:
             return
         except Exception as error:
             raise_if_cancelled()
-            each.failed, each.why_not = True, _told(error)
+            each.failed, each.why_not = True, _in_a_line(error)
             return
         if fault.kind.lasts:
             await self._until(until_ns)
@@ -187,7 +187,7 @@ class FaultRun:
             each.failed = True
             self._down = fault.kind in DESTRUCTIVE
             what = "the server did not start again: " if self._down else "could not be taken back: "
-            each.why_not = what + _told(error)
+            each.why_not = what + _in_a_line(error)
             return
         each.back_ns = self._clock()
 
@@ -249,5 +249,5 @@ async def _break(relay: Relay, fault: Fault) -> None:
             await relay.slow(fault.rtt_ms)
 
 
-def _told(error: Exception) -> str:
+def _in_a_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

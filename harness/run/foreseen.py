@@ -79,4 +79,4 @@ def _why_not_elsewhere(kind: FaultKind, server: str, way: str) -> str:
         return unstarted.why_not(kind)
     # Where a container's clients connect is known once it runs.
     known = way == "external"
-    return why_no_relay(server, TECHNOLOGIES[server].line, unstarted.endpoint) if known else ""
+    return why_no_relay(TECHNOLOGIES[server].line, unstarted.endpoint) if known else ""

@@ -380,7 +380,7 @@ class Paths:
             self._measured[technology, 0.0, False] = await measure(server, line)
         if not added_rtt_ms and not through_relay:
             return server.endpoint
-        if reason := why_no_relay(technology, line, server.endpoint):
+        if reason := why_no_relay(line, server.endpoint):
             raise NoServer(f"{technology}: path.rtt_ms: {reason}")
         relay = await self.relay_to(server)
         await relay.lengthen(added_rtt_ms)
@@ -429,7 +429,7 @@ def with_network_faults(trial: Trial) -> bool:
 def no_relay(server: Server) -> str:
     """Why clients of the server cannot use a relay; empty where they can."""
     line = TECHNOLOGIES[server.technology].line
-    return why_no_relay(server.technology, line, server.endpoint)
+    return why_no_relay(line, server.endpoint)
 
 
 def _proxy(endpoint: Endpoint) -> Manifest:

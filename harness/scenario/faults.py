@@ -68,8 +68,8 @@ class FaultEntry(BaseModel):
                 raise ValueError(f"{name} does not go with {self.kind}; {instead}")
         if (self.rtt_ms is not None) != (self.kind is FaultKind.SLOW_NETWORK):
             missing = self.rtt_ms is None
-            told = "expected rtt_ms with" if missing else "rtt_ms does not go with"
-            raise ValueError(f"{told} {self.kind}")
+            fault = "expected rtt_ms with" if missing else "rtt_ms does not go with"
+            raise ValueError(f"{fault} {self.kind}")
         return self
 
     @property

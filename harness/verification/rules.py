@@ -71,7 +71,7 @@ def unexpected(evidence: Evidence, violations: Violations) -> None:
 def refused_though_written(evidence: Evidence) -> int:
     """How many appends have an unknown outcome, are in the log, and met a conflict when retried.
 
-    Whoever retried was told that somebody else was first, and that somebody was the same client.
+    The retry was answered with a conflict, and what it met was the same client's first try.
     """
     appends, ledger = evidence.appends, evidence.ledger
     tried = np.flatnonzero((appends.outcome == Outcome.CONFLICT) & (appends.count > 0))

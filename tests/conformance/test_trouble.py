@@ -128,6 +128,11 @@ class NeverFills(Machine):
         """Nothing."""
 
 
+class StaysFull(Machine):
+    async def free_disk(self):
+        """Nothing."""
+
+
 async def measured(machine: type[Machine], number: int) -> CheckResult:
     """A check on a healthy store whose machine is a special one."""
     namespace = f"eslab_{machine.__name__.lower()}"
@@ -169,7 +174,13 @@ async def test_a_disk_that_does_not_fill_up_proves_nothing(monkeypatch):
     assert "found room on a full disk" in result.why
 
 
-async def test_without_a_disk_of_the_labs_own_the_reason_is_told():
+async def test_a_store_that_takes_nothing_when_there_is_room_again_is_a_finding():
+    result = await measured(StaysFull, 53)
+    assert result.verdict is CheckVerdict.FAILS
+    assert result.why == "takes no append when there is room again"
+
+
+async def test_without_a_disk_of_the_labs_own_the_reason_is_given():
     result = (await results_of(MemoryStore, numbers={51}))[51]
     assert result.out_of_reach
     assert result.why == "no disk that the lab could hurt"

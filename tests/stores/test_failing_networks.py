@@ -41,7 +41,7 @@ def server(request, servers, double) -> Server:
         return double()
     started = servers(request.param)
     line = TECHNOLOGIES[request.param].line
-    if reason := why_no_relay(request.param, line, started.endpoint):
+    if reason := why_no_relay(line, started.endpoint):
         pytest.skip(f"not reached: {request.param}: {reason}")
     return started
 

@@ -121,9 +121,9 @@ def _lost(rows: pd.DataFrame, faults: pd.DataFrame) -> Iterator[str]:
 
 
 def _evidence(key: str, faults: pd.DataFrame) -> str:
-    """The first lost event: who was told of it, when, before which fault."""
-    told = faults.loc[(faults["key"] == key) & (faults["evidence"] != ""), "evidence"]
-    return f" ({str(told.iloc[0]).partition(';')[0]})" if len(told) else ""
+    """The first lost event: which client had its acknowledgement, when, before which fault."""
+    found = faults.loc[(faults["key"] == key) & (faults["evidence"] != ""), "evidence"]
+    return f" ({str(found.iloc[0]).partition(';')[0]})" if len(found) else ""
 
 
 def _broken(trials: pd.DataFrame) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from harness.conformance.framework.check import CRASH_SAFE, GAP_FREE, RECENT_IDS, Isolation, check
@@ -19,19 +19,25 @@ from harness.conformance.framework.check_result import (
     Step,
     describe_versions,
 )
+from harness.conformance.framework.crashes import (
+    IN_MEMORY,
+    WRITERS,
+    Writer,
+    read_or_nothing,
+    written_streams,
+)
 from harness.conformance.framework.history_oracle import require_history
 from harness.conformance.framework.log_reading import TailingReader, require_log, tailing
 from harness.conformance.framework.own_process import write_until_killed
 from harness.conformance.framework.races import (
     Attempt,
-    abandoned_attempt,
     attempt,
     strictest_expectation,
 )
 from harness.conformance.framework.server_faults import network_to, why_no_network
 from harness.conformance.framework.storms import by_connections, storm_of, streams_of
 from harness.domain.durability import Durability
-from harness.domain.errors import OutcomeUnknown, StoreError, StreamNotFound, UnsupportedByStore
+from harness.domain.errors import OutcomeUnknown, StoreError, UnsupportedByStore
 from harness.domain.server import Server
 from harness.domain.store import (
     Adapter,
@@ -44,7 +50,6 @@ from harness.domain.store import (
 )
 from harness.verification import Kind
 
-WRITERS = 8
 KILLS = 2
 LOAD_S = 0.5
 PAUSE_S = 1.5
@@ -72,37 +77,6 @@ Lose = Callable[[CheckContext], Awaitable[Lost]]
 """Append in a way that loses the acknowledgement."""
 
 
-@dataclass(slots=True)
-class Writer:
-    """One writer, its stream and its attempts."""
-
-    name: str
-    stream: str
-    attempts: list[Attempt] = field(default_factory=list)
-    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def next_acknowledgement(self, within_s: float) -> None:
-        """Wait for an acknowledgement from now on, at most `within_s`."""
-        self.acknowledged.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.acknowledged.wait(), within_s)
-
-    async def write(self, context: CheckContext, store: EventStore, killed: asyncio.Event) -> None:
-        """Append one event after another until the server is gone, or should be."""
-        began_after_the_kill = False
-        while not began_after_the_kill:
-            batch, began_after_the_kill = context.events(1), killed.is_set()
-            try:
-                made = await attempt(self.name, store, self.stream, batch, StreamState.ANY)
-            except asyncio.CancelledError:
-                self.attempts.append(abandoned_attempt(self.name, self.stream, batch))
-                return
-            self.attempts.append(made)
-            if not made.won:
-                return
-            self.acknowledged.set()
-
-
 @check(
     48,
     provokes=f"kills the server's processes right after an acknowledgement, while {WRITERS}"
@@ -120,9 +94,9 @@ async def a_killed_server_keeps_what_it_acknowledged(context: CheckContext) -> N
             won = sum(made.won for made in attempts)
             context.count("acknowledged appends before a kill", won, least=KILLS)
             reader = await context.connect()
-            for stream in dict.fromkeys(made.stream for made in attempts):
+            for stream in written_streams(attempts):
                 mine = [made for made in attempts if made.stream == stream]
-                require_history(mine, await _read(reader, stream), *VIOLATIONS)
+                require_history(mine, await read_or_nothing(reader, stream), *VIOLATIONS)
             await _require_whole_log(context, reader, attempts)
         context.count("kills under load", least=KILLS)
 
@@ -134,7 +108,7 @@ def after_a_crash(context: CheckContext) -> Iterator[None]:
         yield
     except StoreError as error:
         if context.guarantees.durability is Durability.MEMORY:
-            raise OutOfReach("keeps everything in memory, which a crash empties") from error
+            raise OutOfReach(IN_MEMORY) from error
         raise
 
 
@@ -193,7 +167,7 @@ async def a_lost_acknowledgement_is_repaired_by_a_retry(context: CheckContext) -
     """An append whose acknowledgement is lost is written once by a retry."""
     for lose in _losses(context):
         stream, batch, answer = await lose(context)
-        there = len(await _read(await context.connect(), stream))
+        there = len(await read_or_nothing(await context.connect(), stream))
         look = Step("a reader, before the retry", f"read {stream!r}", f"{there} events")
         if there and isinstance(answer, StoreError):
             context.count("appends that were written and not acknowledged", least=1)
@@ -273,17 +247,10 @@ async def _require_repaired(
     steps = [*context.steps[-2:-1], look, context.steps[-1]]
     if isinstance(answer, StoreError):
         raise Broken("the retry was refused", steps)
-    found = [event.id for event in await _read(store, stream)]
+    found = [event.id for event in await read_or_nothing(store, stream)]
     if sorted(found) != sorted(event.id for event in batch):
         read = Step("a reader", f"read {stream!r}", f"{len(found)} events instead of {len(batch)}")
         raise Broken("a retry did not leave each event once", [*steps, read])
-
-
-async def _read(store: EventStore, stream: str) -> list[RecordedEvent]:
-    try:
-        return [event async for event in store.read_stream(stream)]
-    except StreamNotFound:
-        return []
 
 
 async def _require_whole_log(
@@ -374,7 +341,7 @@ async def _require_resumed_complete(context: CheckContext, before: ReadBeforeACr
     written = [*before.attempts, *new]
     there = set[UUID]()
     for stream in dict.fromkeys(made.stream for made in written):
-        there |= {event.id for event in await _read(store, stream)}
+        there |= {event.id for event in await read_or_nothing(store, stream)}
     had = {event.id for event in before.tail.events}
     context.count("events that were read and lost in a crash", len(had - there), least=0)
     won = sum(made.won for made in new)

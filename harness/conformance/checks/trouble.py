@@ -27,14 +27,13 @@ from harness.conformance.framework.crashes import (
     CutOff,
     cut_off,
     load_s,
-    nothing_else,
     on_lab_disk,
     read_or_nothing,
     require_kept,
     server_again,
     server_or_library_again,
     started,
-    streams_of,
+    written_streams,
 )
 from harness.conformance.framework.full_disk import service_again, until_no_room
 from harness.conformance.framework.history_oracle import require_history
@@ -46,7 +45,11 @@ from harness.conformance.framework.network_clients import (
     lost_answers,
     repaired,
 )
-from harness.conformance.framework.own_process import kill_while_it_opens, write_until
+from harness.conformance.framework.own_process import (
+    kill_while_it_opens,
+    nothing_else,
+    write_until,
+)
 from harness.conformance.framework.power_losses import (
     LOSSES,
     Survival,
@@ -179,7 +182,7 @@ async def _read_whole(
 ) -> dict[str, list[RecordedEvent]]:
     """Every stream, over one more connection. Raises `Broken` if acknowledged events are gone."""
     reader = await context.connect()
-    found = {stream: await read_or_nothing(reader, stream) for stream in streams_of(attempts)}
+    found = {stream: await read_or_nothing(reader, stream) for stream in written_streams(attempts)}
     for stream, events in found.items():
         mine = [made for made in attempts if made.stream == stream]
         require_history(mine, events, *WHOLE)
@@ -227,7 +230,7 @@ async def a_full_disk_is_an_error_and_no_loss(context: CheckContext) -> None:
         await server.free_disk()
         attempts += await service_again(there, server)
         async with there.factory.opened() as reader:
-            for stream in streams_of(attempts):
+            for stream in written_streams(attempts):
                 mine = [made for made in attempts if made.stream == stream]
                 require_history(mine, await read_or_nothing(reader, stream), *WHOLE)
     context.count("appends that a full disk failed", refused, least=1)
@@ -245,7 +248,7 @@ LOSSES_OF_ANSWERS_MAX = 8
     provokes=f"cuts the network between the server and {CLIENTS} writers {CUTS} times, at seeded"
     " moments and for longer than their deadline; lets pass what waited in it, or breaks the"
     " connections; reads every stream past that network",
-    leaves="the append, what its writer was told, and what is read",
+    leaves="the append, the answer that its writer got, and what is read",
     declaration=IDS,
     isolation=Isolation.DESTRUCTIVE,
 )

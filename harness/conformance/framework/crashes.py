@@ -141,7 +141,7 @@ async def read_or_nothing(store: EventStore, stream: str) -> list[RecordedEvent]
         return []
 
 
-def streams_of(attempts: Iterable[Attempt]) -> list[str]:
+def written_streams(attempts: Iterable[Attempt]) -> list[str]:
     """Each stream once, in the order of writing."""
     return list(dict.fromkeys(made.stream for made in attempts))
 
@@ -214,7 +214,3 @@ async def server_or_library_again(context: CheckContext, server: Server) -> None
 def started(context: CheckContext) -> Server:
     assert context.server is not None, "there is a server wherever there is a disk"
     return context.server
-
-
-async def nothing_else(_: int) -> None:
-    """The process is killed after this."""

@@ -88,7 +88,7 @@ async def service_again(context: CheckContext, server: Server) -> list[Attempt]:
         first = await _tried_again(context, stream)
     if first is None:
         step = Step("a writer, when there was room", f"append to {stream!r}", "fails")
-        raise Broken("takes no append when there is room again", [step])
+        raise Broken("takes no append when there is room again", [step], for_good=True)
     return [first]
 
 

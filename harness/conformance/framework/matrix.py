@@ -207,8 +207,8 @@ def _durability(column: Column) -> dict[str, Any]:
     losses, measured = column.power_losses, column.durability
     if losses is None or measured is None:
         return {}
-    told = {"declared": column.guarantees.durability.value, "measured": measured.value}
-    return {"durability": {**told, **asdict(losses)}}
+    classes = {"declared": column.guarantees.durability.value, "measured": measured.value}
+    return {"durability": {**classes, **asdict(losses)}}
 
 
 def _cell(judgement: Judgement) -> dict[str, Any]:

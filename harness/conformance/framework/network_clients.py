@@ -1,4 +1,4 @@
-"""Clients that append over a network that fails, and what they were told."""
+"""Clients that append over a network that fails, and the answers that they get."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAULT_S = 1.2
 """Longer than the clients' deadline, so that appends end while the network fails."""
 SETTLED_S = 0.3
 """Once the network is back, for what waited in it."""
-TOLD_WRONGLY = (Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN, Kind.WRITTEN_THOUGH_REFUSED, Kind.TORN)
+WRONG_ANSWERS = (Kind.LOST, Kind.DUPLICATED, Kind.FOREIGN, Kind.WRITTEN_THOUGH_REFUSED, Kind.TORN)
 NO_STREAM, ANY, EXISTS = StreamState.NO_STREAM, StreamState.ANY, StreamState.EXISTS
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ async def appended_over_a_cut(
 ) -> Sequence[Attempt]:
     """The appends that met a cut of the network.
 
-    Raises `Broken` if a client is not served afterwards, or what it was told is not true.
+    Raises `Broken` if a client is not served afterwards, or an answer that it got is not true.
     """
     kinds = (ANY,) if context.guarantees.occ == "none" else (ANY, EXACT, NO_STREAM)
     async with under_load(clients, kinds):
@@ -191,7 +191,7 @@ async def appended_over_a_cut(
         why = f"the network is back, and for {within_s:g} s a client is not served"
         raise Broken(why, [made.step([made]) for made in late[0].attempts[-1:]])
     attempts = [made for each in clients for made in each.taken()]
-    require_history(attempts, await past_the_network(context, attempts), *TOLD_WRONGLY)
+    require_history(attempts, await past_the_network(context, attempts), *WRONG_ANSWERS)
     return [made for made in attempts if made.began_s < ended_s and made.ended_s > began_s]
 
 

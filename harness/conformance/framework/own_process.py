@@ -44,11 +44,11 @@ class OfAProcess:
 
 async def write_until_killed(context: CheckContext) -> list[Attempt]:
     """Every append of a process that was killed while it wrote."""
-
-    async def nothing_else(_: int) -> None:
-        """It is killed after this in any case."""
-
     return (await write_until(context, nothing_else)).attempts
+
+
+async def nothing_else(_: int) -> None:
+    """The process is killed after this in any case."""
 
 
 async def write_until(

@@ -14,7 +14,7 @@ from harness.conformance.framework.crashes import (
     cut_off,
     load_s,
     read_or_nothing,
-    streams_of,
+    written_streams,
 )
 from harness.conformance.framework.history_oracle import require_history
 from harness.conformance.framework.own_process import write_until
@@ -65,7 +65,7 @@ class Survival:
     async def look(self, store: Adapter) -> None:
         """Read everything that was ever acknowledged. Raises `Broken` for what nobody sent."""
         at_s = self.crashes[-1].at_s
-        for stream in streams_of(self.attempts):
+        for stream in written_streams(self.attempts):
             mine = [made for made in self.attempts if made.stream == stream]
             found = await read_or_nothing(store, stream)
             require_history(mine, found, *INTRUDERS)

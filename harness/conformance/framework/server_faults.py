@@ -59,7 +59,7 @@ def why_no_network(context: CheckContext) -> str:
     if server.technology not in TECHNOLOGIES:
         return "the lab does not know the addresses of its server"
     line = TECHNOLOGIES[server.technology].line
-    return why_no_relay(server.technology, line, server.endpoint)
+    return why_no_relay(line, server.endpoint)
 
 
 @asynccontextmanager

@@ -126,11 +126,11 @@ def trouble_unreached(faults: pd.DataFrame) -> Table | Lines:
 
 
 def trouble_evidence(faults: pd.DataFrame) -> Table | Lines:
-    """Who was told that what is now missing was written."""
-    told = faults[faults["evidence"] != ""]
+    """Which clients had acknowledgements of what is now missing."""
+    found = faults[faults["evidence"] != ""]
     rows = [
         (str(row["key"]), str(row["fault"]), _count(row["lost"]), str(row["evidence"]))
-        for _, row in told.iterrows()
+        for _, row in found.iterrows()
     ]
     if not rows:
         return Lines((), empty="")

@@ -1,4 +1,4 @@
-"""A process that carries bytes between a local port and a server, and that can be told to fail.
+"""A process that carries bytes between a local port and a server, and fails on command.
 
 Run as a script; needs nothing but Python. It prints its port, obeys one command a line on its
 standard input, answers each with a line once it is in force, and ends with its standard input.

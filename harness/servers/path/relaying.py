@@ -1,4 +1,4 @@
-"""A relay on the path to a server: it makes the path longer, and fails when it is told to."""
+"""A relay on the path to a server: it makes the path longer, and fails on command."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ class Relay:
 
     async def cut(self) -> None:
         """Nothing passes either way, and connections stay open; what waits passes afterwards."""
-        await self._told("cut")
+        await self._command("cut")
 
     async def reset(self) -> None:
         """Every connection breaks, and what was under way in it is lost; new ones are accepted."""
-        await self._told("reset")
+        await self._command("reset")
 
     async def lose_answers(self, *, after: int = 0) -> None:
         """Requests arrive, answers do not, once `after` more pieces of answers have passed.
 
         `restore` breaks the connections that lost some.
         """
-        await self._told(f"lose {after}")
+        await self._command(f"lose {after}")
 
     async def slow(self, rtt_ms: float) -> None:
         """Each round trip takes that much longer than the path's own delay; 0 ends it."""
-        await self._told(f"slow {rtt_ms!r}")
+        await self._command(f"slow {rtt_ms!r}")
 
     async def restore(self) -> None:
         """Carry everything again, with the path's own delay."""
-        await self._told("restore")
+        await self._command("restore")
 
     async def lengthen(self, rtt_ms: float) -> None:
         """The path's own delay from now on."""
-        await self._told(f"length {rtt_ms!r}")
+        await self._command(f"length {rtt_ms!r}")
 
     async def target(self, endpoint: Endpoint) -> None:
         """Make new connections to the server's new address, as after a restart."""
         host, port = _place(self._line, endpoint)
-        await self._told(f"target {port} {host}")
+        await self._command(f"target {port} {host}")
 
     async def connections(self) -> int:
         """How many clients' connections it has accepted so far."""
-        return int(await self._told("connections"))
+        return int(await self._command("connections"))
 
-    async def _told(self, command: str) -> str:
+    async def _command(self, command: str) -> str:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -86,9 +86,8 @@ class Relay:
         return answer.decode().strip()
 
 
-def why_no_relay(technology: str, line: Line | None, endpoint: Endpoint) -> str:
+def why_no_relay(line: Line | None, endpoint: Endpoint) -> str:
     """Why no relay can be put between the server and its clients; empty if one can."""
-    del technology  # its row of the table says all of it
     if line is None:
         return NO_NETWORK
     if reason := line.unfit(endpoint):
@@ -111,7 +110,7 @@ async def relayed(
     It is a process of its own, so that its work is not the generator's. Raises `NoServer` where
     the technology's clients cannot use one.
     """
-    reason = why_no_relay(technology, line, endpoint)
+    reason = why_no_relay(line, endpoint)
     if line is None or reason:
         raise NoServer(f"{technology}: no relay on its path: {reason}")
     host, port = _place(line, endpoint)

@@ -60,9 +60,9 @@ class AcknowledgesWithoutRoom(Served):
     """The first append to a full disk is acknowledged, and written nowhere."""
 
     async def append(self, stream, events, *, expected):
-        told = self.log.__dict__.setdefault("told", set())
-        if self.machine.full and stream not in told:
-            told.add(stream)
+        acknowledged = self.log.__dict__.setdefault("acknowledged", set())
+        if self.machine.full and stream not in acknowledged:
+            acknowledged.add(stream)
             return AppendResult(len(events) - 1, None)
         return await super().append(stream, events, expected=expected)
 
