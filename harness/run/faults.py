@@ -227,9 +227,11 @@ class FaultRun:
                     await relay.target(server.endpoint)
 
     async def _until(self, when_ns: int) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0, when_ns - self._clock()) / NS_A_SECOND):
-                await self._over.wait()
+        """Never before that moment: uvloop's timers are up to two milliseconds early."""
+        while not self._over.is_set() and (left_ns := when_ns - self._clock()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_ns / NS_A_SECOND):
+                    await self._over.wait()
 
 
 def _is_overdue(other: Fault, fault: Fault) -> bool:

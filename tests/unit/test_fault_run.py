@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
+
+import pytest
+import uvloop
 
 from harness.domain.errors import UnsupportedByStore
 from harness.domain.faults import Fault, FaultKind
@@ -117,6 +121,23 @@ def test_the_load_is_over_only_when_every_fault_is_taken_back():
     server = Remembering(takes_s=0.1)
     run = carried_out(server, Fault(FaultKind.KILL_SERVER, 0.01, 0.01), load_s=0.02)
     assert run.occurrences[0].carried_out
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_fault_comes_before_its_time(loop):
+    faults = [Fault(FaultKind.RESET_NETWORK, 0.003 + 0.0037 * each) for each in range(20)]
+    with asyncio.Runner(loop_factory=loop) as runner:
+        run = FaultRun(faults, Targets(Remembering(), Remembering()))
+        start_ns = time.monotonic_ns()
+
+        async def trial() -> None:
+            async with run.during(start_ns):
+                await asyncio.sleep(0.1)
+
+        runner.run(trial())
+    for each in run.occurrences:
+        assert each.carried_out, each
+        assert each.began_ns - start_ns >= each.fault.at_s * 1e9
 
 
 def test_a_load_that_fails_leaves_no_server_paused_and_no_network_cut():
