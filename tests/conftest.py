@@ -26,6 +26,8 @@ ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST"
 In a variable of its own, because the processes of a parallel run inherit what is set below.
 """
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+"""Kafka is started dozens of times, and by far most of it is compiling: half as much this way."""
 TEST_LIMIT_S = 180.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"

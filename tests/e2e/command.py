@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.warm_commands import can_be_warm, warm_commands
+
 ROOT = Path(__file__).parents[2]
 ESLAB = [sys.executable, "-m", "harness"]
 QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.5", "--repeat", "1"]
@@ -13,6 +15,8 @@ QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.5", "--repeat", "1"]
 
 def eslab(*arguments, env=None, timeout_s=120, cwd=ROOT):
     """The finished process, its output as text; standard input closed."""
+    if can_be_warm(env):
+        return warm_commands().run([*map(str, arguments)], Path(cwd), timeout_s)
     return subprocess.run(
         [*ESLAB, *map(str, arguments)],
         capture_output=True,

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -181,37 +182,43 @@ def test_a_stored_baseline_gates_counts_alone(tmp_path):
     assert "--base-ref" in one_line(eslab(*gated, *SHORT, "--margin", "p50=5%"), 2)
 
 
-def stored(tmp_path, stores):
-    """A run of these stores, in a scenario that asks for `sqlite` and `memory`."""
-    (tmp_path / "two.yaml").write_text(
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """`stored(stores)`: the gate of a scenario that asks for `sqlite` and `memory` against its run.
+
+    The run is made once, of these stores alone.
+    """
+    folder = tmp_path_factory.mktemp("stored")
+    scenario = folder / "two.yaml"
+    scenario.write_text(
         "name: two\nstores: [sqlite, memory]\nworkload: append\nwarm_up_s: 0\noperations: 1500\n"
     )
-    made = eslab(
-        "run", tmp_path / "two.yaml", "--stores", stores, "--repeat", 2,
-        "--out", tmp_path / "baseline",
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    return [
-        "gate", tmp_path / "two.yaml", "--baseline", the_run(tmp_path / "baseline"),
-        "--out", tmp_path / "out",
-    ]  # fmt: skip
+
+    @cache
+    def gate(stores):
+        out = folder / stores.replace(",", "-")
+        made = eslab("run", scenario, "--stores", stores, "--repeat", 2, "--out", out)
+        assert made.returncode == 0, made.stderr
+        return "gate", scenario, "--baseline", the_run(out)
+
+    return gate
 
 
-def test_a_gate_holds_the_stores_that_were_asked_for_against_a_baseline_of_more(tmp_path):
-    told = eslab(*stored(tmp_path, "sqlite,memory"), "--stores", "sqlite", "--json")
+def test_a_gate_holds_the_stores_that_were_asked_for_against_a_baseline_of_more(stored, tmp_path):
+    told = eslab(*stored("sqlite,memory"), "--out", tmp_path, "--stores", "sqlite", "--json")
     assert told.returncode == 0, told.stdout + told.stderr
     assert {row["subject"] for row in json.loads(told.stdout)["rows"]} == {"sqlite"}
     assert "memory" not in told.stdout
 
 
-def test_a_store_named_that_the_baseline_lacks_is_refused_before_it_runs(tmp_path):
-    told = eslab(*stored(tmp_path, "sqlite"), "--stores", "sqlite,memory")
+def test_a_store_named_that_the_baseline_lacks_is_refused_before_it_runs(stored, tmp_path):
+    told = eslab(*stored("sqlite"), "--stores", "sqlite,memory", "--out", tmp_path / "out")
     assert "lacks memory, so nothing could be gated there" in one_line(told, 3)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_store_of_the_scenario_that_the_baseline_lacks_leaves_a_gate_undecided(tmp_path):
-    told = eslab(*stored(tmp_path, "sqlite"), "--json")
+def test_a_store_of_the_scenario_that_the_baseline_lacks_leaves_a_gate_undecided(stored, tmp_path):
+    told = eslab(*stored("sqlite"), "--out", tmp_path, "--json")
     assert told.returncode == 0, told.stdout + told.stderr
     found = json.loads(told.stdout)
     assert found["verdict"] == "undecided"
