@@ -57,7 +57,7 @@ soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identi
 conformance: setup ## Check what the stores promise: declared against measured, with evidence
 	$(BIN)/eslab conformance $(CONFORMANCE_FLAGS)
 
-conformance-soak: setup-dev ## Broken stores against all checks, then 340 runs on sound ones for false alarms; hours
+conformance-soak: setup-dev ## Broken stores against all checks, then hundreds of runs on sound ones for false alarms; hours
 	$(BIN)/python -m tests.soak.conformance
 
 lock: ## Pin the requirements again (needs uv)
