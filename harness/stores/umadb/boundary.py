@@ -27,7 +27,7 @@ from harness.stores._shared.append_rules import require_events
 from harness.stores.umadb.client import LOOKING, READING, Client, Conflict, appending
 from harness.stores.umadb.declaration import UmaOptions
 from harness.stores.umadb.namespace import Namespace
-from harness.stores.umadb.protocol import messages
+from harness.stores.umadb.protocol import Fields, messages
 from harness.stores.umadb.tags import Tags, for_boundaries
 
 
@@ -88,10 +88,10 @@ class WithBoundaries:
                 with appending(len(events)):
                     named = _named(events, fail_if_match)
                     batch = for_boundaries(tags, events, named)
-                    condition = messages().AppendCondition(
-                        fail_if_events_match=_condition(tags, fail_if_match, named),
-                        after=after[0] if after else None,
-                    )
+                    condition = {
+                        "fail_if_events_match": _condition(tags, fail_if_match, named),
+                        "after": after[0] if after else None,
+                    }
                     before, sent = self._seen, True
                     position = await self._client.append(batch, condition)
                     self._seen = max(self._seen, position)
@@ -107,11 +107,12 @@ class WithBoundaries:
             raise NotSent("the deadline passed before the append was sent") from None
         return BoundaryAppend(Position((position,)))
 
-    async def _require_same(self, tags: Tags, batch: Sequence[Any], last: int) -> None:
+    async def _require_same(self, tags: Tags, batch: Sequence[Fields], last: int) -> None:
         """Raises `EventIdReused` unless the events up to this position are the batch."""
         start = last + 1 - len(batch)
         found, _ = await self._client.read_whole(start=start, limit=len(batch))
-        for one, sent in zip(found, batch, strict=True):
+        for one, fields in zip(found, batch, strict=True):
+            sent = messages().Event(**fields)
             again = messages().SequencedEvent(position=one.position, event=sent)
             if tags.own(one) != tags.own(again) or _content(one.event) != _content(sent):
                 raise EventIdReused(f"event {sent.uuid} was written with other content or tags")
@@ -128,23 +129,22 @@ def _named(
     )
 
 
-def _condition(tags: Tags, items: Sequence[BoundaryItem] | None, named: frozenset[UUID]) -> Any:
-    found = messages().Query() if items is None else _query(tags, items)
-    found.items.extend(messages().QueryItem(tags=[tags.of_id(each)]) for each in named)
-    return found
+def _condition(tags: Tags, items: Sequence[BoundaryItem] | None, named: frozenset[UUID]) -> Fields:
+    asked = [] if items is None else _query(tags, items)["items"]
+    return {"items": [*asked, *({"tags": [tags.of_id(each)]} for each in named)]}
 
 
-def _query(tags: Tags, items: Sequence[BoundaryItem]) -> Any:
+def _query(tags: Tags, items: Sequence[BoundaryItem]) -> Fields:
     """An item without tags has that of all tagged events: the server's types are the log's."""
-    return messages().Query(
-        items=[
-            messages().QueryItem(
-                types=item.types,
-                tags=[tags.of_tag(tag) for tag in item.tags] or [tags.of_boundaries],
-            )
+    return {
+        "items": [
+            {
+                "types": item.types,
+                "tags": [tags.of_tag(tag) for tag in item.tags] or [tags.of_boundaries],
+            }
             for item in items or (BoundaryItem(),)
         ]
-    )
+    }
 
 
 def _content(event: Any) -> tuple[object, ...]:

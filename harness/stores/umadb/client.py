@@ -30,7 +30,7 @@ from harness.domain.proxies import proxy_to
 from harness.domain.store import Endpoint
 from harness.stores._shared.driver_errors import Mapped, Meanings, Table
 from harness.stores._shared.drivers import lazy
-from harness.stores.umadb.protocol import PROTOCOL, messages
+from harness.stores.umadb.protocol import PROTOCOL, Fields, messages
 
 if TYPE_CHECKING:
     import grpc
@@ -94,7 +94,7 @@ class Client:
             response = await self._call("Head", messages().HeadRequest())
         return int(response.position)
 
-    async def append(self, events: Sequence[Any], condition: Any) -> int:
+    async def append(self, events: Sequence[Fields], condition: Fields | None) -> int:
         """The last event's position. Raises `Conflict`, or gRPC's errors; it has no deadline."""
         request = messages().AppendRequest(events=events, condition=condition)
         try:
@@ -169,15 +169,14 @@ class Client:
             call.cancel()
 
 
-def query(*items: Sequence[str]) -> Any:
+def query(*items: Sequence[str]) -> Fields:
     """Events that have all the tags of any of the items."""
-    kinds = messages()
-    return kinds.Query(items=[kinds.QueryItem(tags=tags) for tags in items])
+    return {"items": [{"tags": tags} for tags in items]}
 
 
-def none_after(position: int | None, *items: Sequence[str]) -> Any:
+def none_after(position: int | None, *items: Sequence[str]) -> Fields:
     """The condition that no event after the position, or at all, has all tags of any item."""
-    return messages().AppendCondition(fail_if_events_match=query(*items), after=position)
+    return {"fail_if_events_match": query(*items), "after": position}
 
 
 def _channel(endpoint: Endpoint) -> Any:

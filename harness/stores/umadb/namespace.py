@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from harness.domain.errors import AppendRefused
 from harness.stores.umadb.client import Client, query
-from harness.stores.umadb.protocol import messages
 from harness.stores.umadb.tags import Tags
 
 _EVERY = "eslab"
@@ -61,12 +60,12 @@ class Namespace:
         return sorted(name for name, there in alive.items() if there)
 
     async def _say(self, what: str) -> int:
-        event = messages().Event(
-            event_type=what,
-            tags=[_EVERY, f"{_EVERY}:{self._name}"],
-            data=self._name.encode(),
-            uuid=str(uuid4()),
-        )
+        event = {
+            "event_type": what,
+            "tags": [_EVERY, f"{_EVERY}:{self._name}"],
+            "data": self._name.encode(),
+            "uuid": str(uuid4()),
+        }
         return await self._client.append([event], None)
 
 

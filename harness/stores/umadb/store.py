@@ -61,7 +61,7 @@ from harness.stores.umadb.declaration import (
     used_bytes,
 )
 from harness.stores.umadb.namespace import Head, Heads, Namespace
-from harness.stores.umadb.protocol import messages
+from harness.stores.umadb.protocol import Fields
 from harness.stores.umadb.subscription import follow
 from harness.stores.umadb.tags import Tags, numbered, tagged
 
@@ -266,7 +266,7 @@ class _Store(WithBoundaries, ABC):
         stream: str,
         events: Sequence[NewEvent],
         first: int,
-        condition: Any,
+        condition: Fields,
         sending: _Sending,
     ) -> AppendResult:
         """Raises `Conflict`, or what became of the append."""
@@ -393,13 +393,13 @@ class _Store(WithBoundaries, ABC):
     @abstractmethod
     def _messages(
         self, tags: Tags, stream: str, events: Sequence[NewEvent], first: int
-    ) -> list[Any]:
+    ) -> list[Fields]:
         """The events as they are sent, from version `first` on."""
 
     @abstractmethod
     async def _unless_passed(
         self, tags: Tags, stream: str, version: int, head: Head, size: int
-    ) -> Any:
+    ) -> Fields:
         """The condition that `version` is the last one; `head` is no lower."""
 
     @abstractmethod
@@ -412,12 +412,12 @@ class ByVersion(_Store):
 
     def _messages(
         self, tags: Tags, stream: str, events: Sequence[NewEvent], first: int
-    ) -> list[Any]:
+    ) -> list[Fields]:
         return tagged(tags, stream, events, first)
 
     async def _unless_passed(
         self, tags: Tags, stream: str, version: int, head: Head, size: int
-    ) -> Any:
+    ) -> Fields:
         """Names every version that the append takes: the server compares a retry's events with
         those that match."""
         del head
@@ -435,12 +435,12 @@ class ByPosition(_Store):
 
     def _messages(
         self, tags: Tags, stream: str, events: Sequence[NewEvent], first: int
-    ) -> list[Any]:
+    ) -> list[Fields]:
         return numbered(tags, stream, events, first)
 
     async def _unless_passed(
         self, tags: Tags, stream: str, version: int, head: Head, size: int
-    ) -> Any:
+    ) -> Fields:
         """Reads back to the version where the stream has gone on: for a retry, or a conflict."""
         del size
         position = head.position
@@ -491,16 +491,14 @@ async def _overwritten(client: Client, sequenced: Any, data: bytes) -> bool:
     Without a condition it would be another event, with other data at another position.
     """
     event = sequenced.event
-    other = messages().Event(
-        event_type=event.event_type, tags=event.tags, data=data, uuid=event.uuid
-    )
-    condition = none_after(sequenced.position - 1, list(event.tags))
+    tags = list(event.tags)
+    other = {"event_type": event.event_type, "tags": tags, "data": data, "uuid": event.uuid}
+    condition = none_after(sequenced.position - 1, tags)
     try:
         await client.append([other], condition)
     except Conflict:
         raise TamperingPrevented("the server did not take it for the same event") from None
-    tags = query(list(event.tags))
-    found = [e async for e in client.read(query=tags, start=sequenced.position, limit=1)]
+    found = [e async for e in client.read(query=query(tags), start=sequenced.position, limit=1)]
     return not found or found[0].event != event
 
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from harness.domain.boundaries import TAGGED, TaggedEvent
 from harness.domain.store import NewEvent, Position, RecordedEvent
-from harness.stores.umadb.protocol import messages
+from harness.stores.umadb.protocol import Fields
 
 _VERSION, _AT, _TEXT, _BASE64 = "version", "recorded_at", "metadata", "metadata.base64"
 _CHARACTERS_MAX = 16_383
@@ -86,8 +86,8 @@ class Tags:
         )
 
 
-def tagged(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Any]:
-    """Messages of events that carry their version, from `first` on, as a second tag."""
+def tagged(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Fields]:
+    """Events that carry their version, from `first` on, as a second tag."""
     own = tags.of_stream(stream)
     at = _now()
     return [
@@ -96,18 +96,20 @@ def tagged(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> l
     ]
 
 
-def numbered(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Any]:
-    """Messages of events that carry their version, from `first` on, as a string beside the data."""
-    own, entry = [tags.of_stream(stream)], messages().MetadataEntry
+def numbered(tags: Tags, stream: str, events: Sequence[NewEvent], first: int) -> list[Fields]:
+    """Events that carry their version, from `first` on, as a string beside the data."""
+    own = [tags.of_stream(stream)]
     at = _now()
     return [
-        _message(event, own, [at, entry(key=_VERSION, value=str(version))])
+        _message(event, own, [at, {"key": _VERSION, "value": str(version)}])
         for version, event in enumerate(events, first)
     ]
 
 
-def for_boundaries(tags: Tags, events: Sequence[TaggedEvent], named: Collection[UUID]) -> list[Any]:
-    """Messages of tagged events; those with an id in `named` have it as a tag."""
+def for_boundaries(
+    tags: Tags, events: Sequence[TaggedEvent], named: Collection[UUID]
+) -> list[Fields]:
+    """Tagged events; those with an id in `named` have it as a tag."""
     at = _now()
     return [
         _message(
@@ -123,22 +125,22 @@ def for_boundaries(tags: Tags, events: Sequence[TaggedEvent], named: Collection[
     ]
 
 
-def _message(event: NewEvent, tags: list[str], entries: list[Any]) -> Any:
-    return messages().Event(
-        event_type=event.type,
-        tags=tags,
-        data=event.data,
-        uuid=str(event.id),
-        metadata=[*entries, *_entries(event.metadata)],
-    )
+def _message(event: NewEvent, tags: list[str], entries: list[Fields]) -> Fields:
+    return {
+        "event_type": event.type,
+        "tags": tags,
+        "data": event.data,
+        "uuid": str(event.id),
+        "metadata": [*entries, *_entries(event.metadata)],
+    }
 
 
-def _now() -> Any:
+def _now() -> Fields:
     """UmaDB records no time: an event has the time at which its client sent it."""
-    return messages().MetadataEntry(key=_AT, value=str(time.time_ns() // 1_000))
+    return {"key": _AT, "value": str(time.time_ns() // 1_000)}
 
 
-def _entries(metadata: bytes) -> Iterator[Any]:
+def _entries(metadata: bytes) -> Iterator[Fields]:
     """As text where the bytes are text, so that others can read it."""
     if not metadata:
         return
@@ -148,7 +150,7 @@ def _entries(metadata: bytes) -> Iterator[Any]:
         key, text = _BASE64, base64.b64encode(metadata).decode()
     for part, begin in enumerate(range(0, len(text), _CHARACTERS_MAX)):
         value = text[begin : begin + _CHARACTERS_MAX]
-        yield messages().MetadataEntry(key=f"{key}{_PART}{part}" if part else key, value=value)
+        yield {"key": f"{key}{_PART}{part}" if part else key, "value": value}
 
 
 def _strings(entries: Any) -> dict[str, str]:
