@@ -58,6 +58,11 @@ def case(ref: StoreRef, *, double: bool = False) -> Case:
 
 CASES = (*map(case, STORES), *(case(each, double=True) for each in DOUBLED))
 
+beside_streams = pytest.mark.parametrize(
+    "bounded", [*CASES, case(StoreRef("umadb", "position"))], ids=str, indirect=True
+)
+"""Both of UmaDB's designs have one way with boundaries, and two of telling versions."""
+
 
 @pytest.fixture(params=CASES, ids=str)
 def bounded(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subject]:
@@ -109,6 +114,7 @@ BOUNDARIES = {
 }
 
 
+@beside_streams
 async def test_a_query_finds_the_events_that_match_oldest_first(bounded):
     await write(bounded.store, ONE, TWO)
     await append(bounded.store, "order-1")
@@ -184,6 +190,7 @@ async def test_only_what_was_written_after_the_state_read_refuses(bounded):
     assert await found(store, *condition, after=newer.head) == []
 
 
+@beside_streams
 async def test_events_of_streams_refuse_nothing(bounded):
     head = (await bounded.store.query(EVERYTHING)).head
     await append(bounded.store, "order-1")
@@ -312,6 +319,7 @@ async def test_the_name_of_no_stream_is_no_stream_s(bounded):
         [event async for event in bounded.store.read_stream(TAGGED)]
 
 
+@beside_streams
 async def test_streams_and_tagged_events_share_the_log_and_nothing_else(bounded):
     store = bounded.store
     async with following(store) as follower, following(store, category="order") as category:
