@@ -27,7 +27,7 @@ up: setup ## The servers as containers, ports on 127.0.0.1 alone; pulls what is 
 down: setup ## Remove those containers with their data
 	$(BIN)/eslab down
 
-images: ## Build their images from Debian and Maven packages, where none can be pulled
+images: ## Build their images from packages, where none can be pulled
 	images/build.sh
 
 report: setup ## Write report.html of the newest run again

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the lab's images from Debian and Maven packages: no image registry is asked for anything.
-# Needs docker, mmdebstrap and mvn; takes the host's own package sources.
+# Builds the lab's images from Debian, Maven and Python packages: no image registry is asked for
+# anything. Needs docker, mmdebstrap, mvn and pip; takes the host's own package sources.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=..
 services=("$@")
-((${#services[@]})) || services=(postgres kafka dynamodb)
+((${#services[@]})) || services=(postgres kafka dynamodb umadb)
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -31,6 +31,14 @@ jars() {
     }
 }
 
+# The package of the host's machine, whose interface is that of every Python 3.
+package() {
+    local python=$root/.venv/bin/python
+    [[ -x $python ]] || python=python3
+    rm -rf "$1/lib"
+    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps --no-compile --target "$1/lib" -r "$root/requirements/$1.txt"
+}
+
 # A jar without classes, whose manifest names the main class and the other jars.
 starter() {
     local jar=$1 main=$2 lib=$3 folder=$4
@@ -49,7 +57,13 @@ PYTHON
 
 version() { grep -m1 -oP '(?<=<version>)[^<$]+' "$root/harness/servers/native/poms/$1.xml"; }
 
-tag() { [[ $1 == postgres ]] && echo debian12 || version "$1"; }
+tag() {
+    case $1 in
+    postgres) echo debian12 ;;
+    umadb) grep -oP '(?<=^umadb==)[\d.]+' "$root/requirements/umadb.txt" ;;
+    *) version "$1" ;;
+    esac
+}
 
 base
 for service in "${services[@]}"; do
@@ -60,6 +74,7 @@ for service in "${services[@]}"; do
         jars dynamodb
         starter dynamodb/DynamoDBLocal.jar software.amazon.dynamodb.services.local.main.ServerRunner dynamodb/lib DynamoDBLocal_lib
         ;;
+    umadb) package umadb ;;
     esac
     # The classic builder: BuildKit is a plugin of its own that not every machine has.
     DOCKER_BUILDKIT=0 docker build --quiet --tag "lab/$service:$(tag "$service")" "$service" >"$log" 2>&1 || {

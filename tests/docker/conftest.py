@@ -12,7 +12,7 @@ import pytest
 from harness.servers import TECHNOLOGIES, Server, probe
 
 from ..conftest import ENGINE, shared_servers
-from ..stores.cases import DOUBLED, cases
+from ..stores.cases import cases
 from ..stores.conftest import (  # noqa: F401 - fixtures and hooks of the contract suite
     blind,
     double,
@@ -29,7 +29,7 @@ from ..stores.conftest import (  # noqa: F401 - fixtures and hooks of the contra
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each technology's default design, or one that has no server there."""
     among = [c for c in cases() if c.kind.server in TECHNOLOGIES and str(c) == c.kind.name]
-    parametrize(metafunc, among, (*DOUBLED, "umadb"))  # its image is pulled, not built here
+    parametrize(metafunc, among)
 
 
 @pytest.fixture(autouse=True)

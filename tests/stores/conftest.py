@@ -54,23 +54,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parametrize(metafunc, among)
 
 
-def parametrize(
-    metafunc: pytest.Metafunc, among: Sequence[Case], not_here: Sequence[str] = DOUBLED
-) -> None:
-    """Give a test those of `among` that it is about; the servers `not_here` may be missing."""
+def parametrize(metafunc: pytest.Metafunc, among: Sequence[Case]) -> None:
+    """Give a test those of `among` that it is about."""
     declarations = [mark.kwargs for mark in metafunc.definition.iter_markers("declares")]
     left_out = {one for mark in metafunc.definition.iter_markers("leaves_out") for one in mark.args}
     among = [case for case in among if case.ref.key not in left_out]
     for fixture, wanted in SELECTIONS.items():
         if fixture in metafunc.fixturenames:
             chosen = [c for c in among if wanted(c) and _declares(c, declarations)]
-            values = [_marked(case, not_here) for case in chosen] or [NOBODY]
+            values = [_marked(case) for case in chosen] or [NOBODY]
             metafunc.parametrize(fixture, values, ids=str, indirect=True)
 
 
-def _marked(case: Case, not_here: Sequence[str]) -> object:
+def _marked(case: Case) -> object:
     """Where no server of a technology can be had, its own group is excused; the double's is not."""
-    excused = case.kind.server in not_here and not case.double
+    excused = case.kind.server in DOUBLED and not case.double
     return pytest.param(case, marks=getattr(pytest.mark, EXCUSED)) if excused else case
 
 

@@ -88,6 +88,10 @@ def test_the_versions_of_built_images_are_those_of_the_native_servers():
         pom = (ROOT / "harness/servers/native/poms" / f"{name}.xml").read_text()
         version = re.search(r"<version>([^<$]+)", pom)[1]
         assert services[name]["image"] == f"lab/{name}:{version}"
+    locked = (ROOT / "requirements/umadb.txt").read_text()
+    version = re.search(r"^umadb==(\S+)", locked, re.M)[1]
+    assert services["umadb"]["image"] == f"lab/umadb:{version}"
+    assert loaded(OFFICIAL)["services"]["umadb"]["image"] == f"umadb/umadb:{version}"
 
 
 def test_a_later_file_lies_over_an_earlier_one():
