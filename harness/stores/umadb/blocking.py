@@ -123,7 +123,7 @@ class Threads:
 
 
 class Blocking(ByVersion):
-    """As `ByVersion`. An append whose time is over is unknown, and its thread stays busy."""
+    """The package's own client, in threads: an append whose time is over goes on holding one."""
 
     def __init__(self, client: Client, endpoint: Endpoint, options: UmaOptions) -> None:
         super().__init__(client, endpoint, options)
