@@ -6,10 +6,12 @@ Every test here runs on the double: `tests/doubles/eventstoredb`.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -31,6 +33,8 @@ from harness.domain.errors import (
 )
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Position, StreamState
+from harness.stores.eventstoredb.batch_append import BYTES, proposed_message, requests
+from harness.stores.eventstoredb.client import library
 
 from .contract.support import append, event, events, following, ids, read, read_log, versions
 from .subject import fresh, opened
@@ -545,3 +549,43 @@ async def test_a_client_is_closed_when_its_connecting_is_cancelled_on_a_paused_d
 
 def session_error(name):
     return esdb.store.library().error(name)
+
+
+# 12 · What an append costs
+
+
+def test_a_request_is_the_one_that_the_clients_own_code_makes():
+    lib = library()
+    streams = importlib.import_module(f"{lib.client.__module__.partition('.')[0]}.streams")
+    service = streams.AsyncStreamsService
+    make = requests(SimpleNamespace(_connection=SimpleNamespace(streams=service)), 1.5)
+    sent, correlation = event(metadata=b"by me"), uuid4()
+    own = lib.new_event(
+        type=sent.type, data=sent.data, metadata=sent.metadata, content_type=BYTES, id=sent.id
+    )
+    for expected in (0, 7, ANY, EXISTS, NO_STREAM):
+        expectation = getattr(lib.stream_state, getattr(expected, "name", ""), expected)
+        wanted = service._construct_batch_append_req(
+            "order-ä", expectation, [own], correlation, 1.5
+        )
+        assert make("order-ä", [proposed_message(sent)], expected, str(correlation)) == wanted
+
+
+async def test_each_append_of_the_shared_call_has_a_deadline_of_its_own_on_a_paused_double():
+    async with store(deadline_s=0.3) as subject:
+        await append(subject.store, "order-1")
+        await subject.server.pause()
+        over = []
+        try:
+            tasks = []
+            for number in range(3):
+                tasks.append(asyncio.create_task(append(subject.store, f"order-{number}")))
+                tasks[-1].add_done_callback(over.append)
+                await asyncio.sleep(0.05)
+            async with asyncio.timeout(30):
+                told = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await subject.server.resume()
+        assert over == tasks
+        assert [type(each) for each in told] == [OutcomeUnknown] * 3
+        assert (await append(subject.store, "order-9")).version == 0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from harness.domain.store import ExpectedVersion
+from harness.domain.store import ExpectedVersion, NewEvent, StreamState
 from harness.stores.eventstoredb.client import BUILDING, is_about_the_call, library
 
+BYTES = "application/octet-stream"
 ALONE_FROM_BYTES = 1 << 20
 """From this size on, an append gets a call of its own.
 
@@ -18,14 +20,39 @@ A message that is over the server's limit ends its call, and the appends of othe
 """
 
 
+_CORRELATED = "12x"
+"""The last digits of a UUID, which number a connection's appends."""
+
+
+class _Waiting(NamedTuple):
+    """A caller, and the loop's time at which it stops waiting."""
+
+    response: asyncio.Future[Any]
+    until: float
+
+
 @dataclass(slots=True)
 class _Call:
-    """One gRPC call, and the callers that wait for its responses."""
+    """One gRPC call, and the callers that wait for its responses, longest first."""
 
     requests: asyncio.Queue[Any]
-    waiting: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
+    waiting: dict[str, _Waiting] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
     answered: bool = False
+
+    def expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the waits that are over, and look again when the next one is.
+
+        One timer serves all: they have one deadline, so that the oldest is the first to reach it.
+        """
+        self.timer = None
+        for waiting in self.waiting.values():
+            if waiting.until > loop.time():
+                self.timer = loop.call_at(waiting.until, self.expire, loop)
+                return
+            if not waiting.response.done():
+                waiting.response.set_exception(TimeoutError())
 
 
 class Batcher:
@@ -37,20 +64,24 @@ class Batcher:
 
     def __init__(self, client: Any, deadline_s: float) -> None:
         self._client, self._deadline_s = client, deadline_s
+        self._make = requests(client, deadline_s)
         self._call: _Call | None = None
+        self._own, self._numbers = str(uuid4())[:24], count()
 
-    async def append(self, name: str, proposed: Sequence[Any], expected: Any) -> Any:
+    async def append(self, name: str, proposed: Sequence[Fields], expected: ExpectedVersion) -> Any:
         """The server's response. Raises the error that broke the call, or `TimeoutError`."""
-        request = request_of(self._client, name, proposed, expected, self._deadline_s)
-        if sum(len(one.data) + len(one.metadata) for one in proposed) >= ALONE_FROM_BYTES:
+        correlation = f"{self._own}{next(self._numbers):0{_CORRELATED}}"
+        request = self._make(name, proposed, expected, correlation)
+        if sum(map(_size, proposed)) >= ALONE_FROM_BYTES:
             return await answered_alone(self._client, request, self._deadline_s)
-        correlation = request.correlation_id.string
-        call = self._open()
-        response = call.waiting[correlation] = asyncio.get_running_loop().create_future()
+        call, loop = self._open(), asyncio.get_running_loop()
+        response, until = loop.create_future(), loop.time() + self._deadline_s
+        call.waiting[correlation] = _Waiting(response, until)
+        if call.timer is None:
+            call.timer = loop.call_at(until, call.expire, loop)
         call.requests.put_nowait(request)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await response
+            return await response
         finally:
             call.waiting.pop(correlation, None)
 
@@ -76,8 +107,8 @@ class Batcher:
             async for response in rpc:
                 call.answered = True
                 waiting = call.waiting.get(response.correlation_id.string)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(response)
+                if waiting is not None and not waiting.response.done():
+                    waiting.response.set_result(response)
             self._broken(call, ConnectionResetError("the server ended the call"))
         except asyncio.CancelledError:
             # Either this task was asked to end, or gRPC ended the call with its channel.
@@ -93,23 +124,66 @@ class Batcher:
     def _broken(self, call: _Call, error: Exception) -> None:
         if self._call is call:
             self._call = None
+        if call.timer is not None:
+            call.timer.cancel()
         for waiting in call.waiting.values():
-            if not waiting.done():
-                waiting.set_exception(error)
+            if not waiting.response.done():
+                waiting.response.set_exception(error)
 
 
-def request_of(
-    client: Any, name: str, proposed: Sequence[Any], expected: Any, deadline_s: float
-) -> Any:
-    """A request with a new correlation id. Raises `AppendRefused` where none can be made."""
-    with BUILDING:
-        return client._connection.streams._construct_batch_append_req(
-            stream_name=name,
-            current_version=expected,
-            events=proposed,
-            correlation_id=uuid4(),
-            timeout=deadline_s,
-        )
+Fields = dict[str, Any]
+"""A message as what it is made from: one call makes it with the message around it."""
+_EXPECTATIONS: dict[ExpectedVersion, str] = {
+    StreamState.ANY: "any",
+    StreamState.EXISTS: "stream_exists",
+    StreamState.NO_STREAM: "no_stream",
+}
+Make = Callable[[str, Sequence[Fields], ExpectedVersion, str], Any]
+
+
+def requests(client: Any, deadline_s: float) -> Make:
+    """Makes a request from a stream's name, messages, what is expected, and a correlation id.
+
+    It raises `AppendRefused` where none can be made. The messages are the client's own, made in a
+    third of its time.
+    """
+    own = client._connection.streams._construct_batch_append_req
+    kind = type(own("", library().stream_state.ANY, [], uuid4()))
+    seconds = int(deadline_s)
+    deadline = {"seconds": seconds, "nanos": int((deadline_s - seconds) * 1e9)}
+
+    def make(
+        name: str, proposed: Sequence[Fields], expected: ExpectedVersion, correlation: str
+    ) -> Any:
+        state = _EXPECTATIONS.get(expected)
+        expectation: Fields = {"stream_position": expected} if state is None else {state: {}}
+        with BUILDING:
+            return kind(
+                correlation_id={"string": correlation},
+                options={
+                    "stream_identifier": {"stream_name": name.encode()},
+                    "deadline": deadline,
+                    **expectation,
+                },
+                proposed_messages=proposed,
+                is_final=True,
+            )
+
+    return make
+
+
+def proposed_message(event: NewEvent) -> Fields:
+    """An event in a request."""
+    return {
+        "id": {"string": str(event.id)},
+        "metadata": {"type": event.type, "content-type": BYTES},
+        "custom_metadata": event.metadata,
+        "data": event.data,
+    }
+
+
+def _size(proposed: Fields) -> int:
+    return len(proposed["data"]) + len(proposed["custom_metadata"])
 
 
 async def answered_alone(client: Any, request: Any, deadline_s: float) -> Any:

@@ -17,13 +17,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
 
 from harness.domain import marks
 from harness.domain.cancellation import raise_if_cancelled
 from harness.domain.errors import AppendRefused, NotSent
 from harness.domain.proxies import proxy_to
-from harness.domain.store import Endpoint
-from harness.stores.eventstoredb.batch_append import answered_alone, request_of, version_of
+from harness.domain.store import Endpoint, NewEvent, StreamState
+from harness.stores.eventstoredb.batch_append import (
+    answered_alone,
+    proposed_message,
+    requests,
+    version_of,
+)
 from harness.stores.eventstoredb.client import CONNECTING, library
 from harness.stores.eventstoredb.declaration import EventStoreDBOptions
 
@@ -241,12 +247,13 @@ class Session:
 
     async def _append_made(self) -> int:
         """The version that the server told."""
-        lib, name, deadline_s = library(), self.endpoint.namespace, self.options.deadline_s
-        made = [lib.new_event(type="eslab.made", data=b"{}")]
-        request = request_of(self.client, name, made, lib.stream_state.ANY, deadline_s)
+        name, deadline_s = self.endpoint.namespace, self.options.deadline_s
+        made = [proposed_message(NewEvent(id=uuid4(), type="eslab.made", data=b"{}"))]
+        make = requests(self.client, deadline_s)
+        request = make(name, made, StreamState.ANY, str(uuid4()))
         response = await answered_alone(self.client, request, deadline_s)
         streams = self.client._connection.streams
-        return version_of(response, streams, name, lib.stream_state.ANY)
+        return version_of(response, streams, name, StreamState.ANY)
 
     async def _shows(self, taken: int) -> bool:
         """Whether a reader sees the event that this session has made; then its place is known."""

@@ -34,7 +34,7 @@ from harness.domain.store import (
     StreamState,
 )
 from harness.stores._shared.append_rules import no_stream, require_stream
-from harness.stores.eventstoredb.batch_append import Batcher, version_of
+from harness.stores.eventstoredb.batch_append import BYTES, Batcher, proposed_message, version_of
 from harness.stores.eventstoredb.boundary import OverStreams
 from harness.stores.eventstoredb.client import (
     BUILDING,
@@ -67,7 +67,6 @@ from harness.stores.eventstoredb.several_streams import (
 )
 from harness.stores.eventstoredb.subscription import follow, links
 
-_BYTES = "application/octet-stream"
 _REVISIONS = range(1 << 63)
 """Versions that the protocol can expect; no stream's head is any other number."""
 _EVERYTHING = r"[\s\S]*"
@@ -170,7 +169,7 @@ class _Store(ABC):
     def _proposed(self, events: Sequence[NewEvent]) -> list[Any]:
         new = library().new_event
         return [
-            new(type=one.type, data=one.data, metadata=one.metadata, content_type=_BYTES, id=one.id)
+            new(type=one.type, data=one.data, metadata=one.metadata, content_type=BYTES, id=one.id)
             for one in events
         ]
 
@@ -353,9 +352,11 @@ class Streamed(_Store):
             await super().aclose()
 
     async def _written(self, name: str, proposed: Sequence[Any], expected: ExpectedVersion) -> int:
-        expecting = _expectation(expected)
-        response = await self._batcher.append(name, proposed, expecting)
-        return version_of(response, self._session.client._connection.streams, name, expecting)
+        response = await self._batcher.append(name, proposed, expected)
+        return version_of(response, self._session.client._connection.streams, name, expected)
+
+    def _proposed(self, events: Sequence[NewEvent]) -> list[Any]:
+        return [proposed_message(one) for one in events]
 
 
 class Multi(OverStreams, _Store):
