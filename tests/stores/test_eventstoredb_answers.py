@@ -35,6 +35,7 @@ from harness.domain.factory import StoreFactory
 from harness.domain.store import Position, StreamState
 from harness.stores.eventstoredb.batch_append import BYTES, proposed_message, requests
 from harness.stores.eventstoredb.client import library
+from harness.stores.eventstoredb.declaration import read_back
 
 from .contract.support import append, event, events, following, ids, read, read_log, versions
 from .subject import fresh, opened
@@ -490,6 +491,11 @@ async def test_the_doubles_version_and_options_are_read_as_they_were_written(rel
         subject.server.state.secured = True
         settings = await subject.store.settings()
         assert settings["mem_db"] == "unknown"
+        assert settings["version"] == version
+        assert subject.adapter.durability_of(settings).short == "unknown"
+        wrong = {"username": "me", "password": "wrong"}
+        settings = await read_back(replace(subject.endpoint, credentials=wrong, version=""))
+        assert {*settings.values()} == {"unknown"}
         assert subject.adapter.durability_of(settings).short == "unknown"
 
 

@@ -255,6 +255,7 @@ class Plain(_Store):
                 timeout=self._session.options.deadline_s,
             )
             if isinstance(expected, int):
+                # The server took it for the stream's last version, or for a retry of what follows.
                 return expected + len(proposed)
             return await self._version_of(name, proposed[-1].id)
 

@@ -75,14 +75,19 @@ class Front:
         """Source: the table "Over HTTP" of what real servers answered."""
         request = first + await reader.readuntil(b"\r\n\r\n")
         await self._state.going.wait()
-        code, told = self._told(request.split()[1].decode())
+        code, told = self._told(
+            request.split()[1].decode(), b"\r\nauthorization:" in request.lower()
+        )
         body = b"" if told is None else json.dumps(told).encode()
         head = f"HTTP/1.1 {code} Double\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
 
-    def _told(self, path: str) -> tuple[int, object]:
+    def _told(self, path: str, with_credentials: bool) -> tuple[int, object]:
         state = self._state
+        open_to_all = path == "/health/live" and not state.release.several_streams
+        if state.secured and with_credentials and not open_to_all:
+            return 401, None
         if path == "/health/live":
             return 204, None
         if path == "/info":

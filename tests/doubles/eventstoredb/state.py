@@ -42,7 +42,7 @@ class State:
         self.options = {"MemDb": "False", "UnsafeDisableFlushToDisk": "False"}
         """As the operator wrote them."""
         self.secured = False
-        """Nobody has credentials: 401."""
+        """Whoever has credentials has wrong ones; without any, the options alone are refused."""
         self.refuses_appends_until = 0.0
         """Of the loop's clock: a server is alive a little before it takes an append."""
         self.log = Log()
