@@ -352,8 +352,9 @@ async def test_the_packages_client_goes_through_no_proxy(monkeypatch, umadb):
         await BLOCKING.connect(umadb.endpoint, STORE.options())
 
 
-async def test_metadata_longer_than_one_string_comes_back(umadb):
-    async with streams(umadb) as subject:
+@pytest.mark.parametrize("design", ["", "blocking"])
+async def test_metadata_longer_than_one_string_comes_back(umadb, design):
+    async with streams(umadb, design) as subject:
         for metadata in (b"a" * 65_536, b"\xff" * 70_000, "ж\U0001f600".encode() * 30_000, b"\0"):
             await append(subject.store, "order-1", [event(metadata=metadata)])
             assert (await read(subject.store, "order-1"))[-1].metadata == metadata

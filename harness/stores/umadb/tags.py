@@ -154,11 +154,20 @@ def _entries(metadata: bytes) -> Iterator[Fields]:
 
 
 def _strings(entries: Any) -> dict[str, str]:
-    """The strings by their keys, the parts of one joined."""
+    """The strings by their keys, the parts of one joined by their numbers.
+
+    UmaDB's own client sends them in any order.
+    """
     found: dict[str, str] = {}
+    parts: list[tuple[int, str, str]] = []
     for entry in entries:
-        key = entry.key.partition(_PART)[0]
-        found[key] = found.get(key, "") + entry.value
+        key, part, number = entry.key.partition(_PART)
+        if part:
+            parts.append((int(number), key, entry.value))
+        else:
+            found[key] = entry.value
+    for _, key, value in sorted(parts):
+        found[key] += value
     return found
 
 
