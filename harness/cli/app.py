@@ -53,7 +53,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "aa": aa.aa,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=run.RunCommand if _name == "run" else None)(_command)
 app.add_typer(history.app, name="history")
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]

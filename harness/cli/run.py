@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from harness.cli.output import is_live, measures
 from harness.cli.shared import (
@@ -27,7 +28,21 @@ if TYPE_CHECKING:
 
     from harness.run import benchmark
     from harness.run.foreseen import Hindrance
+    from harness.run.worker_allocation import Decision
     from harness.scenario.model import Scenario, Trial
+
+
+class RunCommand(TyperCommand):
+    """`--pin` alone means `--pin on`; the word after it may be a scenario's file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words, with that one spelt out."""
+        following = [*args[1:], ""]
+        spelt = [
+            "--pin=on" if word == "--pin" and after not in ("auto", "on", "off") else word
+            for word, after in zip(args, following, strict=True)
+        ]
+        return super().parse_args(ctx, spelt)
 
 
 def run(
@@ -56,8 +71,12 @@ def run(
         bool, typer.Option("--samples/--no-samples", help="Keep or drop the raw columns.")
     ] = True,
     pin: Annotated[
-        bool, typer.Option("--pin", help="Generator and servers on separate cores.")
-    ] = False,
+        str,
+        typer.Option(
+            help="Generator and servers on separate cores: auto (where that can be), on, off;"
+            " alone it means on.",
+        ),
+    ] = "auto",
     capacities: Annotated[
         str, typer.Option(help="A run: offer fractions of its capacities, not of new ones.")
     ] = "",
@@ -66,9 +85,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Run scenarios: each trial on a real server, verified, written to a run folder."""
+    from harness.run.worker_allocation import parsed as asked_pin
     from harness.scenario import Overrides, load
 
-    known = catalogue()
+    known, pinned = catalogue(), asked_pin(pin)
     overrides = Overrides(
         stores=stores or None,
         settings=tuple(set_ or ()),
@@ -77,9 +97,17 @@ def run(
     )
     scenarios = [load(path, known, overrides=overrides) for path in files]
     if dry_run:
-        from harness.run.foreseen import hindrances
+        from harness.run.foreseen import foreseen_placement, hindrances
 
-        _print_plans([(each, hindrances(each, known, servers)) for each in scenarios], json=json)
+        plans = [
+            (
+                each,
+                hindrances(each, known, servers),
+                foreseen_placement(each, known, servers, pinned),
+            )
+            for each in scenarios
+        ]
+        _print_plans(plans, json=json)
         return
 
     from rich.console import Console
@@ -94,7 +122,7 @@ def run(
         out=out,
         way=servers,
         keep_samples=samples,
-        pin=pin,
+        pin=pinned,
         command=command_line(),
         capacities=capacities_of(capacities) if capacities else {},
     )
@@ -152,16 +180,21 @@ def _plain(result: benchmark.Result) -> dict[str, Any]:
     }
 
 
-def _print_plans(plans: list[tuple[Scenario, list[Hindrance]]], *, json: bool) -> None:
+def _print_plans(plans: list[tuple[Scenario, list[Hindrance], Decision]], *, json: bool) -> None:
     if json:
         content = [
-            planned(scenario) | {"not_reached": [each._asdict() for each in hindered]}
-            for scenario, hindered in plans
+            planned(scenario)
+            | {
+                "placement": placed.described(),
+                "not_reached": [each._asdict() for each in hindered],
+            }
+            for scenario, hindered, placed in plans
         ]
         print(json_.dumps(content, indent=2))
         return
-    for scenario, hindered in plans:
+    for scenario, hindered, placed in plans:
         print_plan(scenario)
+        print(placed)
         _print_faults(scenario, hindered)
 
 

@@ -55,6 +55,7 @@ class FlagCode(StrEnum):
     LAB_STALLED = "lab-stalled"
     COUNTS_RESET = "counts-reset"
     RULES_BROKEN = "rules-broken"
+    NOT_APART = "not-apart"
     REMARK = "remark"
 
 
@@ -207,6 +208,24 @@ def _fixed(text: str) -> Callable[[_Values], str]:
     return lambda _: text
 
 
+def _not_apart(values: _Values) -> str:
+    if values.text("cause") == "servers":
+        return f"not kept on cores of their own: {values.text('servers')}"
+    causes: Mapping[str, Callable[[], str]] = {
+        "one-core": lambda: "there is only one",
+        "limit": lambda: (
+            f"control groups allow the time of {values.number('limit_cores', 'g')},"
+            " which is less than one a side"
+        ),
+        "kinds": lambda: (
+            f"they are of two kinds, fast ({values.text('fast')}) and slow ({values.text('slow')})"
+        ),
+        "refused": lambda: f"the system does not let the lab choose them ({values.text('reason')})",
+        "system": lambda: "this system keeps no process on chosen ones",
+    }
+    return f"generator and servers share all cores: {causes[values.text('cause')]()}"
+
+
 _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
     {
         FlagCode.UNBALANCED: _fixed("accounting does not balance"),
@@ -291,6 +310,7 @@ _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
             f"not counted, since the counter began anew: {values.text('counts')}"
         ),
         FlagCode.RULES_BROKEN: _rules_broken,
+        FlagCode.NOT_APART: _not_apart,
         FlagCode.REMARK: lambda values: values.text("text"),
     }
 )
@@ -359,6 +379,8 @@ _EXPLANATIONS: Mapping[FlagCode, str] = MappingProxyType(
         " costs are missing",
         FlagCode.RULES_BROKEN: "decisions were made on a state that another client had changed, and"
         " nothing refused them: what this design costs, beside its speed",
+        FlagCode.NOT_APART: "each side takes time from the other, and moves between cores: compare"
+        " with runs that were placed alike",
         FlagCode.REPETITIONS_LEFT_OUT: "the numbers come from the other repetitions",
     }
 )

@@ -238,6 +238,8 @@ _SURROUNDINGS = (
     Column("settings", "json", "", "durability settings read back from the server"),
     Column("emulator", "text", "", "a sentence to show where the store stands in for a service"),
     Column("processes", "int", "", "worker processes that shared the load"),
+    Column("generator_cores", "text", "", "cores that the generator could use: 0-2,5"),
+    Column("server_cores", "text", "", "the same of the server; empty without one, or elsewhere"),
     Column("generator_cpu_s", "float", "s", "CPU time of the load generator while measuring"),
     Column("busiest_worker_cpu_s", "float", "s", "of it, that of the busiest worker process"),
     Column("server_cpu_s", "float", "s", "CPU time of the server's processes while measuring"),

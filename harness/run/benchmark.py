@@ -23,15 +23,17 @@ from harness.load.pacing import NS_A_SECOND
 from harness.load.progress import Snapshot
 from harness.load.trial_files import TrialFiles
 from harness.results import RunFolder, hlog
-from harness.run import conformance, data_places, environment, validity, worker_allocation
+from harness.run import conformance, data_places, environment, validity
 from harness.run.fault_sightings import fault_rows, unreached_rows
 from harness.run.faults import Targets
+from harness.run.placing import Placing
 from harness.run.rate_search import NoRate, Prober
 from harness.run.session import Manifest, Session, machine_facts, now, store_factory
 from harness.run.trial import TrialRun, fitted
 from harness.run.trial_metrics import Row, histograms, interval_rows, trial_metrics
 from harness.run.trial_result import RateSource, TrialFacts, TrialResult, trial_result
 from harness.run.trial_samples import TrialSamples
+from harness.run.worker_allocation import Asked, Machine
 from harness.scenario.model import ClosedLoop, Scenario, Trial
 from harness.servers import Server
 
@@ -66,8 +68,10 @@ class Request:
     way: str = "auto"
     keep_samples: bool = True
     command: str = ""
-    pin: bool = False
-    """Generator and servers on separate cores."""
+    pin: Asked = "auto"
+    """Whether generator and servers have cores of their own."""
+    machine: Machine = field(default_factory=Machine.here)
+    """What decides that, and how many worker processes `auto` may take."""
     capacities: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Per second, by store and point: what `of_capacity` is a fraction of, where it is known."""
 
@@ -94,16 +98,12 @@ async def run(request: Request, observer: Observer) -> Result:
 
 class _Benchmark:
     def __init__(self, request: Request, observer: Observer, stack: AsyncExitStack) -> None:
-        self._request, self._observer = request, observer
-        self._cores = worker_allocation.separate(request.scenario) if request.pin else None
-        if self._cores:
-            stack.enter_context(worker_allocation.kept_on(self._cores.generator))
+        self._request, self._observer, self._stack = request, observer, stack
         self._session = Session(
             request.catalogue,
             out=request.out,
             stack=stack,
             note=observer.note,
-            cores=self._cores.server if self._cores else None,
             lab_disk=_with_disk_faults(request.scenario),
         )
         self._results: list[TrialResult] = []
@@ -121,8 +121,12 @@ class _Benchmark:
         session, technologies = self._session, _technologies(scenario)
         session.choose_ways(technologies, self._request.way)
         session.require_any(technologies)
+        request, note = self._request, self._observer.note
+        self._placing = Placing(request.pin, request.machine, session, scenario, note=note)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = _opening_manifest(folder.name, self._request)
+        self._manifest |= self._placing.described(())
+        self._placing.keep(self._stack)  # the manifest has the machine, not this process's part
         session.measured_at(self._request.out, self._manifest)
         folder.write_manifest(self._manifest)
         status = "aborted"
@@ -179,10 +183,28 @@ class _Benchmark:
             return
         raise_if_cancelled()
         trial = self._session.with_server_warm_up(trial, server)
-        how = store_factory(trial.store, self._request.catalogue, endpoint)
         self._observer.began(trial)
+        with self._placing.for_trial(server):
+            await self._carry_out_trial(trial, endpoint, server, folder, targets, prober)
+
+    async def _carry_out_trial(
+        self,
+        trial: Trial,
+        endpoint: Endpoint,
+        server: Server | None,
+        folder: RunFolder,
+        targets: Targets,
+        prober: Prober,
+    ) -> None:
+        how = store_factory(trial.store, self._request.catalogue, endpoint)
         try:
             trial = fitted(trial, self._request.catalogue, how.guarantees)
+            trial = await self._placing.shared_out(
+                trial,
+                how.guarantees,
+                served=server is not None,
+                probe=lambda probed: prober.probed(probed, endpoint, server),
+            )
             trial, rate_source = await prober.settled(trial, endpoint, server)
         except (NoRate, UnsupportedByStore) as error:
             raise_if_cancelled()
@@ -241,6 +263,7 @@ class _Benchmark:
                 run=str(self._manifest["run"]),
                 endpoint=endpoint,
                 has_server=trial_run.server is not None,
+                placement=self._placing.of(trial_run.server),
                 place_allows=self._placed(trial, facts),
                 rate_source=rate_source,
                 loop=type(asyncio.get_event_loop()).__module__.split(".")[0],
@@ -313,10 +336,9 @@ class _Benchmark:
             },
             "places": session.described_places(),
         }
-        if self._cores:
-            self._manifest["pinned"] = self._cores.described() | {"technologies": session.pinned}
+        self._manifest |= self._placing.described(self._results)
         kept = {name: place for name, place in session.places.items() if name in self._on_disk}
-        flags = [*session.flags(), *data_places.flags(kept)]
+        flags = [*self._placing.flags, *session.flags(), *data_places.flags(kept)]
         flags += [*validity.neighbour_flags(neighbours)]
         self._manifest["flags"] += stored(flags)
         folder.write_manifest(self._manifest)
@@ -336,9 +358,11 @@ class _Benchmark:
             catalogue=self._request.catalogue,
             out=self._request.out,
         )
-        matrix = await conformance.conform_in_session(
-            request, self._observer.note, self._session, folder
-        )
+        # Races need clients that really run beside each other.
+        with self._placing.on_every_core():
+            matrix = await conformance.conform_in_session(
+                request, self._observer.note, self._session, folder
+            )
         self._defects = sum(len(column.defects) for column in matrix.columns)
 
     def _wanting_checks(self) -> Iterator[Trial]:

@@ -1,4 +1,4 @@
-"""What stands in the way of a scenario's faults, before anything is started."""
+"""Where a scenario would run, and what stands in the way of its faults, before anything starts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from harness.domain.faults import Fault, FaultKind
 from harness.domain.store import StoreKind
 from harness.domain.workload import Catalogue
 from harness.run.faults import IN_PROCESS
+from harness.run.placing import foreseen
+from harness.run.worker_allocation import Asked, Decision
 from harness.scenario.faults import NETWORK_KINDS
 from harness.scenario.model import Scenario
 from harness.servers import TECHNOLOGIES, choose_way, lab_disk_hindrance
@@ -39,6 +41,16 @@ def hindrances(scenario: Scenario, catalogue: Catalogue, asked: str) -> list[Hin
         whys = {fault: _why_not(fault, kinds[key], choice.ways) for fault in _kinds(planned)}
         found += [Hindrance(key, *each) for each in _by_reason(whys)]
     return found
+
+
+def foreseen_placement(
+    scenario: Scenario, catalogue: Catalogue, asked: str, pin: Asked
+) -> Decision:
+    """On which cores both sides would run. Starts no server; `asked` is the way to them."""
+    names = dict.fromkeys(trial.store.technology for trial in scenario.trials)
+    servers = [catalogue.stores[name].server for name in names]
+    ways = choose_way([server for server in servers if server], asked).ways
+    return foreseen(scenario, catalogue, ways, pin)
 
 
 def _kinds(planned: Sequence[Fault]) -> list[FaultKind]:

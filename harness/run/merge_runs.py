@@ -11,6 +11,7 @@ from typing import Any
 from harness import results
 from harness.domain.errors import Refused
 from harness.domain.flags import FlagCode, parsed
+from harness.domain.placement import placement_of
 from harness.results import RunFolder
 from harness.run.checkout_runner import Checkout
 
@@ -39,7 +40,10 @@ class Gathering:
         """The trials of one side of one pair; their rows. Raises `Refused`, `BadInput`."""
         run = results.load(half)
         self._agree(run.manifest, side)
-        rows = [self._row(row, side, pair) for row in _plain(run)]
+        rows = [
+            self._row(row | placement_of(row, run.manifest).cells(), side, pair)
+            for row in _plain(run)
+        ]
         for row in rows:
             self.folder.add_trial(row)
         self.folder.write_manifest(self._manifest)
@@ -58,7 +62,7 @@ class Gathering:
 
     def _agree(self, manifest: Mapping[str, Any], side: str) -> None:
         """The first half determines the offered load; the others must offer the same."""
-        for name in ("scenario", "environment", "servers", "places", "left_out"):
+        for name in ("scenario", "environment", "servers", "places", "left_out", "placement"):
             self._manifest.setdefault(name, manifest.get(name, {}))
         if side == "candidate":
             self._manifest["commit"] = manifest.get("commit", {})

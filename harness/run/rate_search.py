@@ -161,6 +161,10 @@ class Prober:
         self.note(f"{trial.store.key}: {rate_per_s:,.0f}/s (capacity {capacity_per_s:,.0f}/s)")
         return replace(trial, load=load.at_rate(rate_per_s)), source
 
+    async def probed(self, trial: Trial, endpoint: Endpoint, server: Server | None) -> Row:
+        """The row of one short trial of this load. Raises `NoRate`."""
+        return await self._probe(replace(trial, duration_s=CAPACITY_S), endpoint, server)
+
     def _known(self, trial: Trial) -> tuple[str, str]:
         """The key of the capacity. Both sides of a pair use the base's, and so the same rate."""
         of_base = trial.side and isinstance(trial.load, OpenLoop) and trial.load.of_capacity

@@ -53,8 +53,7 @@ Manifest = dict[str, Any]
 class Session:
     """Starts each server for the first store that needs it, and keeps it until the run ends.
 
-    `cores` are those that servers are pinned to. If the lab is killed, a guardian removes what is
-    left of the run.
+    If the lab is killed, a guardian removes what is left of the run.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Session:
         out: Path,
         stack: AsyncExitStack,
         note: Callable[[str], None],
-        cores: frozenset[int] | None = None,
         lab_disk: bool = False,
     ) -> None:
         """`lab_disk`: the servers' data, and that of libraries, lies on disks of the lab's own."""
@@ -73,9 +71,12 @@ class Session:
         self.catalogue = catalogue
         self.scratch = out.absolute() / f"{leftovers.SCRATCH}{self._run_id}"
         """Removed with the stack, and by a guardian where the lab is killed."""
-        self._stack, self._note, self._cores = stack, note, cores
+        self._stack, self._note = stack, note
+        self.cores: frozenset[int] | None = None
+        """Those that servers are kept on; set before the first of them starts."""
         self._guard: Guard | None = None
-        self._ways: Mapping[str, str] = {}
+        self.ways: Mapping[str, str] = {}
+        """To the servers, by technology; none of those that are left out."""
         self._warm: set[str] = set()
         self.servers: dict[str, Server] = {}
         self.disks: dict[str, LibraryOnLabDisk] = {}
@@ -85,6 +86,9 @@ class Session:
         self._settings: dict[str, Mapping[str, str]] = {}
         """Those that a server was started with."""
         self.pinned: list[str] = []
+        """Technologies whose servers are kept on `cores`."""
+        self.not_pinned: dict[str, str] = {}
+        """Why the others are not, by technology."""
         self.paths = Paths(stack)
         self.places: dict[str, DataPlace] = {}
         """Where data lies, by the server, or by the in-process store that keeps files."""
@@ -99,7 +103,7 @@ class Session:
         missing = {name: kind.missing_driver() for name, kind in needed.items()}
         servers = {name: kind.server for name, kind in needed.items() if not missing[name]}
         choice = choose_way([server for server in servers.values() if server], asked)
-        self._ways = dict(choice.ways)
+        self.ways = dict(choice.ways)
         for technology, reason in missing.items():
             server = servers.get(technology)
             if reason:
@@ -199,7 +203,7 @@ class Session:
             stack.push_async_callback(disk.stop)
             await disk.start()
             return disk
-        way = self._ways[kind.server]
+        way = self.ways[kind.server]
         if way != "native":
             raise UnsupportedByServer(f"a {way} server is not on a disk of the lab's own")
         self._note(f"starting {kind.server} on a disk of the lab's own")
@@ -274,14 +278,16 @@ class Session:
         proxies = {name: _proxy(server.endpoint) for name, server in self.servers.items()}
         named = [f"{name} ({by['proxy']})" for name, by in sorted(proxies.items()) if by]
         behind = [Flag(FlagCode.PROXY, {"servers": ", ".join(named)})] if named else []
-        return [*behind, *self.paths.flags()]
+        free = {"cause": "servers", "servers": ", ".join(sorted(self.not_pinned))}
+        roaming = [Flag(FlagCode.NOT_APART, free)] if self.not_pinned else []
+        return [*behind, *roaming, *self.paths.flags()]
 
     async def _started(
         self, technology: str, settings: Mapping[str, str], introduced: StoreRef
     ) -> Server:
-        way = self._ways[technology]
+        way = self.ways[technology]
         self._note(f"starting {technology} ({way})")
-        with kept_on(self._cores) if self._cores else nullcontext():
+        with kept_on(self.cores) if self.cores else nullcontext():
             server = await self._stack.enter_async_context(
                 serving(
                     technology,
@@ -296,15 +302,16 @@ class Session:
             await introduce(server, introduced, self.catalogue, namespace)
         if server.endpoint.provider != "native":
             await self._clean(server, technology)
-        if self._cores:
-            await self._pin(server, self._cores)
+        if self.cores:
+            await self._pin(server, self.cores)
         return server
 
     async def _pin(self, server: Server, cores: frozenset[int]) -> None:
         try:
             await server.pin(cores)
-        except UnsupportedByServer as error:
+        except (UnsupportedByServer, NoServer, OSError) as error:
             self._note(f"not pinned: {error}")
+            self.not_pinned[server.technology] = str(error)
             return
         self.pinned.append(server.technology)
 

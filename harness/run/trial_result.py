@@ -9,6 +9,7 @@ from typing import Self
 
 from harness.domain.durability import Durability, weakest
 from harness.domain.faults import FaultKind
+from harness.domain.placement import Placement
 from harness.domain.store import Endpoint, Guarantees
 from harness.load.coordinator import Measured
 from harness.run.faults import Occurrence, hurt
@@ -164,6 +165,8 @@ class TrialResult:
     provider: str
     server_version: str
     added_rtt_ms: float | None
+    generator_cores: str
+    server_cores: str
     loop: str
     metrics: TrialMetrics | None
     valid: bool = False
@@ -195,6 +198,7 @@ def trial_result(
     run: str,
     endpoint: Endpoint,
     has_server: bool,
+    placement: Placement,
     place_allows: Durability,
     rate_source: RateSource | None,
     loop: str,
@@ -239,6 +243,8 @@ def trial_result(
         provider=endpoint.provider,
         server_version=endpoint.version,
         added_rtt_ms=trial.added_rtt_ms if has_server else None,
+        generator_cores=placement.generator,
+        server_cores=placement.server,
         loop=loop,
         metrics=metrics,
     )

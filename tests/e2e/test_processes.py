@@ -1,17 +1,20 @@
 """`load.processes`: one load over several worker processes, on real stores."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from operator import itemgetter
 
 import numpy as np
 import psutil
 import pytest
 
 from harness import results
+from harness.domain.placement import cores_text
 
 from .command import eslab, the_run
 
@@ -155,23 +158,36 @@ def test_ctrl_c_ends_the_processes_and_leaves_the_folder_finished(tmp_path):
 
 
 @pytest.mark.skipif(psutil.cpu_count() < 2, reason="one core cannot be shared out")
-def test_pinned_sides_stay_on_their_own_cores(tmp_path):
-    scenario = scenario_of(tmp_path, length="duration_s: 4")
-    command = [sys.executable, "-m", "harness", "run", scenario, "--stores", "postgres", "--pin"]
-    run = subprocess.Popen([*command, "--out", tmp_path / "results"], stdout=subprocess.DEVNULL)
+def test_both_sides_have_cores_of_their_own_without_being_asked(tmp_path):
+    scenario, every = scenario_of(tmp_path, length="duration_s: 2"), os.sched_getaffinity(0)
+    command = [sys.executable, "-m", "harness", "run", scenario, "--stores", "postgres,sqlite"]
+    words = ["--servers", "native", "--out", tmp_path / "results"]
+    run = subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL)
     seen = {"generator": set(), "server": set()}
     while run.poll() is None:
         for each in psutil.Process(run.pid).children(recursive=True):
             with suppress(psutil.Error):
-                if "spawn_main" in " ".join(each.cmdline()):
-                    seen["generator"] |= set(each.cpu_affinity())
+                # Workers of sqlite, a library, have every core.
+                worker, cores = "spawn_main" in " ".join(each.cmdline()), set(each.cpu_affinity())
+                if worker and cores < every:
+                    seen["generator"] |= cores
                 if each.name() == "postgres":
-                    seen["server"] |= set(each.cpu_affinity())
+                    seen["server"] |= cores
         time.sleep(0.05)
     assert run.returncode == 0
-    manifest = json.loads((the_run(tmp_path / "results") / "manifest.json").read_text())
-    pinned = manifest["pinned"]
-    assert pinned["technologies"] == ["postgres"]
-    assert seen["generator"] == set(pinned["generator_cores"])
-    assert seen["server"] == set(pinned["server_cores"])
+    told = results.load(the_run(tmp_path / "results"))
+    placed = told.manifest["placement"]
+    assert (placed["asked"], placed["apart"], placed["pinned"]) == ("auto", True, ["postgres"])
+    assert told.manifest["environment"]["cpu"]["affinity"] == sorted(every)
+    assert placed["why"].endswith("; no server, every core: sqlite")
+    assert seen["generator"] == set(placed["generator_cores"])
+    assert seen["server"] == set(placed["server_cores"])
     assert not seen["generator"] & seen["server"]
+    rows = told.trials.set_index("key")[["generator_cores", "server_cores"]]
+    sides = cores_text(seen["generator"]), cores_text(seen["server"])
+    assert tuple(rows.loc["postgres"]) == sides
+    assert tuple(rows.loc["sqlite"]) == (cores_text(every), "")
+    (postgres, sqlite) = sorted(told.manifest["processes"], key=itemgetter("key"))
+    assert postgres["processes"] == sqlite["processes"] == 2
+    assert postgres["one_is_full_at_per_s"] > 0
+    assert "one_is_full_at_per_s" not in sqlite, "its own work is in the same process"

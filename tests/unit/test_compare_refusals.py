@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import results
+from harness.analysis import trends
 from harness.analysis.comparison import SHARES, Side, fingerprint, refuse, warnings
 from harness.cli import shared
 from harness.cli.compare import compare, subjects_of, subjects_of_pairs
@@ -85,6 +86,32 @@ def test_a_store_whose_data_lay_on_another_disk_is_named(tmp_path):
         " candidate ext4 (/dev/loop0) over tmpfs"
     )
     assert lines == {"sqlite": [], "postgres": [moved]}
+
+
+def test_sides_that_ran_on_other_cores_or_in_other_processes_are_named(tmp_path):
+    """The older run's manifest alone says where it ran, and a library has no server to place."""
+    cells = {"generator_cores": "1", "server_cores": "0", "provider": "native", "processes": 2}
+    shared = replace(POSTGRES, row={"provider": "native", "processes": 1})
+    apart = replace(POSTGRES, row=cells)
+    runs = [
+        made_run(tmp_path / name, replace(SMALL, stores=(SQLITE, postgres)))
+        for name, postgres in (("older", shared), ("newer", apart))
+    ]
+    found, _ = subjects_of(*map(str, runs))
+    lines = {each.name: [line for line in said(each) if "different" in line] for each in found}
+    assert lines == {
+        "sqlite": [],
+        "postgres": [
+            "different placement: base generator and server share cores 0-1,"
+            " candidate generator on core 1, server on core 0",
+            "different numbers of worker processes: base 1, candidate 2",
+        ],
+    }
+    rows = [trends.rows(each.manifest, each.trials) for each in map(results.load, runs)]
+    series = [dict(zip(each["key"], each["environment"], strict=True)) for each in rows]
+    assert series[0]["sqlite"] == series[1]["sqlite"] == series[0]["postgres"]
+    apart_text = "; generator on core 1, server on core 0"
+    assert series[1]["postgres"] == series[0]["postgres"] + apart_text
 
 
 def said(subject):

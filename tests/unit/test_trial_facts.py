@@ -9,6 +9,7 @@ import pytest
 from harness.domain.durability import Durability
 from harness.domain.factory import StoreFactory
 from harness.domain.faults import Fault, FaultKind
+from harness.domain.placement import Placement
 from harness.domain.store import Endpoint
 from harness.domain.workload import Catalogue
 from harness.results import RunFolder
@@ -214,6 +215,7 @@ def test_what_a_driver_says_in_several_lines_is_one_line(tmp_path):
     facts = TrialFacts(status="failed", message="DiskFullError: no room\nDETAIL:  on\tdevice.")
     result = trial_result(
         scenario, scenario.trials[0], facts, None, run="made", endpoint=Endpoint("", "made"),
-        has_server=False, place_allows=Durability.POWER_LOSS, rate_source=None, loop="asyncio",
+        has_server=False, placement=Placement("0-1", "", served=False),
+        place_allows=Durability.POWER_LOSS, rate_source=None, loop="asyncio",
     )  # fmt: skip
     assert result.message == "DiskFullError: no room DETAIL: on device."

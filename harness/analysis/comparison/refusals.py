@@ -14,6 +14,7 @@ from harness.analysis.summary import run_flags
 from harness.domain import formatting
 from harness.domain.errors import Refused
 from harness.domain.flags import COMPARED, FlagCode, listed, merged, sentence
+from harness.domain.placement import Placement, placement_of
 
 _FACTS = (
     "cpu", "memory_bytes", "memory_limit_bytes", "cpu_limit_cores", "kernel", "system",
@@ -62,6 +63,7 @@ def warnings(base: Side, candidate: Side, *, interleaved: bool, timed: bool = Tr
     `timed` is whether the comparison has timed metrics, and not only counts.
     """
     lines = [*_mixed(base, candidate), *_of_runs(base, candidate), *_of_trials(base, candidate)]
+    lines += _placed(base, candidate)
     if not interleaved and timed:
         lines.append(
             "the two sides did not take turns: on shared machines timed verdicts made this way"
@@ -129,6 +131,27 @@ def _moved(base: Side, candidate: Side) -> Iterator[str]:
         lay, lies = (formatting.place(places[name]) for places in (one, other))
         if lay != lies:
             yield f"{name}: data on different disks: base {lay}, candidate {lies}"
+
+
+def _placed(base: Side, candidate: Side) -> Iterator[str]:
+    """A line where the sides ran on other cores, and one where other numbers of clients' processes
+    offered their load. A library against a server has no other choice, and needs no line.
+    """
+    one, other = (
+        {each for each in _placements(side) if each.served and str(each)}
+        for side in (base, candidate)
+    )
+    if one and other and one != other:
+        texts = ("; ".join(sorted(map(str, each))) for each in (one, other))
+        yield "different placement: base {}, candidate {}".format(*texts)
+    counts = [sorted(set(side.trials["processes"].dropna())) for side in (base, candidate)]
+    if all(counts) and counts[0] != counts[1]:
+        texts = (", ".join(f"{count:.0f}" for count in each) for each in counts)
+        yield "different numbers of worker processes: base {}, candidate {}".format(*texts)
+
+
+def _placements(side: Side) -> set[Placement]:
+    return {placement_of(dict(row), side.manifest) for _, row in side.trials.iterrows()}
 
 
 def _of_runs(base: Side, candidate: Side) -> list[str]:

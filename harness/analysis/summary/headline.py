@@ -15,6 +15,7 @@ from harness.analysis.stored_times import stored_times
 from harness.analysis.summary.ranking import GROUP
 from harness.domain import formatting
 from harness.domain.flags import Flag, FlagCode, explanation, listed, parsed, sentence
+from harness.domain.placement import placement_of
 
 
 def by_flag(trials: pd.DataFrame) -> pd.DataFrame:
@@ -69,6 +70,19 @@ def _way(technology: str, provider: str, manifest: Mapping[str, Any]) -> str:
     kinds = list(dict.fromkeys(str(path.get("kind", "")) for path in about.get("paths", ())))
     known = " and ".join(filter(None, kinds))
     return f"{known} ({provider})" if known else provider
+
+
+def _placements_that_differ(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence where the servers of one run, or its two sides, had different cores."""
+    stores: dict[str, dict[str, None]] = {}
+    for _, row in trials[trials["status"] == "done"].iterrows():
+        placement = placement_of(dict(row), manifest)
+        if placement.served and str(placement):
+            name = " ".join(filter(None, (str(row["store"]), str(row["side"]))))
+            stores.setdefault(str(placement), {})[name] = None
+    if len(stores) > 1:
+        each = "; ".join(f"{', '.join(names)}: {where}" for where, names in stores.items())
+        yield f"Servers were placed differently ({each}), which is part of each number."
 
 
 def not_run(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -127,7 +141,8 @@ def remarks(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
     """Remarks on the whole page: the kind of times, paths that differ, emulators."""
     emulators = sorted(set(trials["emulator"]) - {""})
     return [
-        *_times(trials), *_not_given(trials), *ways_that_differ(trials, manifest), *emulators,
+        *_times(trials), *_not_given(trials), *ways_that_differ(trials, manifest),
+        *_placements_that_differ(trials, manifest), *emulators,
     ]  # fmt: skip
 
 

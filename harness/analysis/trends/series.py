@@ -14,9 +14,14 @@ from harness.analysis.comparison import RATIOS, Metric, fingerprint
 from harness.analysis.stored_times import median_time
 from harness.domain import formatting
 from harness.domain.errors import BadInput
+from harness.domain.placement import placement_of
 
 SERIES = ("scenario_hash", "key", "point", "durability", "environment")
-"""Rows that agree in these columns are one series: same scenario, store, point and machine."""
+"""Rows that agree in these columns are one series: same scenario, store, point and machine.
+
+`environment` is the machine, and where generator and server had cores of their own, these: such
+runs are no series with those that shared cores.
+"""
 _HASH = 8
 
 Row = pd.Series | Mapping[str, Any]
@@ -64,6 +69,7 @@ def rows(manifest: Mapping[str, Any], trials: pd.DataFrame) -> pd.DataFrame:
         about
         | dict(zip(_KEYS, map(str, names), strict=True))
         | {"repetitions": len(mine), "server_version": str(mine["server_version"].iloc[0])}
+        | {"environment": _environment(manifest, mine)}
         | _medians(mine)
         for names, mine in counted.groupby(_KEYS, sort=False)
     ]
@@ -79,8 +85,15 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "dirty": bool(commit.get("dirty")),
         "scenario": manifest["scenario"]["name"],
         "scenario_hash": manifest["scenario"]["hash"],
-        "environment": fingerprint(manifest.get("environment", {})),
     }
+
+
+def _environment(manifest: Mapping[str, Any], trials: pd.DataFrame) -> str:
+    """The machine; where both sides ran apart, their cores too. Older runs shared theirs."""
+    machine = fingerprint(manifest.get("environment", {}))
+    placements = [placement_of(dict(row), manifest) for _, row in trials.iterrows()]
+    apart = sorted({str(each) for each in placements if each.apart})
+    return "; ".join([machine, *apart])
 
 
 def _medians(trials: pd.DataFrame) -> dict[str, float]:

@@ -58,16 +58,21 @@ def _head(metric: Metric) -> str:
 
 def _words(series: pd.DataFrame, changes: Sequence[Change]) -> Words:
     first = series.iloc[0]
-    machines = series["environment"].nunique()
+    machines = _machines(series)
     asked = " · ".join(filter(None, (trends.asked(first), first["load_label"])))
     runs = f"{_many(len(series), 'run')} on {_many(machines, 'machine')}"
     lines = (asked, trends.point(first), f"{first['durability']} · {runs}")
     return Words(
         title="\n".join(wrapped(f"History · {first['key']}", _TITLE_CHARACTERS)),
-        subtitle="a dot a run · ▼ change point · dashed: another machine",
+        subtitle="a dot a run · ▼ change point · dashed: other machine or cores",
         caption="\n".join(filter(None, lines)),
         alternative=_alternative(series, changes),
     )
+
+
+def _machines(series: pd.DataFrame) -> int:
+    """Machines alone: `environment` may have the cores of both sides as well."""
+    return len({str(each).partition("; ")[0] for each in series["environment"]})
 
 
 def _many(count: int, name: str) -> str:
@@ -110,7 +115,7 @@ def _mark(axes: Axes, series: pd.DataFrame, changes: Sequence[Change]) -> None:
 
 
 def _moves(series: pd.DataFrame) -> list[int]:
-    """The places of runs on another machine than the run before."""
+    """The places of runs on another machine than the run before, or on other cores of it."""
     machine = series["environment"]
     return list(series.index[machine.ne(machine.shift())][1:])
 
@@ -124,6 +129,7 @@ def _alternative(series: pd.DataFrame, changes: Sequence[Change]) -> str:
         f" {formatting.rate(rate.iloc[0])} to {formatting.rate(rate.iloc[-1])}"
     )
     moved = [str(series["run"][place]) for place in _moves(series)]
-    machines = f"another machine from {', '.join(moved)} on" if moved else "all on one machine"
+    others = "another machine" if _machines(series) > 1 else "other cores"
+    machines = f"{others} from {', '.join(moved)} on" if moved else "all on one machine"
     points = [f"{each.metric} in {each.run}" for each in changes]
     return f"{throughput}; {machines}; change points: {', '.join(points) or 'none reported'}."

@@ -231,6 +231,8 @@ def surroundings(manifest: Mapping[str, Any]) -> Facts:
         "Python": str(environment.get("python", "")),
         "packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "servers": "; ".join(_servers(manifest)),
+        "placement": str(manifest.get("placement", {}).get("why", "")),
+        "one process is full": "; ".join(_full(manifest)),
         "idle round trips": "; ".join(_paths(manifest)),
     }
     return Facts({name: value for name, value in values.items() if value})
@@ -290,6 +292,15 @@ def _servers(manifest: Mapping[str, Any]) -> list[str]:
         f"{name} {about.get('version', '')} ({about.get('provider', '')})"
         for name, about in manifest.get("servers", {}).items()
     ]
+
+
+def _full(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The rate at which one worker process would need its whole core, by store and point."""
+    for each in manifest.get("processes", []):
+        if rate_per_s := each.get("one_is_full_at_per_s"):
+            point = formatting.point(json.loads(each.get("point") or "{}"))
+            name = " ".join(filter(None, (str(each["key"]), point)))
+            yield f"{name}: {formatting.rate(rate_per_s)}"
 
 
 def _places(manifest: Mapping[str, Any]) -> Iterator[str]:
