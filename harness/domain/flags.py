@@ -217,6 +217,9 @@ def _not_apart(values: _Values) -> str:
             f"control groups allow the time of {values.number('limit_cores', 'g')},"
             " which is less than one a side"
         ),
+        "busy": lambda: (
+            f"other programs used {values.number('busy_cores', '.1f')} of them as the run began"
+        ),
         "kinds": lambda: (
             f"they are of two kinds, fast ({values.text('fast')}) and slow ({values.text('slow')})"
         ),

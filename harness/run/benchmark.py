@@ -33,7 +33,7 @@ from harness.run.trial import TrialRun, fitted
 from harness.run.trial_metrics import Row, histograms, interval_rows, trial_metrics
 from harness.run.trial_result import RateSource, TrialFacts, TrialResult, trial_result
 from harness.run.trial_samples import TrialSamples
-from harness.run.worker_allocation import Asked, Machine
+from harness.run.worker_allocation import Asked, Machine, busy_cores
 from harness.scenario.model import ClosedLoop, Scenario, Trial
 from harness.servers import Server
 
@@ -120,9 +120,12 @@ class _Benchmark:
         scenario = self._request.scenario
         session, technologies = self._session, _technologies(scenario)
         session.choose_ways(technologies, self._request.way)
+        # Before the run has processes of its own.
+        busy = await asyncio.to_thread(busy_cores) if session.ways else 0.0
         session.require_any(technologies)
         request, note = self._request, self._observer.note
-        self._placing = Placing(request.pin, request.machine, session, scenario, note=note)
+        machine = replace(request.machine, busy_cores=busy)
+        self._placing = Placing(request.pin, machine, session, scenario, note=note)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = _opening_manifest(folder.name, self._request)
         self._manifest |= self._placing.described(())

@@ -22,6 +22,7 @@ from harness.run.worker_allocation import (
     Machine,
     Probe,
     Use,
+    busy_cores,
     chosen,
     decided,
     kept_on,
@@ -139,7 +140,8 @@ def foreseen(
     scenario: Scenario, catalogue: Catalogue, ways: Mapping[str, str], asked: Asked
 ) -> Decision:
     """What would be decided on this machine, with servers that are reached in these ways."""
-    return decided(asked, Machine.here(), ways, scenario, _libraries(scenario, catalogue))
+    machine = replace(Machine.here(), busy_cores=busy_cores() if ways else 0.0)
+    return decided(asked, machine, ways, scenario, _libraries(scenario, catalogue))
 
 
 def _libraries(scenario: Scenario, catalogue: Catalogue) -> list[str]:

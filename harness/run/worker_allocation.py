@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
+
+import psutil
 
 from harness.domain.errors import BadInput, UnsupportedByStore
 from harness.domain.flags import Flag, FlagCode, sentence
@@ -23,6 +26,9 @@ SIDES = 2
 """The generator's and the servers': each needs a core."""
 KIND_RATIO = 1.2
 """Cores of one kind differ by less: the fastest of them may be a few percent above the others."""
+BUSY_CORES = 0.5
+"""If others use more, no core is a side's own: whoever may not move waits behind them."""
+LOOK_S = 0.3
 _DEVICES = Path("/sys/devices/system/cpu")
 
 
@@ -37,6 +43,8 @@ class Machine:
     speeds: Mapping[int, int] = field(default_factory=dict)
     """By core, in the system's own unit; empty where it does not say."""
     linux: bool = True
+    busy_cores: float = 0.0
+    """What other programs used when the run began, in cores."""
 
     @classmethod
     def here(cls, devices: Path = _DEVICES) -> Machine:
@@ -115,8 +123,7 @@ def decided(
     """Cores of their own for generator and servers, where that can be.
 
     `ways` are those to the run's servers, by technology; `libraries` are technologies that have
-    none. The same machine and servers always decide alike, whatever the neighbours do: else two
-    halves of a comparison would not be placed alike. `why_refused` tries the cores out.
+    none. `why_refused` tries the cores out.
     """
     if not ways:
         return Decision(asked, machine, "generator on every core: the stores have no server")
@@ -125,7 +132,7 @@ def decided(
     if asked == "auto" and set(ways.values()) == {"external"}:
         why = "generator on every core: auto, external servers are not the lab's to place"
         return Decision(asked, machine, why)
-    if hindrance := _hindrance(machine):
+    if hindrance := _hindrance(asked, machine):
         return Decision(asked, machine, sentence([hindrance]), flag=hindrance)
     cores = _separate(machine, scenario)
     if reason := (why_refused or refusal)(cores):
@@ -149,14 +156,16 @@ def _apart(
     return f"generator on {own}, servers on {others}: {why}{alone}"
 
 
-def _hindrance(machine: Machine) -> Flag | None:
-    """What of the machine stands in the way."""
+def _hindrance(asked: Asked, machine: Machine) -> Flag | None:
+    """What of the machine stands in the way, and if nobody has asked, what makes it worse."""
     if not machine.linux:
         return Flag(FlagCode.NOT_APART, {"cause": "system"})
     if len(machine.cores) < SIDES:
         return Flag(FlagCode.NOT_APART, {"cause": "one-core"})
     if machine.limit_cores is not None and machine.limit_cores < SIDES:
         return Flag(FlagCode.NOT_APART, {"cause": "limit", "limit_cores": machine.limit_cores})
+    if asked == "auto" and machine.busy_cores > BUSY_CORES:
+        return Flag(FlagCode.NOT_APART, {"cause": "busy", "busy_cores": machine.busy_cores})
     speeds = [machine.speeds[core] for core in machine.cores if core in machine.speeds]
     if speeds and max(speeds) > KIND_RATIO * min(speeds):
         fast = [core for core in machine.cores if machine.speeds.get(core, 0) * KIND_RATIO
@@ -177,6 +186,25 @@ def _separate(machine: Machine, scenario: Scenario) -> Cores:
     most = max((half if each == "auto" else each + 1 for each in wanted), default=1)
     count = min(most, half)
     return Cores(frozenset(cores[-count:]), frozenset(cores[:-count]))
+
+
+def busy_cores() -> float:
+    """What other programs use of the machine's cores now. Takes `LOOK_S`, in which it sleeps.
+
+    To be called while this process has no busy child.
+    """
+    before_s, own_s = _busy_s(), time.process_time()
+    began = time.monotonic()
+    time.sleep(LOOK_S)
+    used_s = _busy_s() - before_s - (time.process_time() - own_s)
+    return round(max(0.0, used_s / (time.monotonic() - began)), 1)
+
+
+def _busy_s() -> float:
+    """The time that all cores have worked, since the system began."""
+    times = psutil.cpu_times()
+    names = ("user", "nice", "system", "irq", "softirq")
+    return sum(float(getattr(times, name, 0.0)) for name in names)
 
 
 def refusal(cores: Cores) -> str:

@@ -158,10 +158,10 @@ def test_ctrl_c_ends_the_processes_and_leaves_the_folder_finished(tmp_path):
 
 
 @pytest.mark.skipif(psutil.cpu_count() < 2, reason="one core cannot be shared out")
-def test_both_sides_have_cores_of_their_own_without_being_asked(tmp_path):
+def test_pinned_sides_stay_on_their_own_cores(tmp_path):
     scenario, every = scenario_of(tmp_path, length="duration_s: 2"), os.sched_getaffinity(0)
     command = [sys.executable, "-m", "harness", "run", scenario, "--stores", "postgres,sqlite"]
-    words = ["--servers", "native", "--out", tmp_path / "results"]
+    words = ["--pin", "--servers", "native", "--out", tmp_path / "results"]
     run = subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL)
     seen = {"generator": set(), "server": set()}
     while run.poll() is None:
@@ -177,7 +177,7 @@ def test_both_sides_have_cores_of_their_own_without_being_asked(tmp_path):
     assert run.returncode == 0
     told = results.load(the_run(tmp_path / "results"))
     placed = told.manifest["placement"]
-    assert (placed["asked"], placed["apart"], placed["pinned"]) == ("auto", True, ["postgres"])
+    assert (placed["asked"], placed["apart"], placed["pinned"]) == ("on", True, ["postgres"])
     assert told.manifest["environment"]["cpu"]["affinity"] == sorted(every)
     assert placed["why"].endswith("; no server, every core: sqlite")
     assert seen["generator"] == set(placed["generator_cores"])
