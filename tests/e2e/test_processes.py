@@ -1,5 +1,6 @@
 """`load.processes`: one load over several worker processes, on real stores."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,11 @@ import psutil
 import pytest
 
 from harness import results
+from harness.cli.shared import catalogue
 from harness.domain.placement import cores_text
+from harness.run import benchmark
+from harness.run.worker_allocation import FULL_SHARE, Machine
+from harness.scenario import Overrides, load
 
 from .command import eslab, the_run
 
@@ -167,12 +172,10 @@ def test_pinned_sides_stay_on_their_own_cores(tmp_path):
     while run.poll() is None:
         for each in psutil.Process(run.pid).children(recursive=True):
             with suppress(psutil.Error):
-                # Workers of sqlite, a library, have every core.
-                worker, cores = "spawn_main" in " ".join(each.cmdline()), set(each.cpu_affinity())
-                if worker and cores < every:
-                    seen["generator"] |= cores
+                if "spawn_main" in " ".join(each.cmdline()):
+                    seen["generator"].add(frozenset(each.cpu_affinity()))
                 if each.name() == "postgres":
-                    seen["server"] |= cores
+                    seen["server"].add(frozenset(each.cpu_affinity()))
         time.sleep(0.05)
     assert run.returncode == 0
     told = results.load(the_run(tmp_path / "results"))
@@ -180,14 +183,50 @@ def test_pinned_sides_stay_on_their_own_cores(tmp_path):
     assert (placed["asked"], placed["apart"], placed["pinned"]) == ("on", True, ["postgres"])
     assert told.manifest["environment"]["cpu"]["affinity"] == sorted(every)
     assert placed["why"].endswith("; no server, every core: sqlite")
-    assert seen["generator"] == set(placed["generator_cores"])
-    assert seen["server"] == set(placed["server_cores"])
-    assert not seen["generator"] & seen["server"]
+    generator, server = (frozenset(placed[f"{side}_cores"]) for side in ("generator", "server"))
+    assert seen == {"generator": {generator, frozenset(every)}, "server": {server}}
+    assert not generator & server
     rows = told.trials.set_index("key")[["generator_cores", "server_cores"]]
-    sides = cores_text(seen["generator"]), cores_text(seen["server"])
-    assert tuple(rows.loc["postgres"]) == sides
+    assert tuple(rows.loc["postgres"]) == (cores_text(generator), cores_text(server))
     assert tuple(rows.loc["sqlite"]) == (cores_text(every), "")
     (postgres, sqlite) = sorted(told.manifest["processes"], key=itemgetter("key"))
     assert postgres["processes"] == sqlite["processes"] == 2
     assert postgres["one_is_full_at_per_s"] > 0
     assert "one_is_full_at_per_s" not in sqlite, "its own work is in the same process"
+
+
+class Quiet:
+    """Watches a run and keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def began(self, *_):
+        pass
+
+    ticked = ended = began
+
+
+def test_auto_tries_a_server_before_it_takes_a_number_and_keeps_that(tmp_path):
+    """As on four cores, whatever this machine has."""
+    path = scenario_of(tmp_path, processes="auto", length="duration_s: 0.3")
+    scenario = load(path, catalogue(), overrides=Overrides(stores="postgres,sqlite", repeat=2))
+    request = benchmark.Request(
+        scenario, catalogue(), tmp_path / "results", way="native", pin="off",
+        machine=Machine(tuple(range(4))),
+    )  # fmt: skip
+    quiet = Quiet()
+    run = results.load(asyncio.run(benchmark.run(request, quiet)).folder)
+    told = {each["key"]: each for each in run.manifest["processes"]}
+    tried = told["postgres"]["auto"]["tried"]
+    assert [use["processes"] for use in tried] == [1, 2][: len(tried)]
+    assert [use["core_share"] > FULL_SHARE for use in tried[:-1]] == [True] * (len(tried) - 1)
+    assert told["sqlite"]["auto"]["tried"] == []
+    for key, taken in (("postgres", tried[-1]["processes"]), ("sqlite", 1)):
+        assert told[key]["processes"] == told[key]["auto"]["processes"] == taken
+        assert set(run.trials.loc[run.trials["key"] == key, "processes"]) == {taken}
+        (line,) = [each for each in quiet.lines if each.startswith(f"{key}: processes")]
+        assert line == f"{key}: processes {taken} (auto): {told[key]['auto']['why']}"
