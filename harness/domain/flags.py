@@ -218,7 +218,7 @@ def _not_apart(values: _Values) -> str:
             " which is less than one a side"
         ),
         "busy": lambda: (
-            f"other programs used {values.number('busy_cores', '.1f')} of them as the run began"
+            f"other programs used about {values.number('busy_cores')} of them as the run began"
         ),
         "kinds": lambda: (
             f"they are of two kinds, fast ({values.text('fast')}) and slow ({values.text('slow')})"

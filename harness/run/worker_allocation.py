@@ -165,7 +165,9 @@ def _hindrance(asked: Asked, machine: Machine) -> Flag | None:
     if machine.limit_cores is not None and machine.limit_cores < SIDES:
         return Flag(FlagCode.NOT_APART, {"cause": "limit", "limit_cores": machine.limit_cores})
     if asked == "auto" and machine.busy_cores > BUSY_CORES:
-        return Flag(FlagCode.NOT_APART, {"cause": "busy", "busy_cores": machine.busy_cores})
+        # Whole cores: the halves of a comparison would each say another number.
+        about = max(1, round(machine.busy_cores))
+        return Flag(FlagCode.NOT_APART, {"cause": "busy", "busy_cores": about})
     speeds = [machine.speeds[core] for core in machine.cores if core in machine.speeds]
     if speeds and max(speeds) > KIND_RATIO * min(speeds):
         fast = [core for core in machine.cores if machine.speeds.get(core, 0) * KIND_RATIO

@@ -96,7 +96,7 @@ HINDERED = {
         TWO,
         "Operation not permitted",
     ),
-    "other programs used 1.2 of them as the run began": (replace(TWO, busy_cores=1.2), ""),
+    "other programs used about 1 of them as the run began": (replace(TWO, busy_cores=1.2), ""),
     "this system keeps no process on chosen ones": (replace(TWO, linux=False), ""),
 }
 
