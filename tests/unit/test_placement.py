@@ -135,10 +135,13 @@ def test_only_three_words_can_be_asked_and_pin_alone_means_on():
 
 
 def dry_run(preparation):
-    """What a dry run says of the placement, after `preparation` in its process."""
+    """What a dry run says of the placement, after `preparation` in its process.
+
+    It is asked to pin, however busy the machine is.
+    """
     words = ["run", "scenarios/quick.yaml", "--stores", "postgres", "--repeat", "1", "--dry-run"]
     told = subprocess.run(
-        [*ESLAB, *words, "--servers", "native"], cwd=ROOT, capture_output=True, text=True,
+        [*ESLAB, *words, "--servers", "native", "--pin"], cwd=ROOT, capture_output=True, text=True,
         check=True, preexec_fn=preparation,
     )  # fmt: skip
     return next(line for line in told.stdout.splitlines() if line.startswith("placement: "))
