@@ -162,8 +162,13 @@ class Prober:
         return replace(trial, load=load.at_rate(rate_per_s)), source
 
     async def probed(self, trial: Trial, endpoint: Endpoint, server: Server | None) -> Row:
-        """The row of one short trial of this load. Raises `NoRate`."""
-        return await self._probe(replace(trial, duration_s=CAPACITY_S), endpoint, server)
+        """The row of one short trial of this load. Raises `NoRate`.
+
+        The first, with one process, warms a fresh server up, which is slow until then.
+        """
+        probe = replace(trial, duration_s=CAPACITY_S)
+        warm_up_max_s = math.inf if trial.processes == 1 else WARM_UP_MAX_S
+        return await self._probe(probe, endpoint, server, warm_up_max_s=warm_up_max_s)
 
     def _known(self, trial: Trial) -> tuple[str, str]:
         """The key of the capacity. Both sides of a pair use the base's, and so the same rate."""
@@ -217,12 +222,13 @@ class Prober:
         endpoint: Endpoint,
         server: Server | None,
         slo: Objective | None = None,
+        warm_up_max_s: float = WARM_UP_MAX_S,
     ) -> Row:
         """One short trial without verification; its counts, and whether the objective held."""
         trial = replace(
             trial,
             operations=None,
-            warm_up_s=min(trial.warm_up_s, WARM_UP_MAX_S),
+            warm_up_s=min(trial.warm_up_s, warm_up_max_s),
             verify=None,
             faults=(),
         )

@@ -292,6 +292,8 @@ class NativeServer:
         plan = _started(self._plan)
         self._ended_cpu_s, self._tree_cpu_s = self._ended_cpu_s + self._tree_cpu_s, 0.0
         child = self._spawn(plan.serve, plan.abandon)
+        if self._cores:  # a restart begins on those of the generator, whose child it is
+            tree.pin(child.root, self._cores)
         began = time.monotonic()
         told_s = 0.0
         while not await self._recipe.answers(_started(self._place), child.pid):
