@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,10 +38,9 @@ class RunCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words, with that one spelt out."""
-        following = [*args[1:], ""]
         spelt = [
             "--pin=on" if word == "--pin" and after not in ("auto", "on", "off") else word
-            for word, after in zip(args, following, strict=True)
+            for word, after in pairwise([*args, ""])
         ]
         return super().parse_args(ctx, spelt)
 
