@@ -204,7 +204,7 @@ class LoadSection(Model):
     closed: ClosedLoop | None = None
     open: OpenLoop | None = None
     processes: Processes = Field(
-        1, description="worker processes that share the load; auto: one for every two cores"
+        1, description="worker processes that share the load; auto: tried out, store by store"
     )
 
     @model_validator(mode="after")
