@@ -56,6 +56,8 @@ NEWER = [
     Flag(FlagCode.LAB_STALLED, {"seconds": 5.0, "of_s": 8.0}),
     Flag(FlagCode.COUNTS_RESET, {"counts": "commits, syncs"}),
     Flag(FlagCode.RULES_BROKEN, {"courses over capacity": 3, "names taken twice": 0}),
+    Flag(FlagCode.NOT_APART, {"cause": "limit", "limit_cores": 0.5}),
+    Flag(FlagCode.NOT_APART, {"cause": "servers", "servers": "kafka"}),
 ]
 """Flags that no run of format 1 has."""
 each = pytest.mark.parametrize("flag", EVERY_FLAG, ids=lambda flag: flag.code)
