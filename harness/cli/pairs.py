@@ -261,6 +261,7 @@ def _run_halves(
                 half = run_there(code, order, scratch / f"{pair}-{side}")
             if order.capacities is None and offers_a_fraction(scenario):
                 order = replace(order, capacities=half)
+            order = order.placed_like(half)
             for row in gathering.add(half, side, pair):
                 line = finished_line(f"{head}  {row['key']} ", row)
                 console.print(Text.assemble(line), soft_wrap=True)

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import results
 from harness.domain.errors import BadInput, LabError, NoServer, Refused
+from harness.run.worker_allocation import Asked
 from harness.servers.native.guard import Guard
 
 
@@ -34,6 +36,11 @@ class Checkout:
     def is_lab(self) -> bool:
         """Whether it is the lab itself, not a package with an adapter."""
         return (self.folder / "harness" / "__init__.py").is_file()
+
+    @property
+    def takes_pin(self) -> bool:
+        """Whether its command knows `--pin on|off`: older labs do not."""
+        return not self.is_lab or (self.folder / "harness" / "run" / "placing.py").is_file()
 
 
 def commit_of(project: Path, ref: str, flag: str) -> str:
@@ -105,12 +112,24 @@ class Order:
     way: str
     capacities: Path | None = None
     """A run whose capacities are used for `of_capacity`; without one they are measured."""
+    pin: Asked = "auto"
+
+    def placed_like(self, half: Path) -> Order:
+        """The same, with generator and servers on the cores that `auto` has decided on there.
+
+        A neighbour that is busy for a while must not place the two sides differently. Halves of
+        older labs say nothing, and are not asked.
+        """
+        placement = results.load(half).manifest.get("placement", {})
+        if self.pin != "auto" or "apart" not in placement:
+            return self
+        return replace(self, pin="on" if placement["apart"] else "off")
 
 
 def run_there(code: Checkout, order: Order, out: Path) -> Path:
     """Run it with that code; the folder of the run. Raises the other process's error."""
     out.mkdir(parents=True)
-    done = _python(code, _run(order, out), out)
+    done = _python(code, _run(code, order, out), out)
     try:
         return Path(json.loads(done.stdout)[0]["folder"])
     except (ValueError, LookupError, TypeError):
@@ -185,14 +204,15 @@ def _error_of(code: Checkout, done: subprocess.CompletedProcess[str]) -> LabErro
     return error(f"{code.name}: {last.removeprefix('eslab: ')}")
 
 
-def _run(order: Order, out: Path) -> Sequence[str]:
+def _run(code: Checkout, order: Order, out: Path) -> Sequence[str]:
     settings = [word for setting in order.settings for word in ("--set", setting)]
     stores = ["--stores", order.stores] if order.stores else []
     known = ["--capacities", str(order.capacities.resolve())] if order.capacities else []
+    pin = ["--pin", order.pin] if order.pin != "auto" and code.takes_pin else []
     return [
         "-m", "harness", "run", str(order.scenario.resolve()), *stores,
         *settings, "--repeat", "1", "--servers", order.way, "--no-samples", "--json",
-        "--out", str(out.resolve()), *known,
+        "--out", str(out.resolve()), *known, *pin,
     ]  # fmt: skip
 
 

@@ -17,10 +17,13 @@ from harness.domain.errors import BadInput
 from harness.domain.flags import Flag, FlagCode, sentence
 from harness.domain.placement import Placement, cores_text, placement_of
 from harness.domain.store import Guarantees
+from harness.run.checkout_runner import Checkout, Order
 from harness.run.worker_allocation import Cores, Machine, chosen, decided, parsed
 from harness.scenario import load
 from tests.e2e.command import ESLAB, ROOT, eslab
+from tests.made_run import POSTGRES, Made, made_run
 
+HALF = Made((POSTGRES,), repetitions=1, operations=200, keep_samples=False)
 NATIVE = {"postgres": "native"}
 TWO = Machine((0, 1))
 
@@ -257,3 +260,17 @@ def test_auto_takes_one_process_for_a_library_and_for_one_writer(scenario):
     assert (library.processes, single.processes) == (1, 1)
     assert "library" in library.why
     assert "one writer" in single.why
+
+
+def test_later_halves_of_two_commits_are_placed_as_the_first_was(tmp_path):
+    order = Order(ROOT / "scenarios" / "quick.yaml", "postgres", (), "native")
+    for placement, pin in (({"apart": True}, "on"), ({"apart": False}, "off"), ({}, "auto")):
+        half = made_run(tmp_path / pin, replace(HALF, manifest={"placement": placement}))
+        assert order.placed_like(half).pin == pin
+        assert replace(order, pin="off").placed_like(half).pin == "off"
+    older = tmp_path / "older" / "harness" / "__init__.py"
+    older.parent.mkdir(parents=True)
+    older.touch()
+    assert not Checkout("older", tmp_path / "older", "").takes_pin
+    assert Checkout("working tree", ROOT, "").takes_pin
+    assert Checkout("an adapter's package", tmp_path, "").takes_pin
