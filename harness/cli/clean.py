@@ -44,8 +44,9 @@ async def _clean(yes: bool, others_s: float, out: Any, *, json: bool) -> int:
     silent: list[str] = []
     found = leftovers.on_disk(out)
     found += await leftovers.on_servers(catalogue().stores, silent.append)
-    rows = [await _row(each, others_s, remove=yes) for each in found]
-    rows += [_project(name, remove=yes) for name in leftovers.projects()]
+    # Before the folders: a container may hold the disk in one of them.
+    of_engine = [_project(name, remove=yes) for name in leftovers.projects()]
+    rows = [await _row(each, others_s, remove=yes) for each in found] + of_engine
     if json:
         print(json_.dumps({"found": rows, "not_asked": silent}, indent=2))
     else:

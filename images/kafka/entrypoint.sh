@@ -14,5 +14,7 @@ read -ra heap <<<"${KAFKA_HEAP_OPTS:-}"
 java=(java "${heap[@]}" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35
     -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp '/opt/kafka/libs/*')
-"${java[@]}" kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c "$properties"
+# A broker that starts again is spared a JVM.
+[[ -s ${KAFKA_LOG_DIRS%%,*}/meta.properties ]] ||
+    "${java[@]}" kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c "$properties"
 exec "${java[@]}" kafka.Kafka "$properties"

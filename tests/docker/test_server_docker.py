@@ -6,20 +6,26 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import docker
 import pytest
 
 from harness import results
 from harness.domain.errors import BadInput, NoServer
+from harness.domain.faults import FaultKind
 from harness.run.data_places import place_of
 from harness.run.file_systems import Kind
-from harness.servers import TECHNOLOGIES, serving
+from harness.servers import TECHNOLOGIES, lab_disk_hindrance, serving
 from harness.servers.docker import project, stack
 from harness.servers.docker.engine import PROJECT_LABEL
+from harness.servers.native import guardian
 from harness.servers.path.round_trip import measure
 
 asyncpg = pytest.importorskip("asyncpg")
+NO_DISK = lab_disk_hindrance()
+with_a_disk = pytest.mark.skipif(bool(NO_DISK), reason=NO_DISK or "a disk of the lab's own")
+GUARDED_S = 60
 
 
 @pytest.fixture
@@ -146,6 +152,32 @@ async def test_the_place_of_the_data_is_the_volumes_and_not_the_containers_own_l
     assert (place.sync is not None) == (os.geteuid() == 0)
 
 
+@with_a_disk
+async def test_its_volume_loses_power_and_fills_up_on_a_disk_of_the_labs_own(tmp_path):
+    settings = {"wal_writer_delay": "10s"}
+    async with serving(
+        "postgres", way="docker", scratch=tmp_path, settings=settings, on_lab_disk=True
+    ) as server:
+        assert not any(server.why_not(kind) for kind in FaultKind)
+        place = place_of(await server.data_folder(), {})
+        assert (place.on.type, place.on.device[:9]) == ("ext4", "/dev/loop")
+        connection = await asyncpg.connect(server.endpoint.address, **server.endpoint.credentials)
+        await connection.execute("create table kept (one int)")
+        await connection.execute("insert into kept values (1)")
+        await connection.execute("set synchronous_commit = off")
+        await connection.execute("insert into kept values (2)")
+        await server.lose_power()
+        await server.restart()
+        assert await ask(server.endpoint, "select array_agg(one) from kept") == [1]
+        await server.fill_disk()
+        with pytest.raises(asyncpg.DiskFullError):
+            await ask(server.endpoint, "select generate_series(1, 1000000) as one into more")
+        await server.free_disk()
+        assert await ask(server.endpoint, "select one from kept") == 1
+    assert not [point for point, _ in guardian.mounts() if str(tmp_path) in point]
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith("-volume")]
+
+
 async def test_the_path_is_measured_through_the_port_and_past_it(tmp_path):
     async with serving("postgres", way="docker", scratch=tmp_path) as server:
         path = await measure(server, TECHNOLOGIES["postgres"].line)
@@ -220,7 +252,8 @@ from pathlib import Path
 from harness.servers import serving
 
 async def main():
-    async with serving("postgres", way="docker", scratch=Path(sys.argv[1])) as server:
+    scratch = Path(sys.argv[1])
+    async with serving("postgres", way="docker", scratch=scratch, on_lab_disk=True) as server:
         print(server.endpoint.container, flush=True)
         await asyncio.sleep(60)
 
@@ -235,11 +268,19 @@ def test_what_a_killed_run_left_is_found_and_removed_by_make_down(tmp_path, clie
     container = client.containers.get(lab.stdout.readline().strip())
     name = container.labels[PROJECT_LABEL]
     assert name not in project.left_behind(client)
+    disks = [(point, device) for point, device in guardian.mounts() if str(tmp_path) in point]
+    assert bool(disks) == (not NO_DISK)
     lab.kill()
     lab.communicate()
+    deadline = time.monotonic() + GUARDED_S
+    while list(tmp_path.glob("*-volume")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [point for point, _ in guardian.mounts() if str(tmp_path) in point]
+    assert not list(tmp_path.glob("*-volume"))
     assert name in project.left_behind(client)
     assert container.name in stack.down()
     assert things_of(client, f"{PROJECT_LABEL}={name}") == []
+    assert not [device for _, device in disks if str(tmp_path) in guardian.backing_file(device)]
 
 
 def test_a_run_in_containers_says_so_and_shows_its_path(tmp_path):

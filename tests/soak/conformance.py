@@ -37,7 +37,7 @@ RUNS = (
     *("postgres:counter=5", "postgres:boundary=5", "sqlite:boundary=5", "umadb:position=5"),
     *("umadb:blocking=5", "kafka:single-writer=5", "postgres:template=2", "dynamodb:template=2"),
 )
-"""The test run asks variants for what their commits decide, and templates for their known faults."""
+"""The test run asks a variant for what its commits decide, a template for its known faults."""
 BROKEN = {store.__name__: store for store in FAULTS}
 
 

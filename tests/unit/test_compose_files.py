@@ -76,6 +76,19 @@ def test_kafka_tells_its_clients_the_port_that_is_published():
     )
 
 
+def test_a_run_adds_a_listener_for_its_relay_to_kafkas_own():
+    described = loaded(OFFICIAL)["services"]["kafka"]
+    relayed = SERVICES["kafka"].relayed
+    more = relayed(described, 29092, 29093)
+    assert more["ports"] == ["127.0.0.1:29092:9094"]
+    for name, listener in (("LISTENERS", ":9094"), ("ADVERTISED_LISTENERS", "127.0.0.1:29093")):
+        own, _, added = more["environment"][f"KAFKA_{name}"].rpartition(",RELAYED://")
+        assert own == described["environment"][f"KAFKA_{name}"]
+        assert added.endswith(listener)
+    assert relayed({**described, "network_mode": "host"}, 29092, 29093) is None
+    assert relayed({**described, "environment": {}}, 29092, 29093) is None
+
+
 def test_images_that_were_built_here_are_never_looked_up():
     for service in loaded(BUILT)["services"].values():
         assert service["pull_policy"] == "never"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -20,6 +21,7 @@ from harness.domain.errors import BadInput, NoServer
 
 Described = Mapping[str, Any]
 """A service as a compose file describes it."""
+_NONE: Described = MappingProxyType({})
 _NAME = "docker-compose.yml"
 _TOP_NAME = re.compile(r"^name:.*$", re.M)
 _TELLING = re.compile(r"error|failed|denied|in use|allocated|no such|invalid|unsupported", re.I)
@@ -80,14 +82,18 @@ async def up(
     project: str,
     environment: dict[str, str],
     changed: Mapping[str, Described],
+    volumes: Described = _NONE,
     scratch: Path,
     pull: bool = False,
 ) -> None:
-    """Create and start services; `changed` overrides their description. Does not wait for them.
+    """Create and start services, and do not wait for them.
+
+    `changed` overrides their description, `volumes` that of their volumes.
 
     Raises `NoServer` with Compose's most telling line.
     """
-    files = await asyncio.to_thread(_files, description, changed, scratch / project)
+    override = {"services": changed} | ({"volumes": volumes} if volumes else {})
+    files = await asyncio.to_thread(_files, description, override, scratch / project)
     named = [argument for file in files for argument in ("-f", str(file))]
     call = [*command(), "-p", project, "--project-directory", str(root()), *named]
     call += ["up", "-d", "--no-deps", *_pulling(pull), *services]
@@ -104,12 +110,12 @@ async def up(
         raise NoServer(_reason(output.decode(errors="replace")))
 
 
-def _files(description: Description, changed: Mapping[str, Described], scratch: Path) -> list[Path]:
+def _files(description: Description, override: Described, scratch: Path) -> list[Path]:
     scratch.mkdir(parents=True, exist_ok=True)
     files = _readable(description.files, scratch)
-    if changed:
+    if any(override.values()):
         files.append(scratch / "changed.json")
-        files[-1].write_text(json.dumps({"services": changed}), encoding="utf-8")
+        files[-1].write_text(json.dumps(override), encoding="utf-8")
     return files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,14 @@ def state(container: Container) -> State:
     reported = container.attrs["State"]
     health = reported.get("Health", {}).get("Status", "")
     return State(reported["Status"], health, reported["ExitCode"], reported["Pid"])
+
+
+def root(container: Container) -> psutil.Process | None:
+    """Its first process, as this machine sees it; `None` where it has ended."""
+    pid = state(container).pid
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid) if pid else None
+    return None
 
 
 def began_s(container: Container) -> float | None:

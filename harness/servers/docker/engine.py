@@ -31,7 +31,7 @@ def engine() -> Iterator[DockerClient]:
     """A connection to a running engine. Raises `NoServer` with the step that would start it."""
     if shutil.which("docker") is None:
         raise NoServer("install Docker and its Compose plugin")
-    where = os.environ.get("DOCKER_HOST") or f"{_UNIX}{_SOCKET}"
+    where = _address()
     if where.startswith(_UNIX):
         _knock(Path(where.removeprefix(_UNIX)))
     client = _client()
@@ -39,6 +39,17 @@ def engine() -> Iterator[DockerClient]:
         yield client
     finally:
         client.close()
+
+
+def shares_mounts(client: DockerClient) -> bool:
+    """Whether the engine runs on this machine, as root: what is mounted here it can mount."""
+    told = client.info()
+    rootless = any("rootless" in each for each in told.get("SecurityOptions") or ())
+    return _address().startswith(_UNIX) and told.get("Name") == os.uname().nodename and not rootless
+
+
+def _address() -> str:
+    return os.environ.get("DOCKER_HOST") or f"{_UNIX}{_SOCKET}"
 
 
 def containers(client: DockerClient, **labels: str) -> list[Container]:

@@ -24,12 +24,15 @@ from harness.domain.server import (
     Statistics,
     UnsupportedByServer,
 )
-from harness.domain.store import Endpoint
-from harness.servers.docker import compose, container, project
+from harness.domain.store import Endpoint, RelayListener
+from harness.servers.docker import compose, container, project, volume
 from harness.servers.docker.compose import Described, Description
 from harness.servers.docker.engine import containers, engine, has_image, sdk
 from harness.servers.docker.services import HOST, Service
+from harness.servers.docker.volume import DiskVolume
 from harness.servers.local import drop_from_page_cache, free_ports
+from harness.servers.native import tree
+from harness.servers.native.disk import DiskFault, LabDisk
 
 if TYPE_CHECKING:
     from docker.client import DockerClient
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _POLL_S = 0.05
+_POLL_SHARE = 0.02
+"""Of the time waited so far: each health check is a process beside a server that starts."""
 _PROGRESS_S = 2.0
 _PORT_MAX = 65535
 
@@ -98,11 +103,12 @@ async def _waiting(instance: Container) -> AsyncIterator[float]:
             logged_s = waited_s
             _LOG.info("%s: starting, %.0f s so far", instance.name, waited_s)
         yield waited_s
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(max(_POLL_S, waited_s * _POLL_SHARE))
 
 
 T = TypeVar("T")
 _STOP_LIMIT_S = 60
+_ELSEWHERE = "a container's data is in its volume, not on a disk of the lab's own"
 _NO_CHECKS = {"interval": "1h"}
 """The lab checks health itself at the start; during a trial each check would cost CPU."""
 
@@ -113,17 +119,32 @@ class DockerServer:
     controllable = True
 
     def __init__(
-        self, service: Service, description: Description, changed: Described, *, scratch: Path
+        self,
+        service: Service,
+        description: Description,
+        changed: Described,
+        *,
+        scratch: Path,
+        no_disk: str = _ELSEWHERE,
     ) -> None:
+        """`no_disk`: why its volume is not on a disk of the lab's own; empty if it is to be."""
         self.technology, self.warm_up_s = service.technology, service.warm_up_s
         self._service, self._description = service, description
         self._changed, self._scratch = changed, scratch
         self._project = f"{project.RUN_PREFIX}{secrets.token_hex(4)}"
+        self._no_disk = no_disk
+        self._volume: DiskVolume | None = None
+        if not no_disk:
+            name = volume.volume_of(description.services()[service.technology])
+            self._volume = DiskVolume(name, scratch / f"{self._project}-volume")
         self._connection = ExitStack()
         self._client: DockerClient | None = None
         self._container: Container | None = None
         self._version = ""
         self._adopted = False
+        self._port = 0
+        """Of a container that the run made, as is the listener for a relay."""
+        self._for_relay: RelayListener | None = None
         self._ended_cpu_s = 0.0
         self._cpu_s = 0.0
         self._cores_before = ""
@@ -140,6 +161,7 @@ class DockerServer:
             image=f"{instance.attrs['Config']['Image']} {instance.attrs['Image']}",
             pid=instance.attrs["State"]["Pid"] or None,
             container=instance.id,
+            for_relay=self._for_relay,
         )
 
     @property
@@ -148,7 +170,7 @@ class DockerServer:
         instance, service = _started(self._container), self._service
         inside = service.inside_port
         asked = asked_port(service.port_variable)
-        return container.published_port(instance, inside) or asked or inside
+        return container.published_port(instance, inside) or self._port or asked or inside
 
     @property
     def direct(self) -> Endpoint | None:
@@ -185,8 +207,12 @@ class DockerServer:
             self._container = instance or await self._make()
             await self._until_it_answers()
             self._version = await self._call(self._read_version)
+            if self._volume is not None:
+                await self._settle(self._volume)
         except NoServer as error:
             raise NoServer(f"{self.technology}: docker: {error}") from None
+        except (DiskFault, OSError) as error:
+            raise NoServer(f"{self.technology}: its disk cannot be made: {error}") from None
 
     async def stop(self) -> None:
         """Remove what `start` made. A container of `make up` is left running."""
@@ -201,6 +227,8 @@ class DockerServer:
                 await asyncio.to_thread(project.remove, client, self._project)
         finally:
             self._connection.close()
+            if self._volume is not None:
+                await self._volume.remove()
 
     def _give_back(self) -> None:
         instance = _started(self._container)
@@ -238,25 +266,45 @@ class DockerServer:
         await self._call(_started(self._container).unpause)
 
     def why_not(self, kind: FaultKind) -> str:
-        """A fault of the disk needs a disk of the lab's own, which no container has."""
-        if not kind.of_the_disk:
-            return ""
-        return "a container's data is in its volume, not on a disk of the lab's own"
+        """A fault of the disk needs a volume on a disk of the lab's own."""
+        return self._no_disk if kind.of_the_disk else ""
 
     async def lose_power(self) -> None:
-        """Raises `UnsupportedByServer`."""
-        raise self._no_disk(FaultKind.LOSE_POWER)
+        """Everything in it stands still, its disk loses what was not flushed, all is killed.
+
+        It is stopped by signals: a container that the engine has frozen cannot be killed.
+        """
+        disk = self._own_disk(FaultKind.LOSE_POWER)
+        self._look()
+        instance = _started(self._container)
+        root = await self._call(lambda: container.root(instance))
+        if root is not None:
+            tree.pause(root)
+        disk.cut_power()
+        await self._call(lambda: _kill(instance))
+        await asyncio.to_thread(disk.bring_back)
 
     async def fill_disk(self) -> None:
-        """Raises `UnsupportedByServer`."""
-        raise self._no_disk(FaultKind.FILL_DISK)
+        """Allocate what is left of its disk."""
+        await asyncio.to_thread(self._own_disk(FaultKind.FILL_DISK).fill)
 
     async def free_disk(self) -> None:
-        """Raises `UnsupportedByServer`."""
-        raise self._no_disk(FaultKind.FILL_DISK)
+        """Give the room back; a server that has ended starts again by `restart`."""
+        await asyncio.to_thread(self._own_disk(FaultKind.FILL_DISK).free)
 
-    def _no_disk(self, kind: FaultKind) -> UnsupportedByServer:
-        return UnsupportedByServer(f"{self.technology}: no {kind}: {self.why_not(kind)}")
+    def _own_disk(self, kind: FaultKind) -> LabDisk:
+        if self._volume is None or self._no_disk:
+            raise UnsupportedByServer(f"{self.technology}: no {kind}: {self.why_not(kind)}")
+        return self._volume.disk
+
+    async def _settle(self, made: DiskVolume) -> None:
+        """Flush what was installed; go without the disk where the data is not on it."""
+        instance = _started(self._container)
+        path = Path(self._service.data_folder(container.environment(instance)))
+        if made.holds(await asyncio.to_thread(container.outside, instance, path)):
+            await asyncio.to_thread(made.disk.settle)
+        else:
+            self._no_disk = "the container's data is not in the volume that the lab gave it"
 
     async def pin(self, cores: frozenset[int]) -> None:
         """Limit the container to these cores; `stop` restores those of a container of `make up`."""
@@ -275,8 +323,8 @@ class DockerServer:
         )
 
     def _of_make_up(self) -> Container | None:
-        if self._changed:
-            return None  # settings need a container of the run's own
+        if self._changed or self._volume is not None:
+            return None  # settings, and a disk, need a container of the run's own
         name = project.name()
         instances = containers(_started(self._client), project=name, service=self.technology)
         for each in instances:
@@ -289,21 +337,37 @@ class DockerServer:
         return instances[0] if instances else None
 
     async def _make(self) -> Container:
-        port = free_port(self._service)
+        if self._volume is not None:
+            await asyncio.to_thread(self._volume.make)
+        self._port = free_port(self._service)
         await compose.up(
             self._description,
             [self.technology],
             project=self._project,
             environment={
-                self._service.port_variable: str(port),
+                self._service.port_variable: str(self._port),
                 "ESLAB_STARTED_BY": f"{project.RUN} {os.getpid()}",
             },
-            changed={self.technology: {**self._changed, "healthcheck": _NO_CHECKS}},
+            changed={self.technology: {**self._with_listener(), "healthcheck": _NO_CHECKS}},
+            volumes=self._volume.described if self._volume else {},
             scratch=self._scratch,
         )
         client = _started(self._client)
         instances = await self._call(lambda: containers(client, project=self._project))
+        if self._volume is not None:
+            self._volume.used_by(str(instances[0].id))
         return instances[0]
+
+    def _with_listener(self) -> Described:
+        """What the run changes in its description, with a listener for a relay if it has one."""
+        port, relay_port = free_ports(2)
+        described = self._description.services()[self.technology]
+        more = self._service.relayed(described, port, relay_port)
+        if more is None:
+            return self._changed
+        self._for_relay = RelayListener(self._service.address(HOST, port), relay_port)
+        environment = {**self._changed.get("environment", {}), **more["environment"]}
+        return {**self._changed, **more, "environment": environment}
 
     async def _until_it_answers(self) -> None:
         instance = _started(self._container)
@@ -386,13 +450,17 @@ class Docker:
         *,
         scratch: Path,
         settings: Mapping[str, str],
-        on_lab_disk: bool = False,  # noqa: ARG002
+        on_lab_disk: bool = False,
     ) -> Server:
         """The container of `make up`, or one of the lab's own."""
         service, description = self.service, self._description()
         described = description.services()[self.technology]
         changed = service.changed(described, settings) if settings else {}
-        return DockerServer(service, description, changed, scratch=scratch)
+        no_disk = _ELSEWHERE
+        if on_lab_disk:
+            with engine() as client:
+                no_disk = volume.hindrance(client, described)
+        return DockerServer(service, description, changed, scratch=scratch, no_disk=no_disk)
 
     def _description(self) -> compose.Description:
         with engine() as client:

@@ -36,6 +36,9 @@ class Service:
     """What the scenario's settings change in its description. Raises `BadInput`."""
     version: Sequence[str] = ()
     """A command that prints the server's version; without one the image's tag says it."""
+    relayed: Callable[[Described, int, int], Described | None] = lambda *_: None
+    """What a listener for a relay changes in its description, by the port that is published for it
+    and the relay's own; `None` where clients need none, or there can be none."""
     answers: Callable[[int], Awaitable[bool]] = _healthy_is_enough
     """Whether it answers at a published port, once its own health check passes."""
 
@@ -52,6 +55,25 @@ def _kafka_settings(described: Described, settings: Mapping[str, str]) -> Descri
     kafka.SETTINGS.check(settings)
     names = {name: f"KAFKA_{name.replace('.', '_').upper()}" for name in settings}
     return {"environment": {names[name]: _escaped(value) for name, value in settings.items()}}
+
+
+_RELAYED_INSIDE = 9094
+
+
+def _kafka_relayed(described: Described, port: int, relay_port: int) -> Described | None:
+    """One more listener, whose clients are told the relay's port."""
+    own = described.get("environment", {})
+    more = {
+        "KAFKA_LISTENERS": f"RELAYED://0.0.0.0:{_RELAYED_INSIDE}",
+        "KAFKA_ADVERTISED_LISTENERS": f"RELAYED://{HOST}:{relay_port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "RELAYED:PLAINTEXT",
+    }
+    if described.get("network_mode") or not isinstance(own, Mapping) or not set(more) <= set(own):
+        return None
+    return {
+        "environment": {name: f"{own[name]},{value}" for name, value in more.items()},
+        "ports": [f"{HOST}:{port}:{_RELAYED_INSIDE}"],  # Compose adds it to the others
+    }
 
 
 def _dynamodb_settings(described: Described, settings: Mapping[str, str]) -> Described:
@@ -112,6 +134,7 @@ KAFKA = Service(
     address="{}:{}".format,
     data_folder=lambda environment: environment["KAFKA_LOG_DIRS"].partition(",")[0],
     changed=_kafka_settings,
+    relayed=_kafka_relayed,
     answers=_kafka_answers,
 )
 DYNAMODB = Service(

@@ -145,8 +145,8 @@ def kafka_unfit(endpoint: Endpoint) -> str:
     if endpoint.for_relay:
         return ""
     return (
-        "its brokers send clients their own addresses, so that clients bypass a relay; a native"
-        " broker has a listener for one"
+        "its brokers send clients their own addresses, so that clients bypass a relay; a broker"
+        " that a run starts has a listener for one"
     )
 
 
