@@ -28,6 +28,7 @@ class FlagCode(StrEnum):
     BELOW_TARGET = "below-target"
     GUARANTEE_BROKEN = "guarantee-broken"
     FINDINGS = "findings"
+    STALE_READS = "stale-reads"
     UNITS = "units"
     SEARCHED = "searched"
     FEW_REPETITIONS = "few-repetitions"
@@ -250,6 +251,10 @@ _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
         FlagCode.FINDINGS: lambda values: (
             f"{values.number('count', '.0f')} findings in what it kept"
         ),
+        FlagCode.STALE_READS: lambda values: (
+            f"{values.number('stale')} of {values.number('reads')} reads were stale,"
+            f" by up to {values.number('longest_s', '.3g', times=1000)} ms"
+        ),
         FlagCode.UNITS: _units,
         FlagCode.SEARCHED: _searched,
         FlagCode.FEW_REPETITIONS: lambda values: (
@@ -342,6 +347,8 @@ _EXPLANATIONS: Mapping[FlagCode, str] = MappingProxyType(
         " a defect, and the trial is not ranked",
         FlagCode.FINDINGS: "verification found faults that this design does not promise to avoid:"
         " facts to know before adopting it",
+        FlagCode.STALE_READS: "they began after an append to their stream was acknowledged, and did"
+        " not show it; the time is since the acknowledgement",
         FlagCode.FEW_REPETITIONS: "with so few repetitions a small difference may be chance",
         FlagCode.DIRTY_TREE: "the code that ran differs from the named commit",
         FlagCode.SWAPPING: "memory was short; times may include swapping to disk",

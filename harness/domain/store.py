@@ -146,6 +146,8 @@ class Guarantees:
     """False where a recorded time is the append's only if the client's local time is UTC."""
     whole_streams: bool = True
     """False where a read of a stream without a limit may end before the stream does."""
+    reads: Literal["strong", "eventual"] = "strong"
+    """`strong`: a read of a stream that begins after an append was acknowledged shows it."""
     starts_where_asked: bool = True
     """False where a subscriber's own checkpoint beats the position that it asks for."""
     categories: bool = True

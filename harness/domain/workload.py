@@ -40,6 +40,13 @@ class Cycle(Protocol):
         """Report how many events this operation read (appends are counted by the generator)."""
         ...
 
+    def saw(self, stream: str, version: int) -> None:
+        """Report how far this operation's last read of a stream's end showed it; -1 for nothing.
+
+        The version is that of the newest event. Stale reads are counted from these reports.
+        """
+        ...
+
     async def think(self, seconds: float) -> None:
         """Wait as a client does while it decides; part of the operation's service time."""
         ...

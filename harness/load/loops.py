@@ -65,6 +65,10 @@ class OperationCycle:
         """Add to the events that this operation read."""
         self.events_read += count
 
+    def saw(self, stream: str, version: int) -> None:
+        """Record it with the time at which that read began."""
+        self._recorder.saw(stream, version)
+
     async def think(self, seconds: float) -> None:
         """Sleep, if there is anything to think about."""
         if seconds > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from harness.domain.boundaries import (
@@ -24,11 +24,13 @@ from harness.domain.store import (
     ExpectedVersion,
     NewEvent,
     Position,
+    RecordedEvent,
     StreamState,
 )
 from harness.load.column_buffer import ColumnBuffer
 
 APPEND_COLUMNS = ("op", "stream", "first", "count", "expected", "version", "outcome", "ended_ns")
+READ_COLUMNS = ("op", "stream", "began_ns", "version")
 NOTHING = -2
 """The version of a recorder whose operation has acknowledged no append so far."""
 PREFILL_OP = -1
@@ -72,10 +74,19 @@ class AppendRecorder:
     """
 
     def __init__(
-        self, rows: ColumnBuffer, *, base: int, streams: Sequence[str], shard: int = 0, of: int = 1
+        self,
+        rows: ColumnBuffer,
+        *,
+        base: int,
+        streams: Sequence[str],
+        shard: int = 0,
+        of: int = 1,
+        reads: ColumnBuffer | None = None,
     ) -> None:
         """It is the recorder of process `shard` of `of`."""
         self.rows = rows
+        self.reads = reads
+        """Takes what workloads tell of their reads of a stream's end; `None` forgets it."""
         self.base = base
         self.failures: dict[str, Failure] = {}
         self.doubted = 0
@@ -94,6 +105,8 @@ class AppendRecorder:
 class RecordingStore:
     """One client's view of the store: reads pass through, appends are remembered.
 
+    `read_began_ns` is when the last read of a stream began.
+
     After an operation `version` is that of its last acknowledged append, with `stream`,
     `events` and `expected` of the same append: `UNTOLD` where the store does not return it,
     `NOTHING` where nothing was acknowledged.
@@ -104,12 +117,13 @@ class RecordingStore:
         "_boundaries",
         "_clock",
         "_log",
+        "_read_stream",
         "attempts",
         "events",
         "expected",
         "op",
         "read_all",
-        "read_stream",
+        "read_began_ns",
         "stream",
         "subscribe",
         "version",
@@ -121,7 +135,8 @@ class RecordingStore:
         self._boundaries = store if isinstance(store, Boundaries) else None
         self._log = log
         self._clock = clock
-        self.read_stream = store.read_stream
+        self._read_stream = store.read_stream
+        self.read_began_ns = 0
         self.read_all = store.read_all
         self.subscribe = store.subscribe
         self.stream = ""
@@ -152,6 +167,19 @@ class RecordingStore:
         self.expected = expected
         self.version = result.version
         return result
+
+    def read_stream(
+        self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
+    ) -> AsyncIterator[RecordedEvent]:
+        """Read the store's stream, and remember when that began."""
+        self.read_began_ns = self._clock()
+        return self._read_stream(stream, start=start, limit=limit, backwards=backwards)
+
+    def saw(self, stream: str, version: int) -> None:
+        """Remember how far the last read showed a stream."""
+        log = self._log
+        if log.reads is not None:
+            log.reads.add(self.op, log.numbers[stream], self.read_began_ns, version)
 
     async def query(
         self,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from harness.load.column_buffer import SAMPLE_COLUMNS, Sink
-from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.recording_store import APPEND_COLUMNS, READ_COLUMNS
 from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.results import TableWriter, concatenate
 
@@ -23,15 +23,35 @@ class Sinks:
     samples: Sink | None
     appends: Sink | None
     deliveries: Sink | None
+    reads: Sink | None = None
+
+
+class _WhereNeeded:
+    """A table of what clients' reads showed: no file where no workload tells it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: TableWriter | None = None
+
+    def write(self, block: NDArray[np.int64]) -> None:
+        if self._writer is None:
+            self._writer = TableWriter(self._path, READ_COLUMNS)
+        self._writer.write(block)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 @dataclass(frozen=True, slots=True)
 class TrialFiles:
-    """The three tables of a trial."""
+    """The tables of a trial."""
 
     samples: Path
     appends: Path
     deliveries: Path
+    reads: Path | None = None
+    """What workloads tell of their reads; `None` forgets it."""
 
     def sinks(self, *, deliveries: bool) -> Sinks:
         """Writers of these files; `deliveries` where there are subscribers."""
@@ -39,23 +59,28 @@ class TrialFiles:
             TableWriter(self.samples, SAMPLE_COLUMNS),
             TableWriter(self.appends, APPEND_COLUMNS),
             TableWriter(self.deliveries, DELIVERY_COLUMNS) if deliveries else None,
+            _WhereNeeded(self.reads) if self.reads else None,
         )
 
     def part(self, number: int) -> TrialFiles:
         """The files of one worker process of several."""
-        return TrialFiles(*(path.with_suffix(f".{number}.parquet") for path in astuple(self)))
+        return TrialFiles(*(path.with_suffix(f".{number}.parquet") for path in self._paths))
 
     def join(self, parts: Sequence[TrialFiles]) -> None:
         """Put the processes' files one after the other, and remove them. Raises `LabError`."""
-        for path, *pieces in zip(astuple(self), *map(astuple, parts), strict=True):
+        for path, *pieces in zip(self._paths, *(part._paths for part in parts), strict=True):
             concatenate(pieces, path)
             for piece in pieces:
                 piece.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Forget the rows."""
-        for path in astuple(self):
+        for path in self._paths:
             path.unlink(missing_ok=True)
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [path for path in astuple(self) if path is not None]
 
 
 Columns = dict[str, NDArray[np.int64]]

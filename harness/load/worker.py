@@ -30,6 +30,7 @@ from harness.load.recording_store import (
     APPEND_COLUMNS,
     NOTHING,
     PREFILL_OP,
+    READ_COLUMNS,
     WARM_UP_OP,
     AppendRecorder,
     Failure,
@@ -231,8 +232,10 @@ class Worker:
         self._names = trial.streams.names
         self._factory = EventFactory(trial.events, trial.seed, first=shard.first_event)
         self._samples = SampleBuffer(sinks.samples)
+        self._reads = ColumnBuffer(READ_COLUMNS, sinks.reads)
         self._appends = AppendRecorder(
             ColumnBuffer(APPEND_COLUMNS, sinks.appends),
+            reads=self._reads,
             base=self._factory.base,
             streams=self._names,
             shard=shard.number,
@@ -319,7 +322,7 @@ class Worker:
         await self._window.aclose()
         await self._subscribers.stop()
         self._pacer.close()
-        for rows in (self._samples, self._appends.rows, self._deliveries):
+        for rows in (self._samples, self._appends.rows, self._deliveries, self._reads):
             rows.close()
 
     def _counted(self) -> Counts:

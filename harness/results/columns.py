@@ -193,6 +193,10 @@ _VERDICTS = (
     _key("valid", "bool", "done, balanced, and no declared guarantee or promised rule broken"),
     _count("unknown_written", "appends of unknown outcome that were written after all"),
     _count("unknown_lost", "appends of unknown outcome that were not written"),
+    _count("judged_reads", "reads of a stream's end, where workload and store tell what they saw"),
+    _count("stale_reads", "those that miss an append acknowledged before they began"),
+    _ns("stale_p99_ns", "99th percentile of how long before; of stale reads, 10 lie beyond it"),
+    _ns("stale_max_ns", "the longest"),
     _key(
         "flags",
         "json",
@@ -296,6 +300,13 @@ DELIVERIES: tuple[Column, ...] = (
     _key("stream", "int", "number of the event's stream"),
     _key("version", "int", "version of the event"),
     _key("handled_ns", "int", "when the handler had it", "ns"),
+)
+
+READS: tuple[Column, ...] = (
+    _key("op", "int", "operation that it belongs to; −2 warm-up"),
+    _key("stream", "int", "number of the stream whose end was read"),
+    _key("began_ns", "int", "when the read began", "ns"),
+    _key("version", "int", "version of the newest event that it showed; −1 for none"),
 )
 
 INTERVALS: tuple[Column, ...] = (

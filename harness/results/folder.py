@@ -24,7 +24,7 @@ from harness.results.columns import (
 )
 from harness.results.tables import is_full, write_atomically, writing
 
-Table = Literal["samples", "appends", "deliveries"]
+Table = Literal["samples", "appends", "deliveries", "reads"]
 
 PARTIAL = ".partial-"
 MANIFEST = "manifest.json"

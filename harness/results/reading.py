@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.domain.errors import BadInput, MissingExtra
-from harness.results.columns import DELIVERIES, FAULTS, INTERVALS, PROBES, TRIALS, Column, schema
+from harness.results.columns import (
+    DELIVERIES,
+    FAULTS,
+    INTERVALS,
+    PROBES,
+    READS,
+    TRIALS,
+    Column,
+    schema,
+)
 from harness.results.folder import (
     CONFORMANCE_FILE,
     FAULTS_FILE,
@@ -38,6 +47,8 @@ if TYPE_CHECKING:
 _TIMES = ("op", "outcome", "attempts", "intended_ns", "sent_ns", "done_ns")
 DRAWN_MAX = 1_500_000
 """Samples that a drawing reads, some 80 bytes each."""
+_NOT_ALWAYS = {"deliveries": DELIVERIES, "reads": READS}
+"""Raw tables that only some workloads fill."""
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-.+")
 
 
@@ -83,6 +94,10 @@ class Run:
         """A row a delivery to a subscriber; int64. Empty for a trial without subscribers."""
         return self._table("deliveries", trial_id, columns)
 
+    def reads(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """A row a read of a stream's end; int64. Empty where no workload told what it saw."""
+        return self._table("reads", trial_id, columns)
+
     def has_samples(self, trial_id: str) -> bool:
         """Whether the raw columns of this trial were kept."""
         return (self.path / "samples" / f"{trial_id}.parquet").is_file()
@@ -104,8 +119,8 @@ class Run:
         path = self.path / table / f"{trial_id}.parquet"
         if path.is_file():
             return _plain(_read(path, columns))
-        if table == "deliveries":
-            return _plain(_empty(DELIVERIES, columns))
+        if table in _NOT_ALWAYS:
+            return _plain(_empty(_NOT_ALWAYS[table], columns))
         raise BadInput(f"{self.path}: {table} of trial {trial_id} were not kept (--no-samples)")
 
 

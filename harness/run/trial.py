@@ -33,10 +33,12 @@ from harness.domain.workload import Audited, Catalogue, Subscribing, Workload
 from harness.load.coordinator import Measured, WorkerGroup, coordinate, inline_workers
 from harness.load.events import EventFactory
 from harness.load.progress import Watcher
+from harness.load.recording_store import READ_COLUMNS
 from harness.load.trial_files import TrialFiles, blocks
 from harness.load.worker import ALONE
 from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import RunFolder
+from harness.results.folder import Table
 from harness.run.faults import FaultRun, Targets, failure
 from harness.run.sampling import Sampler
 from harness.run.trial_result import RuleCounts, TrialFacts
@@ -99,7 +101,8 @@ class TrialRun:
     def files(self) -> TrialFiles:
         """Where this trial's rows go."""
         path, name = self.folder.table_path, self.trial.id
-        return TrialFiles(path("samples", name), path("appends", name), path("deliveries", name))
+        tables: tuple[Table, ...] = ("samples", "appends", "deliveries", "reads")
+        return TrialFiles(*(path(each, name) for each in tables))
 
     async def _carry_out(self, facts: TrialFacts) -> None:
         async with self.how.set_up() as control:
@@ -322,6 +325,38 @@ def all_deliveries(
         )
 
 
+def all_readings(files: TrialFiles, streams: _Streams) -> verification.Readings | None:
+    """What clients' reads showed, and what was acknowledged when, in blocks; `None` without any."""
+    if files.reads is None or not files.reads.exists():
+        return None
+    return verification.Readings(
+        _head_reads(files.reads, streams), _all_acknowledgements(files, streams)
+    )
+
+
+def _head_reads(path: Path, streams: _Streams) -> Iterator[verification.HeadReads]:
+    for rows in blocks(path, READ_COLUMNS):
+        rows["stream"] = streams.numbered(rows["stream"])
+        yield verification.HeadReads(**rows)
+
+
+def _all_acknowledgements(
+    files: TrialFiles, streams: _Streams
+) -> Iterator[verification.Acknowledgements]:
+    for path, at_ns in ((files.samples, "done_ns"), (files.appends, "ended_ns")):
+        for rows in blocks(path, ("stream", "version", "first", "count", "outcome", at_ns)):
+            good = rows["count"] > 0
+            if path == files.appends:
+                good &= np.isin(rows["outcome"], (Outcome.OK, Outcome.FOUND))
+            kept = {name: column[good] for name, column in rows.items()}
+            yield verification.Acknowledgements(
+                streams.numbered(kept["stream"]),
+                kept["version"],
+                kept["first"] + kept["count"] - 1,
+                kept[at_ns],
+            )
+
+
 SCANNED_STREAMS_MAX = 10
 """Single streams read back where each of these reads goes through a part of the whole log."""
 
@@ -356,4 +391,5 @@ async def read_back(
         streams_max=_streams_read(trial.verify, guarantees),
         rng=Random(f"{trial.seed}/verify"),
         folder=files.samples.parent,
+        readings=all_readings(files, numbered),
     )

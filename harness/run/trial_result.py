@@ -99,6 +99,10 @@ class ViolationCounts:
     violation_list: str
     unknown_written: int
     unknown_lost: int
+    judged_reads: int | None
+    stale_reads: int | None
+    stale_p99_ns: float | None
+    stale_max_ns: float | None
 
     @classmethod
     def of(
@@ -112,6 +116,7 @@ class ViolationCounts:
         counts, examples = verification.counts, verification.violations
         broken = {kind: n for kind, n in counts.items() if declared(kind, guarantees)}
         allowed = sum(n for kind, n in broken.items() if kind in excused)
+        reads = verification.staleness
         return cls(
             violations=sum(counts.values()),
             declared_violations=sum(broken.values()) - allowed,
@@ -124,6 +129,10 @@ class ViolationCounts:
             violation_list=json.dumps([str(each) for each in examples[:_VIOLATIONS_LISTED]]),
             unknown_written=verification.unknown_written,
             unknown_lost=verification.unknown_lost,
+            judged_reads=reads.reads if reads else None,
+            stale_reads=reads.stale if reads else None,
+            stale_p99_ns=reads.p99_ns if reads else None,
+            stale_max_ns=reads.max_ns if reads else None,
         )
 
 

@@ -81,6 +81,17 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[Flag]:
             Flag(FlagCode.FINDINGS, {"count": row.get("violations") or 0}),
         ),
         (
+            bool(row.get("stale_reads")),
+            Flag(
+                FlagCode.STALE_READS,
+                {
+                    "stale": row.get("stale_reads") or 0,
+                    "reads": row.get("judged_reads") or 0,
+                    "longest_s": (row.get("stale_max_ns") or 0) / 1e9,
+                },
+            ),
+        ),
+        (
             bool(row.get("rule_violations")) and not _broken_promise(row),
             Flag(FlagCode.RULES_BROKEN, _rules_broken(row)),
         ),

@@ -16,17 +16,21 @@ from harness.verification.columns import (
     StreamReads,
 )
 from harness.verification.reading import Reader
+from harness.verification.staleness import Acknowledgements, HeadReads, Readings
 from harness.verification.verifying import check, verify
 from harness.verification.violations import PROMISES, Kind, Verification, Violation, declared
 
 __all__ = [
     "FOREIGN",
     "PROMISES",
+    "Acknowledgements",
     "Appends",
     "Deliveries",
+    "HeadReads",
     "Kind",
     "Log",
     "Reader",
+    "Readings",
     "StreamReads",
     "Verification",
     "Violation",

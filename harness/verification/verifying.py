@@ -17,6 +17,7 @@ from harness.verification.columns import Appends, Deliveries, Log, StreamReads
 from harness.verification.evidence import Evidence, Standing, match
 from harness.verification.history import NOTHING_FOUND, EventPart, History
 from harness.verification.reading import DataOf, Reader
+from harness.verification.staleness import Readings, judge_reads
 from harness.verification.subscribers import Subscribers
 from harness.verification.violations import Verification, Violations
 
@@ -47,12 +48,14 @@ async def verify(
     streams_max: int,
     rng: Random,
     folder: Path | None = None,
+    readings: Readings | None = None,
 ) -> Verification:
     """Read everything back and check it against what was sent.
 
     `streams` are the names of the stream numbers in the columns. At most `streams_max`
     of them, drawn by `rng`, are also read one by one. No client may append meanwhile,
     except for appends of unknown outcome. What does not stay in memory goes to `folder`.
+    `readings` are what clients saw meanwhile, where appends tell their versions.
     Raises `StoreError` if the store cannot be read, `LabError` where the disk is full.
     """
     with Scratch(folder) as scratch:
@@ -75,6 +78,7 @@ async def verify(
             base=base,
             with_subscribers=deliveries is not None,
             global_order=guarantees.global_order,
+            readings=readings if guarantees.tells_version else None,
         )
 
 
@@ -107,7 +111,12 @@ def check(
 
 
 def _judged(
-    history: History, *, base: int, with_subscribers: bool, global_order: GlobalOrder
+    history: History,
+    *,
+    base: int,
+    with_subscribers: bool,
+    global_order: GlobalOrder,
+    readings: Readings | None = None,
 ) -> Verification:
     violations = Violations(base=base, names=history.names, foreign=history.foreign)
     total_order = global_order == "total"
@@ -118,6 +127,7 @@ def _judged(
     _judge_places(history, subscribers, violations, global_order)
     subscribers.rest(violations)
     places.streams_agree(history, landed, violations)
+    staleness = judge_reads(readings, history.scratch, violations) if readings else None
     return Verification(
         violations=tuple(violations.examples),
         counts=violations.counts,
@@ -127,6 +137,7 @@ def _judged(
         streams_total=len(history.streams),
         events_read=history.events_read,
         refused_though_written=refused,
+        staleness=staleness,
         lost_events=violations.lost_events,
     )
 

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """A global position is not greater than the one read before it. Counted per event."""
     STREAM_READ_DIFFERS = "stream-read-differs"
     """A stream read by itself differs from its events in the global read. Counted per stream."""
+    STALE_READ = "stale-read"
+    """A read began after an append was acknowledged, and does not show it. Counted per read."""
     SKIPPED = "skipped"
     """In the log, and a subscriber never received it. Counted per subscriber and event."""
     DELIVERED_TWICE = "delivered-twice"
@@ -73,6 +75,20 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Staleness:
+    """How many reads there were, how many did not show an append acknowledged before they began.
+
+    And for how long it had been acknowledged: the earliest one that a read does not show counts.
+    """
+
+    reads: int
+    stale: int
+    p99_ns: float | None
+    """Of the stale ones; `None` with fewer than ten beyond it."""
+    max_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The result of verification: exact `counts`, and the first few `violations` of each kind.
 
@@ -90,6 +106,8 @@ class Verification:
     refused_though_written: int = 0
     """Appends whose retry ended in a conflict although the first attempt, of unknown outcome, was
     written: a fact about the client's way to go on, no violation."""
+    staleness: Staleness | None = None
+    """Of clients' reads; `None` where none told what they saw, or appends tell no version."""
     lost_events: Sequence[int] = ()
     """Sequence numbers of acknowledged events that are not in the log, the first of them."""
 
@@ -120,6 +138,7 @@ _REPORTED: tuple[tuple[Kind, ...], ...] = (
     (Kind.POSITION_NOT_INCREASING,),
     (Kind.TORN,),
     (Kind.STREAM_READ_DIFFERS,),
+    (Kind.STALE_READ,),
     (Kind.DELIVERED_UNWRITTEN, Kind.SKIPPED, Kind.DELIVERED_TWICE, Kind.DELIVERED_OUT_OF_ORDER),
 )
 """The order in which kinds are listed; those of subscribers go together, one after the other."""
@@ -275,6 +294,7 @@ PROMISES: Mapping[Kind, Promise] = {
     Kind.INVERTED: _orders,
     Kind.POSITION_NOT_INCREASING: lambda declared: declared.global_order == "total",
     Kind.STREAM_READ_DIFFERS: _reads_streams_whole,
+    Kind.STALE_READ: lambda declared: declared.reads == "strong",
     Kind.SKIPPED: lambda declared: declared.gap_free_read,
     Kind.DELIVERED_TWICE: _orders,
     Kind.DELIVERED_OUT_OF_ORDER: _orders,

@@ -92,10 +92,10 @@ class Command:
 
     async def _loaded(self, store: EventStore, cycle: Cycle, stream: str) -> ExpectedVersion:
         if self._careful is None:
-            return await self._load(store, stream)
-        return await self._careful.read(cycle, partial(self._load, store, stream))
+            return await self._load(store, cycle, stream)
+        return await self._careful.read(cycle, partial(self._load, store, cycle, stream))
 
-    async def _load(self, store: EventStore, stream: str) -> ExpectedVersion:
+    async def _load(self, store: EventStore, cycle: Cycle, stream: str) -> ExpectedVersion:
         """Read as an aggregate does; returns the version that the decision is based on."""
         version: ExpectedVersion = StreamState.NO_STREAM
         try:
@@ -104,6 +104,7 @@ class Command:
                     version = event.version
         except StreamNotFound:
             pass
+        cycle.saw(stream, version if isinstance(version, int) else -1)
         return version
 
 

@@ -28,11 +28,14 @@ class ReadStream:
         pass
 
     async def run(self, store: EventStore, cycle: Cycle, rng: Random) -> None:
-        count = 0
+        count, newest = 0, -1
         stream = cycle.choose_stream(rng)
-        async for _ in store.read_stream(stream, limit=self._limit, backwards=self._backwards):
+        async for event in store.read_stream(stream, limit=self._limit, backwards=self._backwards):
             count += 1
+            newest = max(newest, event.version)
         cycle.count_events(count)
+        if self._backwards or self._limit is None:
+            cycle.saw(stream, newest)
 
 
 WORKLOAD = WorkloadKind(

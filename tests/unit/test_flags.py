@@ -55,6 +55,7 @@ NEWER = [
     Flag(FlagCode.SERVER_RESTARTED),
     Flag(FlagCode.LAB_STALLED, {"seconds": 5.0, "of_s": 8.0}),
     Flag(FlagCode.COUNTS_RESET, {"counts": "commits, syncs"}),
+    Flag(FlagCode.STALE_READS, {"stale": 12, "reads": 3400, "longest_s": 0.034}),
     Flag(FlagCode.RULES_BROKEN, {"courses over capacity": 3, "names taken twice": 0}),
     Flag(FlagCode.NOT_APART, {"cause": "limit", "limit_cores": 0.5}),
     Flag(FlagCode.NOT_APART, {"cause": "servers", "servers": "kafka"}),

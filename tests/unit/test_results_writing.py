@@ -19,7 +19,7 @@ import pytest
 from harness import results
 from harness.domain.errors import LabError
 from harness.load.column_buffer import SAMPLE_COLUMNS
-from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.recording_store import APPEND_COLUMNS, READ_COLUMNS
 from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.results import RunFolder, TableWriter, columns
 from tests.made_run import identity, manifest
@@ -111,9 +111,9 @@ def test_the_schema_on_disk_is_the_documented_one_with_units(folder: RunFolder):
 
 
 def test_every_column_that_the_generator_records_is_documented():
-    documented = (columns.SAMPLES, columns.APPENDS, columns.DELIVERIES)
+    documented = (columns.SAMPLES, columns.APPENDS, columns.DELIVERIES, columns.READS)
     names = [tuple(column.name for column in table) for table in documented]
-    assert names == [SAMPLE_COLUMNS, APPEND_COLUMNS, DELIVERY_COLUMNS]
+    assert names == [SAMPLE_COLUMNS, APPEND_COLUMNS, DELIVERY_COLUMNS, READ_COLUMNS]
 
 
 def test_a_block_is_one_row_group_delta_packed_without_a_dictionary(tmp_path: Path):

@@ -39,6 +39,9 @@ class Cycle:
     def new_events(self, count):
         return [NewEvent(uuid4(), "Placed", b"{}") for _ in range(count)]
 
+    def saw(self, stream, version):
+        """Nobody asks."""
+
     async def think(self, seconds):
         self.pauses_left -= 1
 
