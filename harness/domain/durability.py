@@ -59,6 +59,15 @@ def weakest(*classes: Durability) -> Durability:
     return min(told, key=_KNOWN.index, default=Durability.POWER_LOSS)
 
 
+_LATE_S = 1.0
+"""What a flush that is due may wait for a core and a disk; no setting bounds that."""
+
+
+def beyond(bound_s: float | None, oldest_lost_s: float) -> bool:
+    """Whether a loss is older than the settings of a store with bounded loss allow."""
+    return bound_s is not None and oldest_lost_s > bound_s + _LATE_S
+
+
 @dataclass(frozen=True, slots=True)
 class PowerLosses:
     """What losses of power under load left of a store: its durability, measured."""
@@ -72,15 +81,19 @@ class PowerLosses:
     """The age of the oldest of these when the power was lost; 0 where nothing is."""
     no_start: str = ""
     """How the server ended that did not start again; empty if it always did."""
+    bound_s: float | None = None
+    """How old a loss may be by the settings of a store with bounded loss, where they say so."""
 
     def durability(self, declared: Durability) -> Durability:
         """The class that follows for a store whose settings give it another one.
 
         Power losses do not tell what a crash of the server alone leaves: a class that loses then,
-        too, stays.
+        too, stays, unless more is lost than its bound.
         """
         if not self.lost and not self.no_start:
             return Durability.POWER_LOSS
+        if declared is Durability.BOUNDED_LOSS and beyond(self.bound_s, self.oldest_lost_s):
+            return Durability.MEMORY
         below = (Durability.MEMORY, Durability.BOUNDED_LOSS)
         return declared if declared in below else Durability.PROCESS_CRASH
 
@@ -90,7 +103,10 @@ class PowerLosses:
         what = f"{self.acknowledged:,} acknowledged appends in {self.losses} power losses"
         if not self.lost:
             return f"lost none of {what}"
-        return f"lost {self.lost:,} of {what}, the oldest {self.oldest_lost_s:.2f} s old"
+        lost = f"lost {self.lost:,} of {what}, the oldest {self.oldest_lost_s:.2f} s old"
+        if beyond(self.bound_s, self.oldest_lost_s):
+            return f"{lost}, where the settings bound it to {self.bound_s:g} s"
+        return lost
 
 
 class BySetting(NamedTuple):

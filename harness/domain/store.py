@@ -299,6 +299,16 @@ class Emulated(Protocol):
 
 
 @runtime_checkable
+class BoundsItsLoss(Protocol):
+    """A store whose settings say how much a crash may take, where it may take something."""
+
+    @staticmethod
+    def loss_bound_s(settings: Mapping[str, str]) -> float | None:
+        """How old an acknowledged append may be at most that a crash takes; `None` if not told."""
+        ...
+
+
+@runtime_checkable
 class Limited(Protocol):
     """A store whose limits are settings of its server."""
 

@@ -18,8 +18,8 @@ from harness.analysis.percentiles import values_at
 from harness.domain.outcome import Outcome
 from harness.load.loops import Window
 from harness.load.pacing import NS_A_SECOND
-from harness.load.trial_files import TrialFiles, read_columns
-from harness.run.faults import DESTRUCTIVE, Occurrence
+from harness.load.trial_files import TrialFiles, blocks, read_columns
+from harness.run.faults import DESTRUCTIVE, MAY_CRASH, Occurrence
 from harness.scenario.model import ClosedLoop, Trial
 from harness.verification.evidence import Standing, standing_of
 
@@ -402,6 +402,50 @@ class Acknowledged:
             f"{who}operation {self.op[row]}: acknowledged at {at_s:.3f} s, not in the log after"
             f" {blamed.fault}"
         )
+
+
+def oldest_lost_s(
+    lost: Sequence[int], files: TrialFiles, occurrences: Sequence[Occurrence]
+) -> float:
+    """How long the oldest lost event had been acknowledged when it was lost; 0 without one.
+
+    What took it is the first crash, or full disk, that was not over then: no event is made older
+    than it was.
+    """
+    crashes = sorted(
+        (each.began_ns, each.back_ns or each.ended_ns or _NEVER)
+        for each in occurrences
+        if each.began_ns is not None and each.fault.kind in MAY_CRASH
+    )
+    if not lost or not crashes:
+        return 0.0
+    began, over = np.array(crashes, np.int64).T
+    known = _first_known_ns(np.sort(np.array(lost, np.int64)), files)
+    crash = np.searchsorted(np.maximum.accumulate(over), known)
+    there = crash < len(crashes)
+    ages_ns = began[crash[there]] - known[there]
+    return max(0, int(ages_ns.max(initial=0))) / NS_A_SECOND
+
+
+_NEVER = int(np.iinfo(np.int64).max)
+
+
+def _first_known_ns(events: Ints, files: TrialFiles) -> Ints:
+    """When each of these sorted events was first acknowledged, left out where it never was."""
+    known = np.full(len(events), _NEVER)
+    for path, at_ns in ((files.samples, "done_ns"), (files.appends, "ended_ns")):
+        for block in blocks(path, ("first", "count", "outcome", at_ns)):
+            good = block["count"] > 0
+            if path == files.appends:
+                good &= standing_of(block["outcome"]) == Standing.ACKNOWLEDGED
+            if not good.any():
+                continue
+            rows = np.flatnonzero(good)[np.argsort(block["first"][good], kind="stable")]
+            first, end = block["first"][rows], (block["first"] + block["count"])[rows]
+            row = np.searchsorted(first, events, "right") - 1
+            within = (row >= 0) & (events < end[row])
+            known[within] = np.minimum(known[within], block[at_ns][rows][row[within]])
+    return known[known < _NEVER]
 
 
 def under_way(occurrences: Sequence[Occurrence], from_ns: int, to_ns: int) -> str:

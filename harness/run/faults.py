@@ -23,7 +23,7 @@ from harness.servers.path.relaying import Relay
 IN_PROCESS = "the store has no server: it is a library in the lab's own process"
 DESTRUCTIVE = frozenset({FaultKind.KILL_SERVER, FaultKind.LOSE_POWER})
 """The server starts again after these."""
-_MAY_CRASH = DESTRUCTIVE | {FaultKind.FILL_DISK}
+MAY_CRASH = DESTRUCTIVE | {FaultKind.FILL_DISK}
 """After these a server may have lost what its class allows: some crash on a full disk."""
 
 
@@ -79,7 +79,7 @@ def failure(occurrences: Iterable[Occurrence]) -> str:
 def hurt(occurrences: Iterable[Occurrence]) -> frozenset[FaultKind]:
     """The kinds that happened and after which a server may have lost something."""
     begun = {each.fault.kind for each in occurrences if each.began_ns is not None}
-    return frozenset(begun & _MAY_CRASH)
+    return frozenset(begun & MAY_CRASH)
 
 
 class FaultRun:

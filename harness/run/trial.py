@@ -28,7 +28,7 @@ from harness.domain.errors import (
 from harness.domain.factory import StoreFactory
 from harness.domain.outcome import Outcome
 from harness.domain.server import Server
-from harness.domain.store import Adapter, Emulated, EventStore, Guarantees
+from harness.domain.store import Adapter, BoundsItsLoss, Emulated, EventStore, Guarantees
 from harness.domain.workload import Audited, Catalogue, Subscribing, Workload
 from harness.load.coordinator import Measured, WorkerGroup, coordinate, inline_workers
 from harness.load.events import EventFactory
@@ -39,9 +39,10 @@ from harness.load.worker import ALONE
 from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import RunFolder
 from harness.results.folder import Table
+from harness.run.fault_sightings import oldest_lost_s
 from harness.run.faults import FaultRun, Targets, failure
 from harness.run.sampling import Sampler
-from harness.run.trial_result import RuleCounts, TrialFacts
+from harness.run.trial_result import RuleCounts, TrialFacts, loses_too_much
 from harness.run.worker_allocation import processes
 from harness.scenario.model import Trial, Verify
 
@@ -109,6 +110,8 @@ class TrialRun:
             facts.settings = dict(await control.settings())
             facts.guarantees = self.how.on_server_with(facts.settings).guarantees
             facts.durability = self.how.adapter.durability_of(facts.settings)
+            if isinstance(control, BoundsItsLoss):
+                facts.loss_bound_s = control.loss_bound_s(facts.settings)
             if isinstance(control, Emulated):
                 facts.emulator = control.emulator_of(facts.settings)
             facts.measured = await self._measure(facts)
@@ -209,6 +212,14 @@ class TrialRun:
             facts.message = "the server was restarted to verify what was written"
             facts.verification = await self._read_back(control, facts)
         facts.verified = "ok" if facts.verification.ok else "findings"
+        facts.oldest_lost_s = oldest_lost_s(
+            facts.verification.lost_events, self.files, facts.faults
+        )
+        if loses_too_much(facts) and not facts.message:
+            facts.message = (
+                f"lost an append that had been acknowledged for {facts.oldest_lost_s:.1f} s, where"
+                f" the settings bound a loss to {facts.loss_bound_s:g} s"
+            )
 
     async def _read_back_after_faults(
         self, control: Adapter, facts: TrialFacts

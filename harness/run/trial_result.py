@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
-from harness.domain.durability import Durability, weakest
+from harness.domain.durability import Durability, beyond, weakest
 from harness.domain.faults import FaultKind
 from harness.domain.placement import Placement
 from harness.domain.store import Endpoint, Guarantees
@@ -45,6 +45,10 @@ class TrialFacts:
     guarantees: Guarantees | None = None
     durability: Durability | None = None
     """By the settings alone: what a crash of the server may lose. The place decides the rest."""
+    loss_bound_s: float | None = None
+    """How old an acknowledged append may be that a crash takes, where the settings say so."""
+    oldest_lost_s: float = 0.0
+    """The age, at the crash that took it, of the oldest acknowledged append that is lost."""
     emulator: str = ""
     """A sentence to show with every number, if the server is an emulator."""
     settings: dict[str, str] = field(default_factory=dict)
@@ -289,8 +293,16 @@ def violation_counts(facts: TrialFacts) -> ViolationCounts | None:
 
 
 def may_lose(facts: TrialFacts) -> bool:
-    """Whether the store's class allows it to lose something, after what happened to its server."""
+    """Whether the store's class allows what it lost, after what happened to its server."""
     happened = hurt(facts.faults)
+    if loses_too_much(facts):
+        return False
     if FaultKind.LOSE_POWER in happened and facts.durability in _MAY_LOSE_WITH_POWER:
         return True
     return bool(happened or facts.server_killed) and facts.durability in _MAY_LOSE
+
+
+def loses_too_much(facts: TrialFacts) -> bool:
+    """Whether a store with bounded loss lost something older than its bound."""
+    bounded = facts.durability is Durability.BOUNDED_LOSS
+    return bounded and beyond(facts.loss_bound_s, facts.oldest_lost_s)

@@ -194,6 +194,8 @@ async def test_without_a_disk_of_the_labs_own_the_reason_is_given():
         (PowerLosses(5, 100, 1, 0.1), Durability.POWER_LOSS, Durability.PROCESS_CRASH),
         (PowerLosses(5, 100, 1, 0.1), Durability.UNKNOWN, Durability.PROCESS_CRASH),
         (PowerLosses(5, 100, 1, 0.1), Durability.BOUNDED_LOSS, Durability.BOUNDED_LOSS),
+        (PowerLosses(5, 100, 1, 1.5, "", 0.6), Durability.BOUNDED_LOSS, Durability.BOUNDED_LOSS),
+        (PowerLosses(5, 100, 1, 1.7, "", 0.6), Durability.BOUNDED_LOSS, Durability.MEMORY),
         (PowerLosses(5, 100, 1, 0.1), Durability.MEMORY, Durability.MEMORY),
         (PowerLosses(1, 100, 0, 0.0, "corrupt"), Durability.POWER_LOSS, Durability.PROCESS_CRASH),
     ],

@@ -159,3 +159,8 @@ def _check_eventstoredb(memory, unflushed):
 )
 def test_dynamodb(storage, durability):
     assert dynamodb.durability_of({"storage": storage}) is durability
+
+
+def test_what_an_asynchronous_commit_may_lose_is_three_delays_of_the_logs_writer():
+    assert postgres.loss_bound_s({"wal_writer_delay": "200"}) == 0.6
+    assert postgres.loss_bound_s({}) is None

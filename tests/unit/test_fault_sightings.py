@@ -7,7 +7,10 @@ import pytest
 
 from harness.domain.faults import Fault, FaultKind
 from harness.domain.outcome import Outcome
+from harness.load.column_buffer import SAMPLE_COLUMNS
 from harness.load.loops import Window
+from harness.load.recording_store import APPEND_COLUMNS
+from harness.load.trial_files import TrialFiles
 from harness.run import fault_sightings
 from harness.run.fault_sightings import (
     Acknowledged,
@@ -15,6 +18,7 @@ from harness.run.fault_sightings import (
     Losses,
     Operations,
     Stretch,
+    oldest_lost_s,
     seen,
     stretches,
     under_way,
@@ -165,6 +169,38 @@ def test_a_lost_event_is_blamed_on_the_first_crash_after_its_acknowledgement():
         "client 0, operation 1: acknowledged at 4.900 s, not in the log after kill server at 5 s"
         " for 1 s"
     )
+
+
+def test_a_lost_event_is_as_old_as_it_was_when_the_first_crash_could_take_it(tmp_path):
+    files = TrialFiles(tmp_path / "samples.parquet", tmp_path / "appends.parquet", tmp_path / "d")
+    sinks = files.sinks(deliveries=False)
+    samples, appends = [], []
+    for number, at_s in enumerate((4.0, 4.5, 6.0, 11.0)):  # events 0-1, 10-11, 20-21, 30-31
+        row = dict.fromkeys(SAMPLE_COLUMNS, 0)
+        row |= {"done_ns": round(at_s * S), "first": 10 * number, "count": 2}
+        samples.append([row[name] for name in SAMPLE_COLUMNS])
+    for outcome, at_s in ((Outcome.UNKNOWN, 1.0), (Outcome.FOUND, 4.2)):  # of event 40
+        row = dict.fromkeys(APPEND_COLUMNS, 0)
+        row |= {"ended_ns": round(at_s * S), "first": 40, "count": 1, "outcome": int(outcome)}
+        appends.append([row[name] for name in APPEND_COLUMNS])
+    sinks.samples.write(np.array(samples, np.int64))
+    sinks.appends.write(np.array(appends, np.int64))
+    sinks.samples.close()
+    sinks.appends.close()
+
+    crashes = [crash(FaultKind.KILL_SERVER, 5), crash(FaultKind.CUT_NETWORK, 9),
+               crash(FaultKind.LOSE_POWER, 12)]  # fmt: skip
+
+    def oldest_s(*lost):
+        return oldest_lost_s(lost, files, crashes)
+
+    assert oldest_s(11) == 0.5
+    assert oldest_s(40, 11) == pytest.approx(0.8)
+    assert oldest_s(11, 1) == 1
+    assert oldest_s(20) == 0  # acknowledged while the first one was being taken back
+    assert oldest_s(30, 99) == 1
+    assert oldest_s() == 0
+    assert oldest_lost_s([1], files, crashes[1:2]) == 0
 
 
 def test_without_a_crash_the_fault_under_way_is_blamed():

@@ -178,6 +178,19 @@ def test_a_loss_is_a_broken_promise_by_its_class_and_by_what_happened(kind, dura
     assert counts.lost == 1
 
 
+@pytest.mark.parametrize(
+    ("oldest_s", "bound_s", "broken"), [(1.5, 0.6, 0), (1.7, 0.6, 1), (1.7, None, 0), (0.0, 0.6, 0)]
+)
+def test_a_loss_older_than_its_bound_breaks_the_class_of_bounded_loss(oldest_s, bound_s, broken):
+    facts = TrialFacts(
+        guarantees=GUARANTEES, durability=Durability.BOUNDED_LOSS, verification=LOST,
+        faults=happened(FaultKind.KILL_SERVER), oldest_lost_s=oldest_s, loss_bound_s=bound_s,
+    )  # fmt: skip
+    assert violation_counts(facts).declared_violations == broken
+    facts.durability = Durability.MEMORY
+    assert violation_counts(facts).declared_violations == 0
+
+
 def test_a_fault_that_did_not_happen_excuses_nothing():
     never = [Occurrence(Fault(FaultKind.LOSE_POWER, 5, 1), why_not="no disk of the lab's own")]
     facts = TrialFacts(

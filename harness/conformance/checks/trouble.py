@@ -55,6 +55,7 @@ from harness.conformance.framework.power_losses import (
     Survival,
     count_power_losses,
     look,
+    loss_bound_s,
     without_power,
 )
 from harness.conformance.framework.races import Attempt, attempt
@@ -88,7 +89,7 @@ TRIES = 2
 async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext) -> None:
     """Every acknowledged append is there after a power loss."""
     async with on_lab_disk(context, FaultKind.LOSE_POWER) as there:
-        server, survival = started(there), Survival()
+        server, survival = started(there), Survival(bound_s=await loss_bound_s(there))
         wanted = LOSSES_THOROUGH if context.profile.thorough else LOSSES
         for _ in range(wanted * TRIES):
             survival.add(await without_power(there, server))

@@ -22,7 +22,7 @@ from harness.conformance.framework.races import Attempt
 from harness.domain.durability import Durability, PowerLosses
 from harness.domain.errors import StoreError
 from harness.domain.server import Server, UsedByProcesses
-from harness.domain.store import Adapter, RecordedEvent
+from harness.domain.store import Adapter, BoundsItsLoss, RecordedEvent
 from harness.verification import Kind
 
 INTRUDERS = (Kind.DUPLICATED, Kind.FOREIGN, Kind.WRITTEN_THOUGH_REFUSED)
@@ -41,6 +41,8 @@ class Survival:
     """Ages at the crash, by the identity of the attempt: nothing is counted twice."""
     shown: list[Step] = field(default_factory=list)
     acknowledged: int = 0
+    bound_s: float | None = None
+    """How old a loss may be by the store's settings, where they say so."""
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -55,7 +57,8 @@ class Survival:
     def measured(self, *, no_start: str = "") -> PowerLosses:
         """The result so far."""
         oldest_s = max(self.gone.values(), default=0.0)
-        return PowerLosses(len(self.crashes), self.acknowledged, len(self.gone), oldest_s, no_start)
+        counts = len(self.crashes), self.acknowledged, len(self.gone)
+        return PowerLosses(*counts, oldest_s, no_start, self.bound_s)
 
     def add(self, crash: CutOff) -> None:
         """One more crash."""
@@ -83,6 +86,16 @@ class Survival:
 
 def _is_whole(made: Attempt, there: Collection[UUID]) -> bool:
     return all(event.id in there for event in made.batch)
+
+
+async def loss_bound_s(context: CheckContext) -> float | None:
+    """How old a loss may be by the settings of the check's store; `None` without a bound."""
+    if context.guarantees.durability is not Durability.BOUNDED_LOSS:
+        return None
+    async with context.factory.opened() as store:
+        return (
+            store.loss_bound_s(await store.settings()) if isinstance(store, BoundsItsLoss) else None
+        )
 
 
 async def without_power(context: CheckContext, server: Server) -> CutOff:

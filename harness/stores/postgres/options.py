@@ -81,6 +81,17 @@ def durability_of(settings: Mapping[str, str]) -> Durability:
     return weakest(by_settings(_RULES, settings), _of_sync_method(settings))
 
 
+_FLUSHES_WITHIN = 3
+"""Times `wal_writer_delay`: the writer of the log prefers whole pages while it is busy (manual,
+section 28.4, Asynchronous Commit)."""
+
+
+def loss_bound_s(settings: Mapping[str, str]) -> float | None:
+    """How much an asynchronous commit may lose."""
+    delay_ms = settings.get("wal_writer_delay", "")
+    return _FLUSHES_WITHIN * int(delay_ms) / 1000 if delay_ms.isdecimal() else None
+
+
 def _of_sync_method(settings: Mapping[str, str]) -> Durability:
     system = settings.get("system", "").lower()
     for name, methods in _BEYOND_THE_DRIVES_CACHE.items():

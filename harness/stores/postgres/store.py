@@ -29,6 +29,7 @@ from harness.stores.postgres.options import (
     FACTS,
     PostgresOptions,
     durability_of,
+    loss_bound_s,
     requested_settings,
 )
 from harness.stores.postgres.pool import Session
@@ -84,6 +85,10 @@ class PostgresStore:
     @staticmethod
     def durability_of(settings: Mapping[str, str]) -> Durability:
         return durability_of(settings)
+
+    @staticmethod
+    def loss_bound_s(settings: Mapping[str, str]) -> float | None:
+        return loss_bound_s(settings)
 
     @classmethod
     async def connect(cls, endpoint: Endpoint, options: PostgresOptions) -> Self:

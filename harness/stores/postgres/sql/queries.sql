@@ -73,7 +73,7 @@ DELETE FROM events WHERE stream = $1 AND version = $2
 SELECT name, coalesce(nullif(setting, ''), 'none') AS setting FROM pg_settings
 WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'wal_sync_method', 'wal_level',
                'commit_delay', 'synchronous_standby_names', 'shared_buffers', 'max_connections',
-               'transaction_isolation', 'data_sync_retry')
+               'transaction_isolation', 'data_sync_retry', 'wal_writer_delay')
 UNION ALL
 SELECT 'version', current_setting('server_version')
 UNION ALL
