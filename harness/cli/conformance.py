@@ -43,6 +43,12 @@ def conformance(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of ids and choices.")] = 1,
     profile: Annotated[str, typer.Option(help="fast or full.")] = "fast",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A server's setting: servers.dynamodb.storage=file (repeatable)."
+        ),
+    ] = None,
     explain: Annotated[
         str, typer.Option(help="Say what these checks promise and provoke; run none.")
     ] = "",
@@ -55,6 +61,7 @@ def conformance(
     from harness.conformance import numbered
     from harness.run.conformance import Request
     from harness.scenario.names import chosen
+    from harness.scenario.overrides import server_settings
 
     if explain:
         _explain(numbered(explain, flag="--explain"), out, json=json)
@@ -70,6 +77,7 @@ def conformance(
         out=out,
         way=servers,
         command=command_line(),
+        server_settings=server_settings(settings or (), known.settings),
     )
     if dry_run:
         _print_plan(request, json=json)

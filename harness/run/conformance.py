@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,8 @@ class Request:
     out: Path
     way: str = "auto"
     command: str = ""
+    server_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the lab's own servers are started with, by server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,11 @@ class _Run:
         if ref.technology in self._session.left_out:
             return
         try:
-            endpoint, server = await self._session.place(ref, f"c{number}")
+            asked = self._request.server_settings
+            server_name = self._request.catalogue.stores[ref.technology].server or ""
+            endpoint, server = await self._session.place(
+                ref, f"c{number}", asked.get(server_name, {})
+            )
         except NoServer as error:
             raise_if_cancelled()
             self._session.leave_out(ref.technology, str(error))
@@ -264,5 +270,6 @@ class _Run:
             "stores": [ref.key for ref in request.stores],
             "left_out": dict(self.missing),
             "servers": self._session.described_servers(),
+            "server_settings": {name: dict(v) for name, v in request.server_settings.items()},
             "places": self._session.described_places(),
         }

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.domain.errors import BadInput
-from harness.scenario.expansion import applied
+from harness.domain.server import ServerSettings
+from harness.scenario.expansion import applied, as_text
 from harness.scenario.faults import written
 from harness.scenario.model import DURATION_S
 from harness.scenario.text import Document, Path_, parse
+from harness.scenario.wording import did_you_mean
 
 _RIVALS = (
     ("operations", "duration_s"), ("duration_s", "operations"),
@@ -85,6 +87,30 @@ def _add_faults(
         return
     if length_s < needed_s:
         content["duration_s"] = needed_s
+
+
+def server_settings(
+    given: Sequence[str], known: Mapping[str, ServerSettings]
+) -> dict[str, dict[str, str]]:
+    """By server, what pairs `servers.SERVER.SETTING=VALUE` ask for; other names are refused.
+
+    Raises `BadInput` that names the pair.
+    """
+    asked: dict[str, dict[str, str]] = {}
+    for text in given:
+        for name, value in _settings([text]).items():
+            place, _, rest = name.partition(".")
+            server, _, setting = rest.partition(".")
+            if place != "servers" or not setting:
+                example = "servers.dynamodb.storage=file"
+                raise BadInput(f"--set {text}: expected a server's setting, for example {example}")
+            if server not in known:
+                hint = did_you_mean(server, known)
+                raise BadInput(f"--set {text}: no server {server!r}{hint}")
+            if fault := known[server].fault(setting, as_text(value)):
+                raise BadInput(f"--set {text}: {fault}")
+            asked.setdefault(server, {})[setting] = as_text(value)
+    return asked
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:

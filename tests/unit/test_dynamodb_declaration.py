@@ -112,3 +112,11 @@ def test_only_dynamodb_local_is_called_an_emulator(variant):
     for server in ("the service", "unknown"):
         assert variant.emulator_of({"server": server}) == ""
     assert emulator_of({}) == ""
+
+
+@pytest.mark.parametrize("variant", STORE.variants.values(), ids=list(STORE.variants))
+def test_files_are_declared_to_outlive_a_crash_and_positions_are_not(variant):
+    declared = variant.declares(STORE.options())
+    assert variant.limited(declared, {"storage": "memory"}) == declared
+    on_files = variant.limited(declared, {"storage": "file"})
+    assert (on_files.durability, on_files.gap_free_read) == (Durability.BOUNDED_LOSS, False)

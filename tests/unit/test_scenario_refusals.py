@@ -12,6 +12,8 @@ from pydantic import model_validator
 from harness.domain.errors import BadInput
 from harness.domain.store import StoreOptions
 from harness.scenario import Overrides, load
+from harness.scenario.overrides import server_settings
+from harness.servers import declarable_settings
 
 from .scenarios import CATALOGUE, SMALL, loaded
 
@@ -334,3 +336,20 @@ def test_stores_that_are_wrong_are_refused_in_the_name_of_the_flag_that_has_them
 ):
     with pytest.raises(BadInput, match=f"^{flag}: "):
         loaded(tmp_path, SMALL, stores=stores, stores_flag=flag)
+
+
+def test_settings_of_servers_alone_are_taken_where_there_is_no_scenario():
+    known = declarable_settings()
+    pairs = ["servers.dynamodb.storage=file", "servers.kafka.num.io.threads=4"]
+    assert server_settings(pairs, known) == {
+        "dynamodb": {"storage": "file"},
+        "kafka": {"num.io.threads": "4"},
+    }
+    for pair, told in {
+        "duration_s=3": "expected a server's setting",
+        "servers.dynamodb=file": "expected a server's setting",
+        "servers.dynamo.storage=file": "did you mean 'dynamodb'",
+        "servers.dynamodb.storage=disk": "none of memory, file",
+    }.items():
+        with pytest.raises(BadInput, match=rf"--set {re.escape(pair)}: .*{told}"):
+            server_settings([pair], known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from harness.domain import marks
@@ -76,6 +77,13 @@ class DynamoTable:
     @staticmethod
     def durability_of(settings: Mapping[str, str]) -> Durability:
         return durability_of(settings)
+
+    @staticmethod
+    def limited(declared: Guarantees, settings: Mapping[str, str]) -> Guarantees:
+        """Files outlive a crash but for the last transaction, whose position is given again."""
+        if settings.get("storage") != "file":
+            return declared
+        return replace(declared, durability=durability_of(settings), gap_free_read=False)
 
     @staticmethod
     def emulator_of(settings: Mapping[str, str]) -> str:
