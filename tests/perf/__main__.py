@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+import drivers
 import dynamodb
 import foreign
 import generator
@@ -31,6 +32,9 @@ PARTS = {
     "kafka-groups": kafka.grouped,
     "kafka-heads": kafka.rebuilding,
     "pgbench": postgres.against_pgbench,
+    "asyncpg": drivers.appends,
+    "reading": drivers.reading,
+    "grpc": drivers.stores,
     "dynamodb-drivers": dynamodb.drivers,
     "dynamodb-designs": dynamodb.designs,
 }

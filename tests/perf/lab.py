@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from harness.domain.costs import GENERATOR_CPU_S
 from harness.domain.store import EventStore
+from harness.domain.workload import WorkloadKind
 from harness.load.coordinator import coordinate, inline_workers
 from harness.load.trial_files import TrialFiles
 from harness.scenario.model import (
@@ -55,12 +56,15 @@ class Ran:
 
 
 async def run(
-    trial: Trial, store: EventStore, watcher: Callable[[object], None] | None = None
+    trial: Trial,
+    store: EventStore,
+    watcher: Callable[[object], None] | None = None,
+    kind: WorkloadKind = APPEND,
 ) -> Ran:
     """Offer the trial's load with full recording, into files that are thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         files = TrialFiles(*(Path(folder) / name for name in ("samples", "appends", "none")))
-        workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
+        workload, sinks = kind.make(trial.parameters), files.sinks(deliveries=False)
         async with inline_workers(trial, store, workload, sinks, watcher) as workers:
             measured = await coordinate(workers, trial)
     window = measured.window
