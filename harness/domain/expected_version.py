@@ -17,11 +17,14 @@ CODES: Mapping[StreamState, int] = MappingProxyType(
 )
 """The code of each state; an exact version is its own code. Stored runs contain these numbers."""
 
+_ANY = StreamState.ANY
 _STATES = {code: state for state, code in CODES.items()}
 
 
 def code_of(expected: ExpectedVersion) -> int:
     """The code of an expectation. Raises `ValueError` for a negative exact version."""
+    if expected is _ANY:  # most appends; Python 3.11 looks a member up in 0.2 µs
+        return ANY
     if isinstance(expected, StreamState):
         return CODES[expected]
     if expected < 0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.domain.errors import StoreError
 from harness.domain.store import Endpoint
+from harness.stores._shared.time_limit import TimeLimit
 from harness.stores.postgres.driver import APPENDING, CONNECTING, READING, asyncpg, errors
 from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.rows import SQL
@@ -31,17 +32,21 @@ class Pool:
         self._idle: list[Connection] = []
         self._in_use = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._limit = TimeLimit(options.deadline_s)
         self.confirmed = 0
         """Connections whose settings were asked back so far: a commit each."""
 
     async def fetch(self, query: str, *arguments: Any) -> list[Record]:
         """Run a statement, prepared once a connection. The driver's errors leave it as they are."""
-        connection, limit_s = await self.take(), self._options.deadline_s
+        connection = await self.take()
+        task = self._limit.begin()
         try:
-            rows: list[Record] = await connection.fetch(query, *arguments, timeout=limit_s)
-        except BaseException as error:
+            rows: list[Record] = await connection.fetch(query, *arguments)
+        except BaseException as raised:
+            error = self._limit.failed(task, raised)
             self._give_back_after(connection, error)
-            raise
+            raise error from raised.__cause__
+        self._limit.end(task)
         self.give_back(connection)
         return rows
 
@@ -184,6 +189,7 @@ class Pool:
 
     async def clear(self) -> None:
         """Close the idle connections."""
+        self._limit.close()
         connections, self._idle = self._idle, []
         await asyncio.gather(*(close(connection) for connection in connections))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.domain.errors import AppendRefused, EventIdReused, WrongExpectedVersion
@@ -19,28 +19,32 @@ QUERY = SQL.statements("queries")
 Row: TypeAlias = "Record"
 """A row as asyncpg gives it."""
 
+Cells = tuple[Any, str, Any, Any]
+"""An event's id, type, data and metadata."""
+
 Columns = tuple[list[Any], list[str], list[Any], list[Any]]
-"""Ids, types, data and metadata, one entry an event."""
+"""The same of several events, one entry an event."""
 
 
-def as_bytes(events: Sequence[NewEvent]) -> Columns:
+def as_bytes(event: NewEvent) -> Cells:
     """For bytea: the payloads unchanged."""
-    require_events(events)
-    return (
-        [event.id for event in events],
-        [event.type for event in events],
-        [event.data for event in events],
-        [event.metadata for event in events],
-    )
+    return event.id, event.type, event.data, event.metadata
 
 
-def as_json(events: Sequence[NewEvent]) -> Columns:
+def as_json(event: NewEvent) -> Cells:
     """For jsonb: text, and NULL where there is no metadata."""
-    ids, types, data, metadata = as_bytes(events)
     try:
-        return ids, types, [*map(_text, data)], [_text(one) if one else None for one in metadata]
+        metadata = event.metadata.decode() if event.metadata else None
+        return event.id, event.type, event.data.decode(), metadata
     except UnicodeDecodeError as error:
         raise AppendRefused(f"not JSON: {error}", reason="UnicodeDecodeError") from error
+
+
+def columns(events: Sequence[NewEvent], cells: Callable[[NewEvent], Cells]) -> Columns:
+    """Raises `EmptyAppend` if there are none."""
+    require_events(events)
+    ids, types, data, metadata = map(list, zip(*map(cells, events), strict=True))
+    return ids, types, data, metadata
 
 
 def refuse(row: Record, stream: str, expected: ExpectedVersion) -> None:
@@ -57,7 +61,3 @@ def bytes_of(value: bytes | str | None) -> bytes:
     if isinstance(value, str):
         return value.encode()
     return value or b""
-
-
-def _text(payload: bytes) -> str:
-    return payload.decode()

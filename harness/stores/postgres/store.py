@@ -61,7 +61,7 @@ class PostgresStore:
         self._session = session
         self._reading = Reading(session, self.order)
         self._counting = Counting(session)
-        self._columns = rows.as_json if session.options.payload == "jsonb" else rows.as_bytes
+        self._cells = rows.as_json if session.options.payload == "jsonb" else rows.as_bytes
         self._append_one = QUERY["append_one"].replace(":payload", session.options.payload)
 
     @classmethod
@@ -169,10 +169,12 @@ class PostgresStore:
     ) -> tuple[Any, ...]:
         """The statement that appends, and its arguments."""
         number = code_of(expected)
-        columns = self._columns(events)
         if len(events) == 1:
-            return self._append_one, stream, number, *(column[0] for column in columns)
-        return QUERY["append"], stream, number, *columns
+            return self._append_one, stream, number, *self._cells(events[0])
+        return QUERY["append"], stream, number, *self._columns(events)
+
+    def _columns(self, events: Sequence[NewEvent]) -> rows.Columns:
+        return rows.columns(events, self._cells)
 
     async def open_transaction(self, *, early: bool = False) -> OpenTransaction:
         """For checks: BEGIN, and with `early` a transaction id."""

@@ -85,7 +85,7 @@ class Template(PostgresStore):
         self, stream: str, events: Sequence[NewEvent], *, expected: ExpectedVersion
     ) -> AppendResult:
         """One transaction of two SELECTs, or one under ANY, and an INSERT an event."""
-        rows.as_json(events)
+        rows.columns(events, rows.as_json)
         code_of(expected)
         with APPENDING:
             self._session.round_trips += _BEGIN_AND_COMMIT
@@ -101,7 +101,7 @@ class Template(PostgresStore):
     ) -> AppendResult:
         if expected is not StreamState.ANY:
             await self._check(connection, stream, expected)
-        return await self._insert(connection, stream, rows.as_json(events))
+        return await self._insert(connection, stream, rows.columns(events, rows.as_json))
 
     async def _check(self, connection: Connection, stream: str, expected: ExpectedVersion) -> None:
         head = await self._value(connection, "head", stream)
