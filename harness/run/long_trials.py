@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -98,15 +99,35 @@ class _Fine:
         return float(self._lowest + (place << self._shift))
 
 
+class _Samples:
+    """The samples' file, of which a row group is read again where it is needed."""
+
+    def __init__(self, files: TrialFiles) -> None:
+        self._file = pq.ParquetFile(files.samples)
+
+    def times(self, since: str, until: str, ended: Sequence[Outcome]) -> Iterator[Ints]:
+        """Times between two columns of the operations with these outcomes, group by group."""
+        for group in range(self._file.num_row_groups):
+            found = self.ended(group, ended, since, until)
+            yield (found[until] - found[since]).clip(0)
+
+    def ended(self, group: int, ended: Sequence[Outcome], *names: str) -> dict[str, NDArray[Any]]:
+        """Columns of the measured operations of a group that have these outcomes."""
+        table = self._file.read_row_group(group, columns=["op", "outcome", *names])
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        chosen = (columns["op"] >= 0) & np.isin(columns["outcome"], ended)
+        return {name: columns[name][chosen] for name in names}
+
+
 class LongCompletions:
     """`Completions` of a long trial: the samples' file keeps when each ended, and what it took."""
 
     def __init__(self, files: TrialFiles, *, open_loop: bool) -> None:
-        self._file = pq.ParquetFile(files.samples)
-        self.count = 0
+        self._samples = _Samples(files)
         self._groups: list[int] = []
         self._first_ns: list[int] = []
         self._last_ns: list[int] = []
+        self._counts: list[int] = []
         self._kept: OrderedDict[tuple[int, str], tuple[Ints, Ints]] = OrderedDict()
         self.service_ns = self.column("sent_ns")
         self.response_ns = self.column("intended_ns") if open_loop else None
@@ -114,8 +135,16 @@ class LongCompletions:
     def column(
         self, since: str, until: str = "done_ns", ended: Sequence[Outcome] = (Outcome.OK,)
     ) -> LongColumn:
-        """Times between two columns of the operations with these outcomes."""
-        return LongColumn(since, lambda: self._times(since, until, ended))
+        """Times between two columns of the operations with these outcomes.
+
+        It knows the file and not this object: what is kept here is free as soon as this is.
+        """
+        return LongColumn(since, partial(self._samples.times, since, until, ended))
+
+    @property
+    def count(self) -> int:
+        """Operations so far."""
+        return sum(self._counts)
 
     @property
     def last_ns(self) -> int:
@@ -133,7 +162,7 @@ class LongCompletions:
         self._groups.append(group)
         self._first_ns.append(int(done_ns.min()))
         self._last_ns.append(int(done_ns.max()))
-        self.count += len(done_ns)
+        self._counts.append(len(done_ns))
 
     def split(self, edges_ns: Sequence[int], column: object) -> Iterator[Ints]:
         """The column's values by the time of the end, as `Completions.split` yields them."""
@@ -147,27 +176,28 @@ class LongCompletions:
             yield np.concatenate(parts)
 
     def counts(self, edges_ns: Sequence[int]) -> list[int]:
-        """How many ended between the edges."""
-        return [len(values_ns) for values_ns in self.split(edges_ns, self.service_ns)]
+        """How many ended between the edges. Only groups across an edge are read again."""
+        edges = np.array(edges_ns, np.int64)
+        found = np.zeros(len(edges) + 1, np.int64)
+        groups = zip(self._groups, self._first_ns, self._last_ns, self._counts, strict=True)
+        for group, first_ns, last_ns, count in groups:
+            from_, to = np.searchsorted(edges, (first_ns, last_ns), "right")
+            if from_ == to:
+                found[from_] += count
+            else:
+                done_ns = self._samples.ended(group, (Outcome.OK,), "done_ns")["done_ns"]
+                place = np.searchsorted(edges, done_ns, "right")
+                found += np.bincount(place, minlength=len(found))
+        counted: list[int] = found.tolist()
+        return counted
 
     def _group(self, group: int, since: str) -> tuple[Ints, Ints]:
         place = group, since
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]
-        found = self._ended(group, (Outcome.OK,), since, "done_ns")
+        found = self._samples.ended(group, (Outcome.OK,), since, "done_ns")
         self._kept[place] = found["done_ns"], found["done_ns"] - found[since]
         while len(self._kept) > _GROUPS_KEPT:
             self._kept.popitem(last=False)
         return self._kept[place]
-
-    def _times(self, since: str, until: str, ended: Sequence[Outcome]) -> Iterator[Ints]:
-        for group in range(self._file.num_row_groups):
-            found = self._ended(group, ended, since, until)
-            yield (found[until] - found[since]).clip(0)
-
-    def _ended(self, group: int, ended: Sequence[Outcome], *names: str) -> dict[str, NDArray[Any]]:
-        table = self._file.read_row_group(group, columns=["op", "outcome", *names])
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        chosen = (columns["op"] >= 0) & np.isin(columns["outcome"], ended)
-        return {name: columns[name][chosen] for name in names}
