@@ -1,7 +1,6 @@
 """Two ways to call DynamoDB: boto3 in threads, and JSON over aiohttp.
 
-boto3 validates, signs and parses every call by its models. The other client only signs, with
-botocore's signer.
+boto3 validates, signs and parses every call by its models. The other client only signs.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from harness.domain.errors import NoServer
 from harness.domain.proxies import proxy_to
@@ -218,35 +218,63 @@ def _base64(value: object) -> str:
 
 
 _SERVICE = "dynamodb"
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_PORTS = {"http": 80, "https": 443}
 
 
 class Signer:
-    """Signs calls to one URL with SigV4 and keeps the derived key, which changes once a day.
+    """Signs calls to one URL with SigV4: each is a POST to the same path with the same headers.
 
-    Raises `NoServer` where there are no credentials.
+    What is the same for all of them is made once; the derived key changes once a day. botocore's
+    signer takes any request, and ten times as long. Raises `NoServer` without credentials.
+    Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
 
     def __init__(self, url: str, credentials: Mapping[str, str], region: str) -> None:
-        self._url = url
+        self._path = quote(urlsplit(url).path, safe="/~")
+        self._host = _host_of(url)
         self._source = _source(credentials)
-        self._auth_class = _auth_class()
         self._region = region
 
     def headers(self, operation: str, payload: bytes) -> dict[str, str]:
         """The headers of a request, signature included."""
-        request = botocore.awsrequest.AWSRequest(
-            "POST",
-            self._url,
-            {
-                "Content-Type": "application/x-amz-json-1.0",
-                "X-Amz-Target": f"DynamoDB_20120810.{operation}",
-            },
-            payload,
-        )
         # Temporary credentials renew themselves, so each call takes the current ones.
         frozen = self._source.get_frozen_credentials()
-        self._auth_class(frozen, _SERVICE, self._region).add_auth(request)
-        return dict(request.headers.items())
+        moment = _moment(int(time.time()))
+        headers = {
+            "content-type": "application/x-amz-json-1.0",
+            "host": self._host,
+            "x-amz-date": moment,
+            **({"x-amz-security-token": frozen.token} if frozen.token else {}),
+            "x-amz-target": f"DynamoDB_20120810.{operation}",
+        }
+        lines = "\n".join([f"{name}:{value}" for name, value in headers.items()])
+        names, digest = ";".join(headers), hashlib.sha256(payload).hexdigest()
+        request = f"POST\n{self._path}\n\n{lines}\n\n{names}\n{digest}"
+        scope = f"{moment[:8]}/{self._region}/{_SERVICE}/aws4_request"
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        key = _derived(frozen.secret_key, moment[:8], self._region)
+        text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
+        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        headers["authorization"] = (
+            f"{_ALGORITHM} Credential={frozen.access_key}/{scope}, "
+            f"SignedHeaders={names}, Signature={signature}"
+        )
+        return headers
+
+
+def _host_of(url: str) -> str:
+    """As the Host header has it: lower case, without the scheme's own port."""
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return host if parts.port in (None, _PORTS[parts.scheme]) else f"{host}:{parts.port}"
+
+
+@lru_cache(maxsize=1)
+def _moment(second: int) -> str:
+    """A second since 1970 as SigV4 writes it, in UTC."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
 
 
 def _source(credentials: Mapping[str, str]) -> Any:
@@ -262,19 +290,6 @@ def _source(credentials: Mapping[str, str]) -> Any:
             "(DynamoDB Local takes any)"
         )
     return ambient
-
-
-@cache
-def _auth_class() -> Any:
-    """A subclass of botocore's signer, defined when botocore is loaded."""
-
-    class KeptKeySigV4(botocore.auth.SigV4Auth):  # type: ignore[misc]
-        def signature(self, string_to_sign: str, request: Any) -> str:
-            date = request.context["timestamp"][:8]
-            key = _derived(self.credentials.secret_key, date, self._region_name)
-            return hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
-
-    return KeptKeySigV4
 
 
 @lru_cache(maxsize=4)
