@@ -6,7 +6,7 @@ BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf soak-compare report notebooks baseline \
+.PHONY: help setup setup-dev bench bench-all up down images test check perf perf-profile soak-compare report notebooks baseline \
 	conformance conformance-soak lock clean
 
 help: ## Show this list
@@ -50,6 +50,9 @@ check: setup-dev ## Formatting, lint, types, layers
 
 perf: setup-dev ## Print the speed goals beside what this machine reaches
 	$(BIN)/python tests/perf
+
+perf-profile: setup-dev ## PART=pgbench: a flame graph of a part, and the share of driver, lab and system
+	$(BIN)/python tests/perf --profile $(PART)
 
 soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identical code, ten hidden indexes
 	$(BIN)/python tests/soak/compare.py

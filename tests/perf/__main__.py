@@ -1,7 +1,8 @@
 """`make perf`: the speed goals beside what this machine reaches, each pair in one run, interleaved.
 
 Run parts alone by their names: `python tests/perf null pgbench kafka`. `long-trials` takes the
-number of operations, ten million by default: `python tests/perf long-trials=36000000`.
+number of operations, ten million by default: `python tests/perf long-trials=36000000`. What a part
+spends its time on is drawn by `python tests/perf --profile pgbench`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 
 import drivers
 import dynamodb
+import flame
 import foreign
 import generator
 import kafka
@@ -59,4 +61,7 @@ def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:2] == ["--profile"]:
+        flame.main(sys.argv[2:], list(PARTS))
+    else:
+        main(sys.argv[1:])
