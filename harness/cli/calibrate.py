@@ -1,46 +1,142 @@
-"""`eslab calibrate`: does the generator measure what is there?"""
+"""`eslab calibrate`: does the generator measure what is there, and what do drivers take?"""
 
 from __future__ import annotations
 
 import json as json_
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.output import measures
-from harness.cli.shared import Json, awaited
+from harness.cli.shared import RESULTS, Json, Out, Servers, awaited, catalogue
 from harness.domain import formatting
+from harness.domain.errors import BadInput
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from harness.load.calibration import CalibrationResult, QueueCheck
     from harness.render.table import Table
+    from harness.run.driver_costs import DriverCost, Offered
 
+QUEUE_S, TURN_S = 5.0, 2.0
 NS_A_US = 1_000
 
 
 def calibrate(
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="For each queue.")] = 5.0,
+    drivers: Annotated[
+        bool, typer.Option("--drivers", help="Measure what drivers cost by themselves instead.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=600, help="For each queue (5), or each turn of a driver (2)."),
+    ] = None,
+    stores: Annotated[
+        str, typer.Option(help="With --drivers: these; the default designs if empty.")
+    ] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="With --drivers: callers at once (8).")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--bytes", min=64, max=100_000, help="With --drivers: of an event (256)."),
+    ] = None,
+    expected: Annotated[
+        str, typer.Option(help="With --drivers: the version of an append, exact (default) or any.")
+    ] = "",
+    out: Out = RESULTS,
+    servers: Servers = "auto",
     json: Json = False,
 ) -> None:
-    """Hold the generator against queues whose answer is known, operation by operation."""
+    """Hold the generator against queues whose answer is known, or drivers against bare loops."""
     from rich.console import Console
-
-    from harness.render.table import as_rich
 
     measures()
     console = Console(stderr=json, highlight=False)
-    outcomes = list(_measured(seconds, console))
+    if drivers:
+        from harness.run.driver_costs import CALLERS, EXPECTED, SIZE_BYTES, Offered
+
+        if expected not in ("", "exact", "any"):
+            raise BadInput(f"--expected: {expected!r}; allowed: exact, any")
+        offered = Offered(workers or CALLERS, size or SIZE_BYTES, expected or EXPECTED)
+        _compare_drivers(offered, stores, seconds or TURN_S, out, servers, console, json=json)
+        return
+    asked = {"--stores": stores, "--workers": workers, "--bytes": size, "--expected": expected}
+    for flag, value in asked.items():
+        if value:
+            raise BadInput(f"{flag}: only with --drivers")
+    outcomes = list(_measured(seconds or QUEUE_S, console))
     if json:
         rows = [{**asdict(outcome), "passed": outcome.passed} for outcome in outcomes]
         print(json_.dumps(rows, indent=2))
     else:
+        from harness.render.table import as_rich
+
         console.print(as_rich(_table(outcomes)))
         console.print(_verdict(outcomes))
     raise typer.Exit(0 if all(outcome.passed for outcome in outcomes) else 1)
+
+
+def _compare_drivers(
+    offered: Offered,
+    stores: str,
+    seconds: float,
+    out: Path,
+    servers: str,
+    console: Console,
+    *,
+    json: bool,
+) -> None:
+    from rich.text import Text
+
+    from harness.render.table import as_rich
+    from harness.run.driver_calibration import Request, calibrate_drivers, stores_with_a_bare_loop
+    from harness.scenario.names import chosen
+
+    known = catalogue()
+    refs = chosen(stores, known) if stores else stores_with_a_bare_loop(known)
+    request = Request(refs, known, offered, seconds, out, servers)
+
+    def note(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    costs, path = awaited(calibrate_drivers(request, note))
+    if json:
+        print(json_.dumps([asdict(cost) for cost in costs], indent=2))
+        return
+    console.print(as_rich(_drivers_table(costs, offered)))
+    note(f"kept for the runs to come: {path}")
+
+
+_DRIVER_HEADS = (
+    "lab\na second", "bare\na second", "lab\nµs", "of it\nsystem", "bare\nµs", "of it\nsystem",
+    "bare\n÷ lab", "least –\nmost",
+)  # fmt: skip
+
+
+def _drivers_table(costs: Sequence[DriverCost], offered: Offered) -> Table:
+    from harness.render.table import Column, Table, numbers
+
+    rows = [
+        (
+            cost.key,
+            *(formatting.number(side.per_s) for side in (cost.lab, cost.bare)),
+            *(
+                formatting.number(us)
+                for side in (cost.lab, cost.bare)
+                for us in (side.cpu_us, side.kernel_us)
+            ),
+            f"{cost.share:.2f}",
+            f"{cost.share_least:.2f} – {cost.share_most:.2f}",
+        )
+        for cost in costs
+    ]
+    caption = f"client CPU an append, {offered.callers} callers, {offered.size_bytes} bytes"
+    return Table((Column("store", most=28), *numbers(*_DRIVER_HEADS, whole=False)), rows, caption)
 
 
 def _measured(seconds: float, console: Console) -> Iterator[CalibrationResult]:

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 GENERATOR_CPU_S = "generator_cpu_s"
+GENERATOR_KERNEL_S = "generator_kernel_s"
+"""The part of the generator's CPU time that its processes spend in the kernel."""
 SERVER_CPU_S = "server_cpu_s"
 DISK_BYTES = "disk_bytes"
 """Size of the server's data folder on disk: data, logs and everything else."""

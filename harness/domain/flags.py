@@ -20,6 +20,7 @@ class FlagCode(StrEnum):
 
     UNBALANCED = "unbalanced"
     GENERATOR_BOUND = "generator-bound"
+    DRIVER_BOUND = "driver-bound"
     SHARED_CORE = "shared-core"
     OPERATIONS_FAILED = "operations-failed"
     FAILED_WITH = "failed-with"
@@ -83,6 +84,7 @@ COMPARED = frozenset(
         FlagCode.OPERATIONS_FAILED,
         FlagCode.FAILED_WITH,
         FlagCode.GENERATOR_BOUND,
+        FlagCode.DRIVER_BOUND,
         FlagCode.NEVER_STEADY,
         FlagCode.STEADY_LATE,
         FlagCode.SHARED_CORE,
@@ -234,6 +236,10 @@ _SENTENCES: Mapping[FlagCode, Callable[[_Values], str]] = MappingProxyType(
     {
         FlagCode.UNBALANCED: _fixed("accounting does not balance"),
         FlagCode.GENERATOR_BOUND: _fixed("generator-bound"),
+        FlagCode.DRIVER_BOUND: lambda values: (
+            f"driver-bound: {values.number('share', '.0f', times=100)}% of its client's CPU"
+            " is the driver's"
+        ),
         FlagCode.SHARED_CORE: _fixed("a whole core for store and generator"),
         FlagCode.OPERATIONS_FAILED: lambda values: (
             f"{values.number('share', '.1f', times=100)}% of operations failed"
@@ -332,6 +338,8 @@ _EXPLANATIONS: Mapping[FlagCode, str] = MappingProxyType(
     {
         FlagCode.GENERATOR_BOUND: "the load generator was the limit, not the store: read the"
         " number as “at least this much”",
+        FlagCode.DRIVER_BOUND: "the driver was the limit, neither the store nor the lab around it:"
+        " more worker processes, or another driver, would show more",
         FlagCode.SHARED_CORE: "the store runs in the generator's own process: the two share a"
         " core, and a faster one would show more",
         FlagCode.UNBALANCED: "some scheduled operations have no outcome, so the trial counts for"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -318,6 +319,18 @@ class Limited(Protocol):
         ...
 
 
+BareAppend = Callable[[str, NewEvent], Awaitable[object]]
+"""Writes one event behind the events of a stream that nobody else writes to, and awaits it."""
+
+BareLoop = Callable[[Any, int], AbstractAsyncContextManager[Sequence[BareAppend]]]
+"""`loop(store, callers)`: an append for each caller, in the namespace of a store that is set up.
+
+It builds the same request as the store's own append, of one event at the version that it knows, and
+awaits it on the same driver with the same settings: without the lab's pool, deadlines, checks and
+errors. What an append costs the lab's clients beyond it is the lab's.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreKind:
     """A technology's stores: what a package in `harness/stores/` offers under the name `STORE`."""
@@ -337,6 +350,9 @@ class StoreKind:
     """The extra of `eventstore-lab` that brings its driver."""
     drivers: tuple[str, ...] = ()
     """Modules, any one of which is its driver; none for a store that needs no driver."""
+    bare_loops: Mapping[str, BareLoop] = field(default_factory=lambda: MappingProxyType({}))
+    """By variant: what its driver takes by itself; none for designs whose append is no single call
+    of a driver."""
 
     def missing_driver(self) -> str:
         """Why no adapter of it can connect here, in one line; empty where a driver is installed."""

@@ -7,6 +7,8 @@ import gc
 import itertools
 import logging
 import math
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.cancellation import raise_if_cancelled, together
-from harness.domain.costs import GENERATOR_CPU_S, Costed, Counted, Counts, DeferredCounts, Usage
+from harness.domain.costs import (
+    GENERATOR_CPU_S,
+    GENERATOR_KERNEL_S,
+    Costed,
+    Counted,
+    Counts,
+    DeferredCounts,
+    Usage,
+)
 from harness.domain.errors import StoreError
 from harness.domain.outcome import Outcome
 from harness.domain.store import EventStore, StreamState
@@ -57,6 +67,23 @@ async def frozen_garbage() -> AsyncIterator[None]:
 _LOG = logging.getLogger(__name__)
 
 
+def cpu_counts() -> dict[str, float]:
+    """CPU time of this process so far, and the part of it in the kernel, in seconds."""
+    return {GENERATOR_CPU_S: time.process_time(), GENERATOR_KERNEL_S: _kernel_s()}
+
+
+if sys.platform == "win32":
+
+    def _kernel_s() -> float:
+        return os.times().system
+
+else:
+    import resource
+
+    def _kernel_s() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_stime  # os.times() counts whole ticks
+
+
 class Meter:
     """Counts costs of the store and of this process; counts that fail are left out."""
 
@@ -66,7 +93,7 @@ class Meter:
     def here(self) -> Counts:
         """CPU of this process and its connections' own counts: quick, taken next to the window."""
         known = self._store.costs() if isinstance(self._store, Costed) else {}
-        return {GENERATOR_CPU_S: time.process_time(), **known}
+        return {**cpu_counts(), **known}
 
     async def settled(self) -> Counts:
         """Bring the store to rest, then let it count."""

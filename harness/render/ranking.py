@@ -53,6 +53,7 @@ def print_ranking(trials: pd.DataFrame, console: Console) -> None:
             _print_remarks(row, console)
     _print_rules(trials, console)
     _print_costs(trials, console)
+    _print_client_cpu(trials, console)
 
 
 _RULES = (
@@ -93,6 +94,25 @@ def _print_costs(trials: pd.DataFrame, console: Console) -> None:
             for _, row in group.iterrows()
         ]
         caption = ", ".join(filter(None, ("costs an event", *map(str, names))))
+        print_under_heading(Table(columns, rows, caption), console)
+
+
+def _print_client_cpu(trials: pd.DataFrame, console: Console) -> None:
+    """Where a client's CPU time goes, for the stores whose driver is known by itself."""
+    parts = summary.client_cpu(trials)
+    for names, group in parts[parts["driver_share"].notna()].groupby(_TITLE, sort=False):
+        width = min(_STORE_WIDTH, max(map(len, group["key"])))
+        heads = (*summary.CLIENT_PARTS.values(), "bare\nloop")
+        columns = (Column("store", least=width, most=width), *numbers(*heads, whole=False))
+        rows = [
+            (
+                str(row["key"]),
+                *(formatting.number(row[name]) for name in summary.CLIENT_PARTS),
+                formatting.percent(row["driver_share"]),
+            )
+            for _, row in group.iterrows()
+        ]
+        caption = ", ".join(filter(None, ("client CPU an event", *map(str, names))))
         print_under_heading(Table(columns, rows, caption), console)
 
 

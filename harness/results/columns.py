@@ -211,6 +211,12 @@ def _each(name: str, unit: str, meaning: str) -> Column:
 
 _COSTS = (
     _each("generator_cpu_per_event_us", "µs", "CPU time of the load generator"),
+    _each("generator_kernel_per_event_us", "µs", "of it, that in the kernel"),
+    _each(
+        "driver_cpu_per_event_us", "µs", "of the rest, the driver's: `eslab calibrate --drivers`"
+    ),
+    Column("driver_share", "float", "", "a bare loop's share of the client CPU of a lab's append"),
+    Column("driver_unknown", "text", "", "why the driver's part is not known, or what measures it"),
     _each("server_cpu_per_event_us", "µs", "CPU time of the server's processes"),
     _each("log_bytes_per_event", "bytes", "write-ahead log or log segments, no full-page images"),
     _each("full_page_bytes_per_event", "bytes", "full-page images in the write-ahead log"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.analysis.comparison import fingerprint
 from harness.conformance import FAST, numbered
 from harness.domain.cancellation import cancelled, raise_if_cancelled
 from harness.domain.durability import Durability
@@ -23,7 +24,7 @@ from harness.load.pacing import NS_A_SECOND
 from harness.load.progress import Snapshot
 from harness.load.trial_files import TrialFiles
 from harness.results import RunFolder, hlog
-from harness.run import conformance, data_places, environment, validity
+from harness.run import conformance, data_places, driver_costs, environment, validity
 from harness.run.fault_sightings import fault_rows, unreached_rows
 from harness.run.faults import Targets
 from harness.run.placing import Placing
@@ -109,6 +110,8 @@ class _Benchmark:
         self._results: list[TrialResult] = []
         self._faults: list[Row] = []
         self._manifest: Manifest = {}
+        self._drivers: list[driver_costs.DriverCost] = []
+        """What is known on this machine of drivers by themselves."""
         self._began = environment.neighbours_mark()
         self._started_s = time.monotonic()
         self._on_disk: set[str] = set()
@@ -126,8 +129,10 @@ class _Benchmark:
         request, note = self._request, self._observer.note
         machine = replace(request.machine, busy_cores=busy)
         self._placing = Placing(request.pin, machine, session, scenario, note=note)
+        drivers = driver_costs.recall(self._request.out)
         folder = RunFolder.create(self._request.out, scenario.name)
         self._manifest = _opening_manifest(folder.name, self._request)
+        self._drivers = driver_costs.newest(drivers, fingerprint(self._manifest["environment"]))
         self._manifest |= self._placing.described(())
         self._placing.keep(self._stack)  # the manifest has the machine, not this process's part
         session.measured_at(self._request.out, self._manifest)
@@ -252,10 +257,12 @@ class _Benchmark:
         endpoint: Endpoint,
         rate_source: RateSource | None,
     ) -> None:
-        trial, samples, metrics = trial_run.trial, None, None
+        trial, samples, metrics, driver = trial_run.trial, None, None, None
         if facts.measured is not None:
             samples = TrialSamples.read(trial.load, facts.measured.window, trial_run.files)
             metrics = trial_metrics(trial.load, facts.measured, samples, trial_run.files)
+            kind = self._request.catalogue.stores[trial.store.technology]
+            driver = driver_costs.driver_part(self._drivers, kind, trial, metrics)
         result = self._judged(
             trial,
             trial_result(
@@ -269,6 +276,7 @@ class _Benchmark:
                 placement=self._placing.of(trial_run.server),
                 place_allows=self._placed(trial, facts),
                 rate_source=rate_source,
+                driver=driver,
                 loop=type(asyncio.get_event_loop()).__module__.split(".")[0],
             ),
         )

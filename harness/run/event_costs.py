@@ -22,6 +22,7 @@ EACH = {
 """The column of each count."""
 _CPU = {
     costs.GENERATOR_CPU_S: "generator_cpu_per_event_us",
+    costs.GENERATOR_KERNEL_S: "generator_kernel_per_event_us",
     costs.SERVER_CPU_S: "server_cpu_per_event_us",
 }
 _ELSEWHERE = {*_CPU, costs.DISK_BYTES}

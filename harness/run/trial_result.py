@@ -12,6 +12,7 @@ from harness.domain.faults import FaultKind
 from harness.domain.placement import Placement
 from harness.domain.store import Endpoint, Guarantees
 from harness.load.coordinator import Measured
+from harness.run.driver_costs import DriverPart
 from harness.run.faults import Occurrence, hurt
 from harness.run.sampling import Look
 from harness.run.trial_metrics import Row, TrialMetrics
@@ -182,6 +183,7 @@ class TrialResult:
     server_cores: str
     loop: str
     metrics: TrialMetrics | None
+    driver: DriverPart | None = None
     valid: bool = False
     flags: str = "[]"
 
@@ -192,14 +194,14 @@ class TrialResult:
             value = getattr(self, each.name)
             if isinstance(value, (TrialMetrics, RateSource)):
                 row |= value.as_row()
-            elif isinstance(value, (ViolationCounts, RuleCounts)):
+            elif isinstance(value, (ViolationCounts, RuleCounts, DriverPart)):
                 row |= asdict(value)
             elif each.name not in _GROUPS:
                 row[each.name] = value
         return row
 
 
-_GROUPS = {"rate_source", "violation_counts", "rule_counts", "metrics"}
+_GROUPS = {"rate_source", "violation_counts", "rule_counts", "metrics", "driver"}
 
 
 def trial_result(
@@ -215,6 +217,7 @@ def trial_result(
     place_allows: Durability,
     rate_source: RateSource | None,
     loop: str,
+    driver: DriverPart | None = None,
 ) -> TrialResult:
     """All values of the trial, before its validity is judged.
 
@@ -260,6 +263,7 @@ def trial_result(
         server_cores=placement.server,
         loop=loop,
         metrics=metrics,
+        driver=driver,
     )
 
 

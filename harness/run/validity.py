@@ -12,6 +12,8 @@ from harness.run.trial_metrics import Row
 from harness.scenario.model import OpenLoop, Trial
 
 BUSY_SHARE = 0.8
+DRIVER_SHARE = 0.5
+"""Of a client's CPU: above it, a lab that cost nothing would not halve it."""
 CEILING_SHARE = 0.5
 LATE_SHARE = 0.1
 ACHIEVED_MIN = 0.99
@@ -67,6 +69,7 @@ def flags(trial: Trial, row: Row, ceiling_per_s: float) -> list[Flag]:
     candidates = [
         (not row["balanced"], Flag(FlagCode.UNBALANCED)),
         (_is_generator_bound(row, ceiling_per_s), _limit(row)),
+        (_is_driver_bound(row), Flag(FlagCode.DRIVER_BOUND, {"share": _driver_share(row)})),
         (_errors(row) > ERRORS_MAX, Flag(FlagCode.OPERATIONS_FAILED, {"share": _errors(row)})),
         *((_errors(row) > ERRORS_MAX, flag) for flag in _causes(row)),
         (row.get("steady") is False, Flag(FlagCode.NEVER_STEADY)),
@@ -174,6 +177,19 @@ def _is_generator_bound(row: Row, ceiling_per_s: float) -> bool:
         or row["throughput_per_s"] > CEILING_SHARE * ceiling_per_s * row["processes"]
         or (late_ns is not None and late_ns > LATE_SHARE * (response_ns or 0.0))
     )
+
+
+def _is_driver_bound(row: Row) -> bool:
+    """A busy client whose driver takes the larger part of it.
+
+    An in-process store is its own driver, and shares its core with the generator.
+    """
+    busy = _share(row["busiest_worker_cpu_s"], row["measured_s"]) > BUSY_SHARE
+    return busy and _driver_share(row) > DRIVER_SHARE and row["provider"] != "none"
+
+
+def _driver_share(row: Row) -> float:
+    return row.get("driver_share") or 0.0
 
 
 def _causes(row: Row) -> list[Flag]:

@@ -1,7 +1,8 @@
 """Fixtures of the contract suite, parametrised with every store that was found.
 
 `subject` is a store that can be read, `blind` one that cannot, `served` one with a server
-that the test may stop, pause and kill, `holding` one whose clients may hold transactions open.
+that the test may stop, pause and kill, `holding` one whose clients may hold transactions open,
+`bare` one whose driver can append by itself.
 Tests follow events by their ids: a store that loses them has only tests of its own, and checks.
 """
 
@@ -28,6 +29,7 @@ SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
     "blind": lambda case: not case.declared.readable,
     "served": lambda case: case.kind.server is not None and case.declared.keeps_ids,
     "holding": lambda case: hasattr(case.adapter, "open_transaction"),
+    "bare": lambda case: case.ref.variant in case.kind.bare_loops,
 }
 
 Opening = Callable[..., AbstractContextManager[Subject]]
@@ -174,6 +176,16 @@ def holding(request: pytest.FixtureRequest, opening: Opening) -> Iterator[Subjec
     """A store that offers `open_transaction`, open on a fresh namespace."""
     with opening(request.param) as subject:
         yield subject
+
+
+@pytest.fixture
+def bare(
+    request: pytest.FixtureRequest, opening: Opening
+) -> Iterator[tuple[Subject, Callable[..., object]]]:
+    """A store, open on a fresh namespace, and the bare loop of its driver."""
+    case = request.param
+    with opening(case) as subject:
+        yield subject, case.kind.bare_loops[case.ref.variant]
 
 
 @pytest.fixture

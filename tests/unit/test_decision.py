@@ -101,6 +101,12 @@ def test_few_repetitions_and_a_generator_that_was_the_limit_are_told(tmp_path):
     found = trials(tmp_path, Made((flagged, SQLITE), keep_samples=False, operations=2_000))
     told = " ".join(summary.changes(found, Asked({})))
     assert "The load generator was the limit for memory" in told
+    by_driver = [Flag(FlagCode.GENERATOR_BOUND), Flag(FlagCode.DRIVER_BOUND, {"share": 0.8})]
+    flagged = replace(POSTGRES, row={"flags": dumped(by_driver)})
+    found = trials(tmp_path, Made((flagged, SQLITE), keep_samples=False, operations=2_000))
+    told = " ".join(summary.changes(found, Asked({})))
+    assert "The driver was the limit for postgres" in told
+    assert "load generator" not in told
     assert "3 repetitions show only large differences" in told
 
 

@@ -32,6 +32,7 @@ EVERY_FLAG = [
 ]
 NEWER = [
     Flag(FlagCode.WITHOUT_VERSIONS),
+    Flag(FlagCode.DRIVER_BOUND, {"share": 0.78}),
     Flag(FlagCode.FAILED_WITH, {"reason": "DiskFullError", "count": 12}),
     Flag(FlagCode.DATA_IN_MEMORY, {"places": "sqlite on tmpfs"}),
     Flag(FlagCode.DATA_UNSYNCED, {"places": "sqlite on overlay over ext4 (/dev/vda)"}),

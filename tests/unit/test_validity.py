@@ -43,6 +43,28 @@ def test_a_generator_that_was_the_limit_is_named(trial, changed):
     assert sentences(trial, WELL | changed) == ["generator-bound"]
 
 
+DRIVERS = {
+    "its driver takes the larger part of a busy client": (1.9, 0.78, "native", True),
+    "the lab takes the larger part": (1.9, 0.45, "native", False),
+    "its client was not busy": (1.0, 0.78, "native", False),
+    "nobody measured the driver": (1.9, None, "native", False),
+    "it is its own driver": (1.9, 0.78, "none", False),
+}
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_a_driver_that_was_the_limit_is_named_beside_the_generator(trial, name):
+    busy_s, share, provider, bound = DRIVERS[name]
+    row = WELL | {"busiest_worker_cpu_s": busy_s, "driver_share": share, "provider": provider}
+    told = validity.flags(trial, row, CEILING_PER_S)
+    by_driver = [flag for flag in told if flag.code is FlagCode.DRIVER_BOUND]
+    assert [sentence([flag]) for flag in by_driver] == (
+        ["driver-bound: 78% of its client's CPU is the driver's"] if bound else []
+    )
+    assert all("the driver was the limit" in explanation(flag) for flag in by_driver)
+    assert any(flag.code is FlagCode.GENERATOR_BOUND for flag in told) or not bound
+
+
 def test_a_store_in_the_generators_own_process_cannot_be_told_from_it(trial):
     row = WELL | {"busiest_worker_cpu_s": 2.0, "provider": "none"}
     assert sentences(trial, row) == ["a whole core for store and generator"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from harness.analysis.percentiles import percentiles
 from harness.analysis.summary.by_parameter import (
+    CLIENT_PARTS,
     COSTS,
+    client_cpu,
     contended_points,
     contention,
     contention_groups,
@@ -53,6 +55,7 @@ from harness.analysis.summary.rules import rules, rules_by_point, under_rules, w
 from harness.analysis.summary.trouble import faults_of, losses, trouble, worst
 
 __all__ = [
+    "CLIENT_PARTS",
     "COSTS",
     "GROUP",
     "POINT",
@@ -63,6 +66,7 @@ __all__ = [
     "candidates",
     "candidates_of_pairs",
     "changes",
+    "client_cpu",
     "contended_points",
     "contention",
     "contention_groups",

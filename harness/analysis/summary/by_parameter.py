@@ -170,6 +170,39 @@ def costs(trials: pd.DataFrame) -> pd.DataFrame:
     return medians[[*GROUP, "key", *had]]
 
 
+def client_cpu(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row for each store, point and durability class: where its clients' CPU time goes.
+
+    Medians of the repetitions that count, in µs an event: `client_us`, and its parts `driver_us`,
+    `lab_us` and `system_us`, that in the kernel. `driver_share` is a bare loop's share of it all,
+    its own time in the kernel included; `unknown` says why there is none. Empty for runs that did
+    not tell the kernel's part.
+    """
+    counted = that_count(trials)
+    counted = counted[counted["generator_kernel_per_event_us"].notna()]
+    client_us, system_us, driver_us = (
+        counted[name].astype("float64")
+        for name in (
+            "generator_cpu_per_event_us", "generator_kernel_per_event_us", "driver_cpu_per_event_us"
+        )
+    )  # fmt: skip
+    parts = counted.assign(
+        client_us=client_us,
+        driver_us=driver_us,
+        lab_us=client_us - system_us - driver_us,
+        system_us=system_us,
+    )
+    by_store = parts.groupby([*GROUP, "key"], sort=False)
+    medians = by_store[[*CLIENT_PARTS, "driver_share"]].median()
+    return medians.assign(unknown=by_store["driver_unknown"].first()).reset_index()
+
+
+CLIENT_PARTS: Mapping[str, str] = MappingProxyType(
+    {"client_us": "client µs", "driver_us": "driver", "lab_us": "lab", "system_us": "system"}
+)
+"""Columns of `client_cpu` and their headings in a table."""
+
+
 _PERCENTILES = ("p50", "p90", "p99", "p999")
 
 

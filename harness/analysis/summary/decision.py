@@ -204,10 +204,17 @@ def _at(group: pd.DataFrame) -> str:
 
 
 def _limited_by_generator(trials: pd.DataFrame) -> Iterator[str]:
-    flagged = trials[[has_flag(text, FlagCode.GENERATOR_BOUND) for text in trials["flags"]]]
-    if len(flagged):
-        keys = ", ".join(dict.fromkeys(flagged["key"]))
-        yield f"The load generator was the limit for {keys}: they may be faster than shown."
+    by_driver = _flagged(trials, FlagCode.DRIVER_BOUND)
+    by_lab = [key for key in _flagged(trials, FlagCode.GENERATOR_BOUND) if key not in by_driver]
+    for limit, keys in (("load generator", by_lab), ("driver", by_driver)):
+        if keys:
+            named = ", ".join(keys)
+            yield f"The {limit} was the limit for {named}: they may be faster than shown."
+
+
+def _flagged(trials: pd.DataFrame, code: FlagCode) -> list[str]:
+    keys = trials.loc[[has_flag(text, code) for text in trials["flags"]], "key"]
+    return list(dict.fromkeys(map(str, keys)))
 
 
 def _repetitions(trials: pd.DataFrame) -> Iterator[str]:

@@ -34,6 +34,7 @@ from harness.render.figures.paragraphs import Facts, Lines
 from harness.render.figures.rules import rules
 from harness.render.figures.run_tables import (
     answers,
+    client_cpu,
     conflicts,
     contention_remark,
     costs,
@@ -80,6 +81,7 @@ __all__ = [
     "caption",
     "changes",
     "checks",
+    "client_cpu",
     "conflicts",
     "contention",
     "contention_remark",

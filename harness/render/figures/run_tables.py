@@ -150,6 +150,33 @@ def costs(trials: pd.DataFrame) -> Iterator[Table]:
         yield Table(columns, rows, _title(group.iloc[0]))
 
 
+def client_cpu(trials: pd.DataFrame) -> Iterator[Table | Lines]:
+    """One table for each point and class: where a client's CPU time goes; then what is not known.
+
+    Nothing for runs that did not tell the kernel's part.
+    """
+    parts = summary.client_cpu(trials)
+    for _, group in parts.groupby(summary.GROUP, sort=False):
+        columns = (*texts("store"), *numbers(*summary.CLIENT_PARTS.values(), "bare loop"))
+        rows = [
+            (
+                str(row["key"]),
+                *(formatting.number(row[name]) for name in summary.CLIENT_PARTS),
+                formatting.percent(row["driver_share"]),
+            )
+            for _, row in group.iterrows()
+        ]
+        yield Table(columns, rows, f"client CPU · {_title(group.iloc[0])}")
+    unknown = parts[parts["unknown"] != ""]
+    if len(unknown):
+        reasons = unknown.groupby("unknown", sort=False)["key"].agg(_names)
+        yield Lines([f"driver not told apart: {keys}: {why}" for why, keys in reasons.items()])
+
+
+def _names(keys: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys(map(str, keys)))
+
+
 _DELAYS = {
     "dispatch_delay_p50_ns": "dispatch p50", "queue_delay_p50_ns": "queue p50",
     "service_p50_ns": "service p50", "response_p50_ns": "response p50",

@@ -245,6 +245,7 @@ class _Page:
         billed = self.trials["write_units_by_rule_per_event"].notna().any()
         parts: list[Part] = [
             *self.pieces.part(figures.costs(self.trials)),
+            *self.pieces.part(self._client_cpu()),
             *self.pieces.part([figures.conflicts(others)] if conflicts else []),
         ]
         return Section(
@@ -252,6 +253,17 @@ class _Page:
             intro="Counts scatter far less than times; only the µs of CPU are timed."
             + (_BY_RULE if billed else ""),
         )  # fmt: skip
+
+    def _client_cpu(self) -> Iterator[Html]:
+        tables = list(figures.client_cpu(self.trials))
+        if tables:
+            yield figures.Lines(
+                (),
+                empty="Where the clients' CPU time goes: driver, as in a bare loop on the same"
+                " driver; lab, the rest outside the kernel; system, the kernel for both. The last"
+                " column is the bare loop's share of all, its own part of the kernel included.",
+            )
+        yield from tables
 
     def _caveats(self) -> Section:
         shown: list[Html] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.dynamodb.bare import transacted
 from harness.stores.dynamodb.commits import Commits
 from harness.stores.dynamodb.declaration import DynamoOptions
 from harness.stores.dynamodb.event_items import Heads
@@ -22,4 +23,5 @@ STORE = StoreKind(
     server="dynamodb",
     extra="dynamodb",
     drivers=("boto3",),
+    bare_loops={"": transacted},
 )

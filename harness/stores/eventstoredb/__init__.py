@@ -7,6 +7,7 @@ protocol and gives the answers that were seen on EventStoreDB 23.10.8 and Kurren
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.eventstoredb.bare import plain, streamed
 from harness.stores.eventstoredb.declaration import EventStoreDBOptions
 from harness.stores.eventstoredb.store import Multi, Plain, Streamed, Template
 
@@ -19,4 +20,5 @@ STORE = StoreKind(
     server="eventstoredb",
     extra="eventstoredb",
     drivers=("esdbclient", "kurrentdbclient"),
+    bare_loops={"": streamed, "plain": plain},
 )

@@ -95,7 +95,7 @@ class Batcher:
 
     def _open(self) -> _Call:
         if self._call is None:
-            rpc = _opened(self._client)
+            rpc = opened(self._client)
             call = self._call = _Call(asyncio.Queue())
             call.task = asyncio.create_task(self._carry(call, rpc))
         return self._call
@@ -188,7 +188,7 @@ def _size(proposed: Fields) -> int:
 
 async def answered_alone(client: Any, request: Any, deadline_s: float) -> Any:
     """The response to a request on a call of its own. Raises the client's own errors."""
-    rpc = _opened(client, [request], timeout=deadline_s)
+    rpc = opened(client, [request], timeout=deadline_s)
     try:
         async for response in rpc:
             return response
@@ -199,7 +199,8 @@ async def answered_alone(client: Any, request: Any, deadline_s: float) -> Any:
     raise ConnectionResetError("the server ended the call")
 
 
-def _opened(client: Any, *requests: Sequence[Any], **how: Any) -> Any:
+def opened(client: Any, *requests: Sequence[Any], **how: Any) -> Any:
+    """A BatchAppend call; with the given requests, or to be written to."""
     streams = client._connection.streams
     return streams._stub.BatchAppend(
         *map(iter, requests),

@@ -364,7 +364,11 @@ class Clients:
         return Administrator(client, self._target)
 
     async def producer(self, deadlines: Deadlines) -> Producer:
-        """Idempotent, acknowledged by all in-sync replicas, without lingering."""
+        """Its errors in the lab's words."""
+        return Producer(await self.idempotent(), self._target, deadlines)
+
+    async def idempotent(self) -> Any:
+        """The driver's own, idempotent and acknowledged by all in-sync replicas, not lingering."""
         producer = aiokafka.AIOKafkaProducer(
             **self._connection,
             acks="all",
@@ -372,8 +376,7 @@ class Clients:
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
         )
-        await started(producer, deadline_s=self._deadline_s)
-        return Producer(producer, self._target, deadlines)
+        return await started(producer, deadline_s=self._deadline_s)
 
     def transactions(self) -> Transactions:
         """Transactions on the topic, not yet opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.postgres.bare import prepared
 from harness.stores.postgres.boundary import Boundary
 from harness.stores.postgres.coalesced import Coalesced
 from harness.stores.postgres.options import PostgresOptions
@@ -26,4 +27,5 @@ STORE = StoreKind(
     server="postgres",
     extra="postgres",
     drivers=("asyncpg",),
+    bare_loops=dict.fromkeys(("", "row", "global-lock", "table-lock", "counter"), prepared),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.sqlite.bare import inserted
 from harness.stores.sqlite.boundary import BoundarySqlite
 from harness.stores.sqlite.store import SqliteOptions, SqliteStore
 
@@ -14,4 +15,5 @@ STORE = StoreKind(
     variants={"": SqliteStore, "boundary": BoundarySqlite},
     options=SqliteOptions,
     keeps_files=True,
+    bare_loops={"": inserted},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
+from harness.stores.umadb.bare import called
 from harness.stores.umadb.blocking import Blocking
 from harness.stores.umadb.declaration import UmaOptions
 from harness.stores.umadb.store import ByPosition, ByVersion
@@ -15,4 +16,5 @@ STORE = StoreKind(
     server="umadb",
     extra="umadb",
     drivers=("grpc",),
+    bare_loops={"": called},
 )
