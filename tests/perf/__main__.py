@@ -7,6 +7,7 @@ spends its time on is drawn by `python tests/perf --profile pgbench`.
 
 from __future__ import annotations
 
+import resource
 import sys
 
 import drivers
@@ -63,5 +64,9 @@ def main(wanted: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--profile"]:
         flame.main(sys.argv[2:], list(PARTS))
+    elif sys.argv[1:2] == [flame.CPU]:
+        began = resource.getrusage(resource.RUSAGE_SELF)
+        main(sys.argv[2:])
+        flame.tell_cpu(began)
     else:
         main(sys.argv[1:])

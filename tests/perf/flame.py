@@ -1,21 +1,26 @@
 """`make perf-profile PART=…`: a flame graph of a part, and the share of driver, lab and system.
 
-A sampler (py-spy) looks 200 times a second at every thread that runs, native frames included, and
-stops the process while it looks: rates under it are no results. Each look counts for one owner:
+A sampler (py-spy) looks 200 times a second at every thread that is ready to run, native frames
+included, and stops the process while it looks: rates under it are no results.
 
-- *system*: a system call (the kernel's time), or the event loop's own code (uvloop, libuv, the
-  selectors of asyncio), which is what remains where neither of the others has a frame further in;
+The kernel's part is what the kernel counts for the process while the part runs (`getrusage`): a
+look inside a system call says little, since a thread that waits there for a core is ready, too.
+The rest is split by the looks outside system calls, each of which counts for one owner:
+
 - *driver*: the innermost frame that has an owner is a client library's;
-- *lab*: it is the lab's own.
+- *lab*: it is the lab's own;
+- *loop*: it is the event loop's (uvloop, libuv, asyncio's selectors).
 
-Frames without an owner (Python, the standard library, memory and strings of libc) are their
-caller's. Imports, servers' starts and what a trial prepares before its load are left out.
+*System* is kernel and loop. Frames without an owner (Python, the standard library, memory and
+strings of libc) are their caller's. Imports, servers' starts and what a trial prepares before its
+load are left out.
 """
 
 from __future__ import annotations
 
 import html
 import re
+import resource
 import subprocess
 import sys
 from collections import Counter
@@ -25,7 +30,9 @@ from pathlib import Path
 
 FOLDER = Path("results") / "profiles"
 RATE_HZ = 200
-OWNERS = ("driver", "lab", "system")
+OWNERS = ("driver", "lab", "loop")
+CPU = "--cpu"
+"""Before a part's name: the process tells its CPU time at its end."""
 _SYSCALL = re.compile(
     r"accept4|clock_nanosleep|close|connect|epoll_(ctl|p?wait)|f(data)?sync|fstatat64|ftruncate64"
     r"|futex|[gs]etsockopt|ioctl|lseek64|m(un)?map|open(at)?(64)?|poll|p(read|write)64"
@@ -35,7 +42,7 @@ _SYSCALL = re.compile(
 _OWNER = (
     ("lab", re.compile(r"(^|/)harness/|(^|/)tests/perf/")),
     # The event loop: uvloop is compiled from loop.c, and has libuv's sources in it.
-    ("system", re.compile(r"(^|/)uvloop/|(^|/)(loop|core|stream|linux|loop-watcher|tcp)\.c$"
+    ("loop", re.compile(r"(^|/)uvloop/|(^|/)(loop|core|stream|linux|loop-watcher|tcp)\.c$"
                           r"|(^|/)asyncio/(base_events|selector_events|events|runners)\.py$"
                           r"|(^|/)selectors\.py$")),
     ("driver", re.compile(
@@ -75,33 +82,47 @@ def main(wanted: Sequence[str], parts: Sequence[str]) -> None:
     (part,) = wanted
     drawing = FOLDER / f"{part}.svg"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    _record(part, drawing)
+    kernel = _record(part, drawing)
     counts = shares(drawing.read_text(encoding="utf-8"))
-    looks = sum(counts.values())
+    looks = sum(counts[owner] for owner in OWNERS)
     if not looks:
         sys.exit(f"perf-profile: {part} ran, and no look found it at work; {drawing}")
-    print(f"{part}: {looks:,} looks, of which", end=" ")
-    print(", ".join(f"{name} {counts[name] / looks:.0%}" for name in OWNERS))
-    print("system is system calls and the event loop's own code; rates under a profiler mislead")
-    print(drawing)
+    driver, lab, loop = (counts[owner] / looks * (1 - kernel) for owner in OWNERS)
+    print(
+        f"{part}: driver {driver:.0%}, lab {lab:.0%}, system {kernel + loop:.0%}"
+        f" (kernel {kernel:.0%}, event loop {loop:.0%}); {looks:,} looks outside system calls"
+    )
+    print(f"{drawing}  (rates under a sampler are no results)")
 
 
-def _record(part: str, drawing: Path) -> None:
-    """Run the part under the sampler. Its table is not shown: the sampler slows it."""
+def tell_cpu(before: resource.struct_rusage) -> None:
+    """Print this process's CPU time since then, as `_record` reads it."""
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    print(CPU, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
+
+
+def _record(part: str, drawing: Path) -> float:
+    """Run the part under the sampler; the kernel's share of its CPU time.
+
+    Its table is not shown: the sampler slows it.
+    """
     command = ["record", "--native", "--full-filenames", "--format=flamegraph"]
     command += [f"--rate={RATE_HZ}", f"--output={drawing}", "--"]
-    command += [sys.executable, str(Path(__file__).parent), part]
+    command += [sys.executable, str(Path(__file__).parent), CPU, part]
     sampler = Path(sys.executable).with_name("py-spy")
     if not sampler.is_file():
         sys.exit("perf-profile: py-spy is not installed; make setup-dev")
     ended = subprocess.run([sampler, *command], capture_output=True, text=True, check=False)
-    if ended.returncode or not drawing.is_file():
+    told = re.search(rf"^{CPU} (\S+) (\S+)$", ended.stdout, re.M)
+    if ended.returncode or told is None or not drawing.is_file():
         lines = [line for line in ended.stderr.splitlines() if line.strip()] or ["no reason given"]
         sys.exit(f"perf-profile: {part} was not profiled: {lines[-1]}")
+    user_s, kernel_s = map(float, told.groups())
+    return kernel_s / (user_s + kernel_s)
 
 
 def shares(drawing: str) -> Counter[str]:
-    """How many looks each owner has, from a flame graph of py-spy's."""
+    """How many looks each owner has, and `kernel` for system calls, from py-spy's flame graph."""
     counts: Counter[str] = Counter()
     for stack, looks in stacks(drawing):
         owner = owner_of(stack)
@@ -115,14 +136,14 @@ def owner_of(stack: Sequence[Frame]) -> str:
     if any(each in f"{one.name} {one.file}" for one in stack for each in _NOT_MEASURED):
         return ""
     if _SYSCALL.fullmatch(stack[-1].name) and "libc" in stack[-1].file:
-        return "system"
+        return "kernel"
     for frame in reversed(stack):
         if frame.name.startswith("__Pyx_"):
             continue  # Cython's helpers are shared between all that it compiled
         for owner, files in _OWNER:
             if files.search(frame.file):
                 return owner
-    return "system" if any(frame.file for frame in stack) else ""
+    return ""
 
 
 def stacks(drawing: str) -> Iterator[tuple[list[Frame], int]]:

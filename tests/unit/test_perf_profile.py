@@ -37,7 +37,7 @@ SERVE = "Client.serve (/somewhere/harness/load/loops.py:139)"
 FETCH = "Connection.fetch (/site-packages/asyncpg/connection.py:7)"
 
 
-def test_a_look_is_the_innermost_owners_and_a_system_call_is_the_systems(flame):
+def test_a_look_is_the_innermost_owners_and_a_system_call_is_the_kernels(flame):
     drawing = drawn(
         (0, 0, 100, "all"),
         (1, 0, 90, LOOP),
@@ -51,7 +51,7 @@ def test_a_look_is_the_innermost_owners_and_a_system_call_is_the_systems(flame):
         (1, 90, 10, "_find_and_load (&lt;frozen importlib._bootstrap&gt;:11)"),
     )
     # 20 of asyncpg's looks are its own, of libc's strings or of Cython's helpers.
-    assert flame.shares(drawing) == {"driver": 20, "lab": 20, "system": 30 + 10 + 10}
+    assert flame.shares(drawing) == {"driver": 20, "lab": 20, "loop": 10, "kernel": 40}
 
 
 def test_a_part_that_does_not_exist_is_one_line_and_exit_code_2(flame, capsys):
