@@ -83,7 +83,7 @@ class DriverPart:
     driver_cpu_per_event_us: float | None = None
     driver_share: float | None = None
     driver_unknown: str = ""
-    """Why it is not known, or the command that measures it."""
+    """Why it is not known, or the command that measures it; empty for a store without a driver."""
 
 
 def remember(out: Path, machine: str, costs: Sequence[DriverCost]) -> Path:
@@ -159,8 +159,8 @@ def driver_part(
     """The trial's client CPU outside the kernel, as far as it is its driver's."""
     key = trial.store.alone.key
     if trial.store.variant not in kind.bare_loops:
-        why = "no bare loop for this design" if kind.bare_loops else "it has no driver"
-        return DriverPart(driver_unknown=why)
+        has_driver = kind.bare_loops or kind.drivers
+        return DriverPart(driver_unknown="no bare loop for this design" if has_driver else "")
     offered = offered_by(trial, metrics.processes)
     if offered is None:
         return DriverPart(driver_unknown="only closed loads of single appends are compared")

@@ -96,7 +96,7 @@ def test_what_is_not_known_says_how_to_measure_it_or_why_nobody_can(trial):
     template = replace(trial, store=replace(trial.store, variant="template"))
     assert part_of(template).driver_unknown == "no bare loop for this design"
     memory = replace(trial, store=replace(trial.store, technology="memory"))
-    assert part_of(memory).driver_unknown == "it has no driver"
+    assert part_of(memory) == DriverPart()
     reading = replace(trial, workload="read-stream")
     assert "closed loads of single appends" in part_of(reading).driver_unknown
 
@@ -119,7 +119,10 @@ def test_the_parts_are_shown_and_what_is_not_known_is_one_line(tmp_path: Path):
     assert [row for row in table.rows if row[0] == "kafka"] == [
         ("kafka", "100", "–", "–", "20", "–")
     ]
-    assert lines.lines == [f"driver not told apart: kafka, dynamodb: {unknown['driver_unknown']}"]
+    line = f"client CPU not told apart: kafka, dynamodb: {unknown['driver_unknown']}"
+    assert lines.lines == [line]
+    (alone,) = figures.client_cpu(trials[trials["key"] != "postgres"])
+    assert alone.lines == [line]
     out = io.StringIO()
     print_ranking(trials, Console(file=out, width=80))
     shown = out.getvalue()

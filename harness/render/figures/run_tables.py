@@ -153,10 +153,12 @@ def costs(trials: pd.DataFrame) -> Iterator[Table]:
 def client_cpu(trials: pd.DataFrame) -> Iterator[Table | Lines]:
     """One table for each point and class: where a client's CPU time goes; then what is not known.
 
-    Nothing for runs that did not tell the kernel's part.
+    No table without a store whose driver is known by itself.
     """
     parts = summary.client_cpu(trials)
     for _, group in parts.groupby(summary.GROUP, sort=False):
+        if group["driver_share"].isna().all():
+            continue
         columns = (*texts("store"), *numbers(*summary.CLIENT_PARTS.values(), "bare loop"))
         rows = [
             (
@@ -170,7 +172,7 @@ def client_cpu(trials: pd.DataFrame) -> Iterator[Table | Lines]:
     unknown = parts[parts["unknown"] != ""]
     if len(unknown):
         reasons = unknown.groupby("unknown", sort=False)["key"].agg(_names)
-        yield Lines([f"driver not told apart: {keys}: {why}" for why, keys in reasons.items()])
+        yield Lines([f"client CPU not told apart: {keys}: {why}" for why, keys in reasons.items()])
 
 
 def _names(keys: Iterable[object]) -> str:

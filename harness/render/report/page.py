@@ -255,15 +255,15 @@ class _Page:
         )  # fmt: skip
 
     def _client_cpu(self) -> Iterator[Html]:
-        tables = list(figures.client_cpu(self.trials))
-        if tables:
+        shown = list(figures.client_cpu(self.trials))
+        if any(isinstance(each, figures.Table) for each in shown):
             yield figures.Lines(
                 (),
                 empty="Where the clients' CPU time goes: driver, as in a bare loop on the same"
                 " driver; lab, the rest outside the kernel; system, the kernel for both. The last"
                 " column is the bare loop's share of all, its own part of the kernel included.",
             )
-        yield from tables
+        yield from shown
 
     def _caveats(self) -> Section:
         shown: list[Html] = [
