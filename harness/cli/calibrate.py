@@ -113,8 +113,7 @@ def _compare_drivers(
 
 
 _DRIVER_HEADS = (
-    "lab\na second", "bare\na second", "lab\nµs", "of it\nsystem", "bare\nµs", "of it\nsystem",
-    "bare\n÷ lab", "least –\nmost",
+    "lab\n/s", "bare\n/s", "lab\nµs", "of it\nsystem", "bare\nµs", "of it\nsystem", "bare ÷ lab"
 )  # fmt: skip
 
 
@@ -130,8 +129,7 @@ def _drivers_table(costs: Sequence[DriverCost], offered: Offered) -> Table:
                 for side in (cost.lab, cost.bare)
                 for us in (side.cpu_us, side.kernel_us)
             ),
-            f"{cost.share:.2f}",
-            f"{cost.share_least:.2f} – {cost.share_most:.2f}",
+            f"{cost.share:.2f} ({cost.share_least:.2f} – {cost.share_most:.2f})",
         )
         for cost in costs
     ]
