@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
-from harness.domain.store import BareAppend, NewEvent
-from harness.stores.eventstoredb.batch_append import opened, request_of
+from harness.domain.store import BareAppend, NewEvent, StreamState
+from harness.stores.eventstoredb.batch_append import BYTES, opened, proposed_message, requests
 from harness.stores.eventstoredb.client import library
 from harness.stores.eventstoredb.store import Plain, Streamed
-
-BYTES = "application/octet-stream"
 
 
 @asynccontextmanager
@@ -21,6 +20,7 @@ async def streamed(store: Streamed, callers: int) -> AsyncIterator[Sequence[Bare
     """One BatchAppend call for all callers, who wait for the response with their own number."""
     client, deadline_s = store._session.client, store._session.options.deadline_s
     prefix, rpc, writing = await store._session.prefix(), opened(client), asyncio.Lock()
+    make = requests(client, deadline_s)
     waiting: dict[str, asyncio.Future[Any]] = {}
 
     async def receive() -> None:
@@ -31,10 +31,10 @@ async def streamed(store: Streamed, callers: int) -> AsyncIterator[Sequence[Bare
         heads = _Heads()
 
         async def append(stream: str, event: NewEvent) -> object:
-            expected, proposed = heads.expected(stream), [_proposed(event)]
-            request = request_of(client, f"{prefix}{stream}", proposed, expected, deadline_s)
+            expected, correlation = heads.expected(stream, StreamState.NO_STREAM), str(uuid4())
+            request = make(f"{prefix}{stream}", [proposed_message(event)], expected, correlation)
             answer = asyncio.get_running_loop().create_future()
-            waiting[request.correlation_id.string] = answer
+            waiting[correlation] = answer
             async with writing:
                 await rpc.write(request)
             response = await answer
@@ -62,7 +62,8 @@ async def plain(store: Plain, callers: int) -> AsyncIterator[Sequence[BareAppend
         heads = _Heads()
 
         async def append(stream: str, event: NewEvent) -> object:
-            how = {"current_version": heads.expected(stream), "events": [_proposed(event)]}
+            expected = heads.expected(stream, library().stream_state.NO_STREAM)
+            how = {"current_version": expected, "events": [_proposed(event)]}
             answer = await call(client, f"{prefix}{stream}", timeout=deadline_s, **how)
             heads.append(stream)
             return answer
@@ -78,10 +79,10 @@ class _Heads:
     def __init__(self) -> None:
         self._counts: defaultdict[str, int] = defaultdict(int)
 
-    def expected(self, stream: str) -> Any:
-        """As the client wants it."""
+    def expected(self, stream: str, no_stream: Any) -> Any:
+        """The version that the next append expects."""
         count = self._counts[stream]
-        return count - 1 if count else library().stream_state.NO_STREAM
+        return count - 1 if count else no_stream
 
     def append(self, stream: str) -> None:
         """It has one event more."""
