@@ -34,7 +34,7 @@ jars() {
 # The package of the host's machine, whose interface is that of every Python 3.
 package() {
     local python=$root/.venv/bin/python
-    [[ -x $python ]] || python=python3
+    "$python" -m pip --version >/dev/null 2>&1 || python=python3
     rm -rf "$1/lib"
     "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps --no-compile --target "$1/lib" -r "$root/requirements/$1.txt"
 }

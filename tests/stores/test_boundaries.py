@@ -61,7 +61,7 @@ CASES = (*map(case, STORES), *(case(each, double=True) for each in DOUBLED))
 beside_streams = pytest.mark.parametrize(
     "bounded", [*CASES, case(StoreRef("umadb", "position"))], ids=str, indirect=True
 )
-"""Both of UmaDB's designs have one way with boundaries, and two of telling versions."""
+"""UmaDB's designs have one way with boundaries, and two of telling versions."""
 
 
 @pytest.fixture(params=CASES, ids=str)
