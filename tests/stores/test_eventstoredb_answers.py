@@ -33,6 +33,7 @@ from harness.domain.errors import (
 )
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Position, StreamState
+from harness.stores.eventstoredb import batch_append
 from harness.stores.eventstoredb.batch_append import BYTES, proposed_message, requests
 from harness.stores.eventstoredb.client import library
 from harness.stores.eventstoredb.declaration import read_back
@@ -595,3 +596,20 @@ async def test_each_append_of_the_shared_call_has_a_deadline_of_its_own_on_a_pau
         assert over == tasks
         assert [type(each) for each in told] == [OutcomeUnknown] * 3
         assert (await append(subject.store, "order-9")).version == 0
+
+
+async def test_very_many_small_events_have_a_call_of_their_own_on_the_double(monkeypatch):
+    """They take less than an event's limit, and a message of them more than gRPC's."""
+    alone = []
+
+    async def answered_alone(client, request, deadline_s):
+        alone.append(request.ByteSize() / len(request.proposed_messages))
+        return await answering(client, request, deadline_s)
+
+    answering = batch_append.answered_alone
+    monkeypatch.setattr(batch_append, "answered_alone", answered_alone)
+    async with store() as subject:
+        small = [event(b"") for _ in range(9_000)]
+        assert (await append(subject.store, "order-1", small)).version == 8_999
+    (size,) = alone
+    assert 100 < size <= 128 + 4 * len("OrderPlaced")

@@ -13,6 +13,9 @@ from harness.domain.store import ExpectedVersion, NewEvent, StreamState
 from harness.stores.eventstoredb.client import BUILDING, is_about_the_call, library
 
 BYTES = "application/octet-stream"
+_AROUND_BYTES = 128
+"""Of an event: its id, its content type, and the tags of the fields."""
+_CHARACTER_BYTES_MAX = 4
 ALONE_FROM_BYTES = 1 << 20
 """From this size on, an append gets a call of its own.
 
@@ -183,7 +186,9 @@ def proposed_message(event: NewEvent) -> Fields:
 
 
 def _size(proposed: Fields) -> int:
-    return len(proposed["data"]) + len(proposed["custom_metadata"])
+    """Bytes that it takes in a request, or a few more."""
+    named = len(proposed["metadata"]["type"]) * _CHARACTER_BYTES_MAX
+    return _AROUND_BYTES + named + len(proposed["data"]) + len(proposed["custom_metadata"])
 
 
 async def answered_alone(client: Any, request: Any, deadline_s: float) -> Any:
