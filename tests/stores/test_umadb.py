@@ -346,6 +346,29 @@ async def test_appends_without_an_answer_hold_all_threads_until_they_are_answere
         assert found == [2, 1, 1, 0, 1]
 
 
+async def test_an_answer_that_cannot_be_read_or_looked_for_is_unknown(monkeypatch, umadb):
+    async with streams(umadb, "blocking") as subject:
+        large = event(b"\xff" * 20_000)
+        await append(subject.store, "order-1", [large])
+        again = await append(subject.store, "order-1", [large], expected=NO_STREAM)
+        assert again.version == 0
+        metadata = grpc.aio.Metadata()
+        details = "failed to connect to all addresses"
+        lost = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, metadata, metadata, details)
+
+        async def read_whole(**how):
+            raise lost
+
+        monkeypatch.setattr(subject.store._client, "read_whole", read_whole)
+        with pytest.raises(OutcomeUnknown):
+            await append(subject.store, "order-1", expected=NO_STREAM)
+        closed = await subject.connect()
+        await append(closed, "order-2")
+        await closed.aclose()
+        with pytest.raises(StoreUnavailable, match="was closed"):
+            await append(closed, "order-3", expected=NO_STREAM)
+
+
 async def test_the_packages_client_goes_through_no_proxy(monkeypatch, umadb):
     monkeypatch.setattr(blocking, "proxy_to", lambda _: True)
     with pytest.raises(NoServer, match="cannot go through a proxy"):

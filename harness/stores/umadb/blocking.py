@@ -28,7 +28,7 @@ from harness.domain.errors import (
 from harness.domain.proxies import proxy_to
 from harness.domain.store import Endpoint
 from harness.stores._shared.drivers import lazy
-from harness.stores.umadb.client import Client, Conflict
+from harness.stores.umadb.client import LOOKING_BACK, Client, Conflict
 from harness.stores.umadb.declaration import UmaOptions
 from harness.stores.umadb.protocol import Fields
 from harness.stores.umadb.store import ByVersion, Sending
@@ -37,6 +37,7 @@ THREADS = 32
 """Appends that one connection sends at once; more wait for a thread."""
 
 _SECURE = "grpcs"
+_CLOSED = "the connection was closed"
 _NOT_CONNECTED = "tcp connect error"
 _TOO_LARGE = "past the valid range"
 _UNREADABLE = "h2 protocol error"
@@ -54,14 +55,16 @@ class Threads:
             SimpleQueue()
         )
         self._open: set[asyncio.Future[Any]] = set()
-        self._ended: deque[tuple[asyncio.Future[Any], Any, Exception | None]] = deque()
-        self._told = False
+        self._ended: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._told, self._closed = False, False
 
     async def run(self, call: Callable[[], int], sending: Sending) -> int:
         """Its result or what it raises. A call whose caller has gone keeps its thread to its end.
 
         Raises `StoreUnavailable` at once where all threads are kept so.
         """
+        if self._closed:
+            raise StoreUnavailable(f"nothing was sent: {_CLOSED}")
         if self._held >= self._count:
             raise StoreUnavailable(
                 f"nothing was sent: {self._count} appends without an answer hold all threads"
@@ -70,7 +73,7 @@ class Threads:
         sending.under_way = True
         answer = self._loop.create_future()
         self._open.add(answer)
-        if len(self._open) + self._held > self._started:
+        if self._started < min(self._count, len(self._open) + self._held):
             self._started += 1
             # Nothing ends a call: the process does not wait for its thread.
             Thread(target=self._serve, name="umadb", daemon=True).start()
@@ -86,9 +89,10 @@ class Threads:
 
     def close(self) -> None:
         """What is under way becomes unknown. Each thread ends with its call."""
+        self._closed = True
         for answer in self._open:
             if not answer.done():
-                answer.set_exception(OutcomeUnknown("the connection was closed"))
+                answer.set_exception(OutcomeUnknown(_CLOSED))
         for _ in range(self._started):
             self._calls.put(None)
 
@@ -98,7 +102,7 @@ class Threads:
             result, raised = None, None
             try:
                 result = call()
-            except Exception as error:
+            except BaseException as error:  # its caller raises it
                 raised = error
             self._ended.append((answer, result, raised))
             if not self._told:  # one wake-up serves all that end until it comes
@@ -166,7 +170,8 @@ class Blocking(ByVersion):
         """Whose event it is that the condition excludes: the append's own, or one before it."""
         after = condition["after"]
         how = {"query": condition["fail_if_events_match"], "limit": 1}
-        found, _ = await self._client.read_whole(start=after + 1 if after else None, **how)
+        with LOOKING_BACK:
+            found, _ = await self._client.read_whole(start=after + 1 if after else None, **how)
         if not found:
             raise OutcomeUnknown("UmaDB: the client could not read the answer")
         if found[0].event.uuid != events[0]["uuid"]:
