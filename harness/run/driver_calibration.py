@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.comparison import fingerprint
+from harness.domain.cancellation import raise_if_cancelled
 from harness.domain.costs import GENERATOR_CPU_S, GENERATOR_KERNEL_S, Usage
-from harness.domain.errors import BadInput, NoServer
+from harness.domain.errors import BadInput, NoServer, StoreError
 from harness.domain.factory import StoreFactory
 from harness.domain.store import BareAppend, BareLoop, NewEvent
 from harness.domain.workload import Catalogue
@@ -104,7 +105,11 @@ async def _measured(
         note(f"{ref.key}: {ROUNDS} turns of {request.seconds:g} s for the lab and as many bare")
         how = store_factory(ref, request.catalogue, endpoint)
         warm_up_s = server.warm_up_s if server else 0.0
-        yield await _Turns(request, ref, how, session.scratch).measured(warm_up_s)
+        try:
+            yield await _Turns(request, ref, how, session.scratch).measured(warm_up_s)
+        except StoreError as error:
+            raise_if_cancelled()
+            session.leave_out(ref.technology, f"{ref.key}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
