@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from harness.domain.store import BareAppend, NewEvent
-from harness.stores.kafka.driver import closed
 from harness.stores.kafka.messages import partition_of
 from harness.stores.kafka.store import KeyedTopic
 
@@ -14,9 +13,9 @@ from harness.stores.kafka.store import KeyedTopic
 @asynccontextmanager
 async def sent(store: KeyedTopic, callers: int) -> AsyncIterator[Sequence[BareAppend]]:
     """The same messages to the same partitions, each awaited until the broker has it."""
-    target = store._connection.target
-    producer = await store._connection.clients.idempotent()
-    send, topic, partitions = producer.send, target.topic, target.partitions
+    connection, target = store._connection, store._connection.target
+    producer = await connection.clients.producer(connection.deadlines)
+    send, topic, partitions = producer._producer.send, target.topic, target.partitions
 
     async def append(stream: str, event: NewEvent) -> object:
         key = stream.encode()
@@ -29,4 +28,4 @@ async def sent(store: KeyedTopic, callers: int) -> AsyncIterator[Sequence[BareAp
     try:
         yield [append] * callers
     finally:
-        await closed(producer)
+        await producer.aclose()

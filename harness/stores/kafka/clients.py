@@ -364,11 +364,7 @@ class Clients:
         return Administrator(client, self._target)
 
     async def producer(self, deadlines: Deadlines) -> Producer:
-        """Its errors in the lab's words."""
-        return Producer(await self.idempotent(), self._target, deadlines)
-
-    async def idempotent(self) -> Any:
-        """The driver's own, idempotent and acknowledged by all in-sync replicas, not lingering."""
+        """Idempotent, acknowledged by all in-sync replicas, without lingering."""
         producer = aiokafka.AIOKafkaProducer(
             **self._connection,
             acks="all",
@@ -376,7 +372,8 @@ class Clients:
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
         )
-        return await started(producer, deadline_s=self._deadline_s)
+        await started(producer, deadline_s=self._deadline_s)
+        return Producer(producer, self._target, deadlines)
 
     def transactions(self) -> Transactions:
         """Transactions on the topic, not yet opened."""
