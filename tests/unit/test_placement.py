@@ -167,15 +167,20 @@ def forbid_affinity():
     assert prctl(22, 2, ctypes.byref(program), 0, 0) == 0, "seccomp"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+LINUX = hasattr(os, "sched_setaffinity")
+
+
+@pytest.mark.skipif(not LINUX, reason="not Linux")
 def test_one_core_is_seen_for_real():
     core = min(os.sched_getaffinity(0))
     line = dry_run(lambda: os.sched_setaffinity(0, {core}))
     assert line == "placement: generator and servers share all cores: there is only one"
 
 
-@pytest.mark.skipif(platform.machine() not in AFFINITY, reason="no number of the call is known")
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core cannot be shared out")
+@pytest.mark.skipif(
+    not LINUX or platform.machine() not in AFFINITY or len(os.sched_getaffinity(0)) < 2,
+    reason="not Linux, a processor whose number of the call is not known, or one core",
+)
 def test_a_system_that_forbids_it_is_met_for_real():
     assert dry_run(forbid_affinity).endswith("choose them (Operation not permitted)")
 
