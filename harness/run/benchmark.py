@@ -124,10 +124,11 @@ class _Benchmark:
         session, technologies = self._session, _technologies(scenario)
         session.choose_ways(technologies, self._request.way)
         # Before the run has processes of its own.
-        busy = await asyncio.to_thread(busy_cores) if session.ways else 0.0
+        machine = self._request.machine
+        busy = await asyncio.to_thread(busy_cores, machine) if session.ways else 0.0
         session.require_any(technologies)
         request, note = self._request, self._observer.note
-        machine = replace(request.machine, busy_cores=busy)
+        machine = replace(machine, busy_cores=busy)
         self._placing = Placing(request.pin, machine, session, scenario, note=note)
         drivers = driver_costs.recall(self._request.out)
         folder = RunFolder.create(self._request.out, scenario.name)

@@ -140,7 +140,8 @@ def foreseen(
     scenario: Scenario, catalogue: Catalogue, ways: Mapping[str, str], asked: Asked
 ) -> Decision:
     """What would be decided on this machine, with servers that are reached in these ways."""
-    machine = replace(Machine.here(), busy_cores=busy_cores() if ways else 0.0)
+    here = Machine.here()
+    machine = replace(here, busy_cores=busy_cores(here) if ways else 0.0)
     return decided(asked, machine, ways, scenario, _libraries(scenario, catalogue))
 
 

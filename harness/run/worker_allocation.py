@@ -190,23 +190,24 @@ def _separate(machine: Machine, scenario: Scenario) -> Cores:
     return Cores(frozenset(cores[-count:]), frozenset(cores[:-count]))
 
 
-def busy_cores() -> float:
-    """What other programs use of the machine's cores now. Takes `LOOK_S`, in which it sleeps.
+def busy_cores(machine: Machine) -> float:
+    """What other programs use of the lab's cores now. Takes `LOOK_S`, in which it sleeps.
 
-    To be called while this process has no busy child.
+    To be called while this process has no busy child. Programs on other cores do not count.
     """
-    before_s, own_s = _busy_s(), time.process_time()
+    before_s, own_s = _busy_s(machine.cores), time.process_time()
     began = time.monotonic()
     time.sleep(LOOK_S)
-    used_s = _busy_s() - before_s - (time.process_time() - own_s)
+    used_s = _busy_s(machine.cores) - before_s - (time.process_time() - own_s)
     return round(max(0.0, used_s / (time.monotonic() - began)), 1)
 
 
-def _busy_s() -> float:
-    """The time that all cores have worked, since the system began."""
-    times = psutil.cpu_times()
+def _busy_s(cores: Collection[int]) -> float:
+    """The time that these cores have worked, since the system began."""
+    each = dict(enumerate(psutil.cpu_times(percpu=True)))
     names = ("user", "nice", "system", "irq", "softirq")
-    return sum(float(getattr(times, name, 0.0)) for name in names)
+    known = [each[core] for core in cores if core in each]
+    return sum(float(getattr(times, name, 0.0)) for times in known for name in names)
 
 
 def refusal(cores: Cores) -> str:

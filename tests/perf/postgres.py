@@ -64,7 +64,7 @@ def against_pgbench(table: Table) -> None:
     """
     machine = Machine.here()
     cores = decided("on", machine, {"postgres": "native"}, SCENARIO).cores
-    as_auto = replace(machine, busy_cores=busy_cores())
+    as_auto = replace(machine, busy_cores=busy_cores(machine))
     auto_apart = decided("auto", as_auto, {"postgres": "native"}, SCENARIO).cores is not None
     for clients, goal in ((8, "≥ 0.8"), (32, "≥ 0.75")):
         found = uvloop.run(_placed(clients, cores))

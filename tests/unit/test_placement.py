@@ -8,6 +8,7 @@ import os
 import platform
 import struct
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from harness.domain.flags import Flag, FlagCode, sentence
 from harness.domain.placement import Placement, cores_text, placement_of
 from harness.domain.store import Guarantees
 from harness.run.checkout_runner import Checkout, Order
-from harness.run.worker_allocation import Cores, Machine, chosen, decided, parsed
+from harness.run.worker_allocation import Cores, Machine, busy_cores, chosen, decided, parsed
 from harness.scenario import load
 from tests.e2e.command import ESLAB, ROOT, eslab
 from tests.made_run import POSTGRES, Made, made_run
@@ -279,3 +280,19 @@ def test_later_halves_of_two_commits_are_placed_as_the_first_was(tmp_path):
     assert not Checkout("older", tmp_path / "older", "").takes_pin
     assert Checkout("working tree", ROOT, "").takes_pin
     assert Checkout("an adapter's package", tmp_path, "").takes_pin
+
+
+def test_others_on_the_labs_cores_are_seen_and_its_own_work_is_not():
+    """A busy machine can only add to what is seen of one more program."""
+    if not LINUX:
+        pytest.skip("not Linux")
+    core = max(os.sched_getaffinity(0))
+    spin = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) as spinning:
+        spinning.stdout.readline()
+        try:
+            seen = busy_cores(Machine((core,)))
+        finally:
+            spinning.kill()
+    assert seen > 0.2, "a whole core, but for what a hypervisor takes away"
+    assert busy_cores(Machine((10_000,))) == 0.0, "a core that nobody has"
