@@ -179,11 +179,12 @@ def _hindrance(asked: Asked, machine: Machine) -> Flag | None:
 
 
 def _separate(machine: Machine, scenario: Scenario) -> Cores:
-    """The last cores for the generator, no more than half, the rest for servers.
+    """The last cores for the generator, the rest for servers.
 
-    One a worker process, and one for what their drivers do beside them.
+    One a worker process, and one for what their drivers do beside them, but no more than half of
+    those that control groups let both sides keep busy.
     """
-    cores, half = machine.cores, len(machine.cores) // 2
+    cores, half = machine.cores, machine.whole_cores // SIDES
     wanted = [trial.processes for trial in scenario.trials]
     most = max((half if each == "auto" else each + 1 for each in wanted), default=1)
     count = min(most, half)

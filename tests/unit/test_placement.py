@@ -53,6 +53,8 @@ def test_two_cores_are_one_a_side_and_more_leave_servers_at_least_half(decide):
     assert decide(eight, processes=2).cores.generator == {5, 6, 7}
     for many in ("auto", 16):
         assert decide(eight, processes=many).cores.generator == {4, 5, 6, 7}
+    limited = decide(replace(eight, limit_cores=4.0), processes="auto")
+    assert limited.cores == Cores(frozenset({6, 7}), frozenset(range(6)))
 
 
 def test_both_threads_of_a_core_are_on_one_side(tmp_path, monkeypatch):
