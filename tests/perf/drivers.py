@@ -142,7 +142,7 @@ def _reading_whole(store: Adapter) -> Loop:
         async with store._session.pool.connection() as connection:
             while time.perf_counter() < until_s:
                 stream = names[(count + caller) % len(names)]
-                rows = await connection.fetch(query, stream, 0, LENGTH, timeout=limit_s)
+                rows = await connection.fetch(query, stream, 0, LENGTH, LENGTH, timeout=limit_s)
                 assert len(rows) == LENGTH
                 for row in rows:
                     _ = tuple(row)

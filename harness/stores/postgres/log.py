@@ -128,23 +128,37 @@ class Reading:
     async def stream(
         self, stream: str, start: int, limit: int | None, *, backwards: bool
     ) -> AsyncIterator[RecordedEvent]:
-        """The stream as it is at the first step, in pages."""
-        versions = await self._versions(stream, start, limit, backwards=backwards)
+        """In pages, to where the stream ends after the first: one round trip for a short one."""
         query = QUERY["stream_backwards" if backwards else "stream_forwards"]
-        for first in range(0, len(versions), PAGE_EVENTS):
-            page = versions[first : first + PAGE_EVENTS]
-            ends = sorted((page[0], page[-1]))
-            for row in await self._session.read(query, stream, *ends):
+        first, last, left = start, NO_END, NO_END if limit is None else limit
+        page = await self._page(query, stream, first, last, left)
+        if not page:
+            await self._head(stream)
+        while page:
+            for row in page:
                 yield self.recorded(row)
+            left -= len(page)
+            if len(page) < PAGE_EVENTS or not left:
+                return
+            if backwards:
+                last = page[-1]["version"] - 1
+            else:
+                first = page[-1]["version"] + 1
+                last = await self._head(stream) if last == NO_END else last
+            page = await self._page(query, stream, first, last, left)
 
-    async def _versions(
-        self, stream: str, start: int, limit: int | None, *, backwards: bool
-    ) -> range:
+    async def _page(
+        self, query: str, stream: str, first: int, last: int, left: int
+    ) -> list[Record]:
+        return await self._session.read(query, stream, first, last, min(PAGE_EVENTS, left))
+
+    async def _head(self, stream: str) -> int:
+        """The version of the stream's last event. Raises `StreamNotFound`."""
         head = await self._session.read(QUERY["stream_head"], stream)
         if not head:
             raise StreamNotFound(stream)
-        versions = range(start, head[0]["version"] + 1)
-        return (versions[::-1] if backwards else versions)[:limit]
+        version: int = head[0]["version"]
+        return version
 
     async def log(self, after: Position | None, limit: int | None) -> AsyncIterator[RecordedEvent]:
         """Everything that was committed at the first step, however long an order delays it."""

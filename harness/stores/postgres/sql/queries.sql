@@ -14,11 +14,11 @@ SELECT version FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1
 
 -- name: stream_forwards
 SELECT id, stream, version, tx, position, type, data, metadata, recorded_at
-FROM events WHERE stream = $1 AND version BETWEEN $2 AND $3 ORDER BY version
+FROM events WHERE stream = $1 AND version BETWEEN $2 AND $3 ORDER BY version LIMIT $4
 
 -- name: stream_backwards
 SELECT id, stream, version, tx, position, type, data, metadata, recorded_at
-FROM events WHERE stream = $1 AND version BETWEEN $2 AND $3 ORDER BY version DESC
+FROM events WHERE stream = $1 AND version BETWEEN $2 AND $3 ORDER BY version DESC LIMIT $4
 
 -- name: log_by_transaction
 -- Only transactions below the oldest one still running: nothing can appear among them any more.
