@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
@@ -66,7 +66,7 @@ class NewEvent:
     metadata: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class RecordedEvent:
     """An event read back. `version` counts from 0 in its stream; `recorded_at` is UTC."""
 
@@ -78,6 +78,39 @@ class RecordedEvent:
     data: bytes
     metadata: bytes
     recorded_at: datetime
+
+    def __init__(
+        self,
+        id: UUID,  # noqa: A002 - the field's name
+        stream: str,
+        version: int,
+        position: Position,
+        type: str,  # noqa: A002
+        data: bytes,
+        metadata: bytes,
+        recorded_at: datetime,
+    ) -> None:
+        """Through the slots: a frozen dataclass's own takes twice the time."""
+        _set_id(self, id)
+        _set_stream(self, stream)
+        _set_version(self, version)
+        _set_position(self, position)
+        _set_type(self, type)
+        _set_data(self, data)
+        _set_metadata(self, metadata)
+        _set_recorded_at(self, recorded_at)
+
+
+(
+    _set_id,
+    _set_stream,
+    _set_version,
+    _set_position,
+    _set_type,
+    _set_data,
+    _set_metadata,
+    _set_recorded_at,
+) = (vars(RecordedEvent)[each.name].__set__ for each in fields(RecordedEvent))
 
 
 UNTOLD = -1
