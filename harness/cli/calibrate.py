@@ -190,4 +190,6 @@ def _verdict(outcomes: list[CalibrationResult]) -> str:
     p50, p99 = formatting.duration(ERROR_P50_MAX_NS), formatting.duration(ERROR_P99_MAX_NS)
     goal = f"p50 ≤ {p50} and p99 ≤ {p99}"
     counts = f"{passed} of {len(outcomes)} queues measured within {goal}"
-    return f"{counts} (pacer: {outcomes[0].pacer})"
+    excused = sum(outcome.excused for outcome in outcomes)
+    why = f"; {excused} of the others while the generator had no core" if excused else ""
+    return f"{counts}{why} (pacer: {outcomes[0].pacer})"

@@ -1,9 +1,10 @@
-"""Whether the lab itself stood still: a tick on the event loop, and how late it came."""
+"""Whether the lab itself stood still: a tick on the event loop that came late, a core not had."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,17 @@ from harness.load.pacing import NS_A_SECOND
 TICK_NS = NS_A_SECOND // 10
 STALL_MIN_NS = NS_A_SECOND // 2
 """A tick that is later than this found its process stopped, starved or blocked."""
+
+
+def coreless_ns() -> int | None:
+    """How long this thread was ready to run and had no core, so far; `None` where nobody counts.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux, /proc/<pid>/schedstat.
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text("ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 class LoopWatch:

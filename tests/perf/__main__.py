@@ -25,6 +25,7 @@ PARTS = {
     "null": generator.null_store,
     "processes": generator.processes,
     "open-loop": generator.open_loop,
+    "calibration": generator.calibration,
     "memory": generator.memory,
     "summary": generator.summary,
     "long-trials": long_trials.after,

@@ -18,6 +18,7 @@ from table import Table
 
 from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
+from harness.load.calibration import calibrate, queue_checks
 from harness.load.column_buffer import SAMPLE_COLUMNS, SampleBuffer
 from harness.load.coordinator import Measured, coordinate, inline_workers
 from harness.load.trial_files import TrialFiles, read_columns
@@ -122,6 +123,15 @@ def summary(table: Table) -> None:
             times.append(time.perf_counter() - started)
     table.add("summary of a 10-million-operation trial", "≤ 0.5 s", times, " s")
     table.add("peak memory of the process", "≤ 250 MiB", [_peak_mib()], " MiB")
+
+
+def calibration(table: Table) -> None:
+    """Queues that are measured within the bounds, and misses that no wait for a core explains."""
+    found = [asyncio.run(calibrate(check, seconds=5.0)) for check in queue_checks()]
+    passed = sum(each.passed for each in found)
+    table.add(f"queues measured within the bounds, of {len(found)}", str(len(found)), [passed])
+    missed = sum(not each.passed and not each.excused for each in found)
+    table.add("misses although the generator had a core", "0", [missed])
 
 
 def memory(table: Table) -> None:

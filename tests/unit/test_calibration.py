@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from harness.load.calibration import (
 )
 from harness.load.loops import Window
 from harness.load.pacing import NS_A_SECOND
+from harness.load.stalls import coreless_ns
 
 CUSTOMERS = 400_000
 SECONDS_MAX = 60
@@ -118,3 +120,18 @@ def test_a_generator_that_skips_missed_ticks_is_caught():
     outcome = asyncio.run(calibrate(check, seconds=2, loop=skipping_missed_ticks))
     assert not outcome.passed
     assert outcome.error_p99_ns > 0.3 * NS_A_SECOND
+
+
+def test_a_miss_is_excused_only_by_as_long_without_a_core_as_it_takes():
+    outcome = asyncio.run(calibrate(QueueCheck("fixed", 1, 0.3, rate_per_s=100), seconds=0.1))
+    assert (outcome.coreless_ns is None) == (coreless_ns() is None)
+    near = replace(outcome, operations=1000, error_p50_ns=0.0, error_p99_ns=0.0, coreless_ns=10**9)
+    few, many = replace(near, error_p99_ns=1e6), replace(near, error_p50_ns=1e6, error_p99_ns=1e6)
+    assert near.passed
+    assert not near.excused
+    assert [replace(few, coreless_ns=ns).excused for ns in (None, 4_999_999, 5_000_000)] == [
+        False, False, True,
+    ]  # fmt: skip
+    assert [replace(many, coreless_ns=ns).excused for ns in (74_999_999, 75_000_000)] == [
+        False, True,
+    ]  # fmt: skip
