@@ -67,3 +67,21 @@ def test_a_task_that_somebody_cancels_stays_cancelled_and_errors_stay_what_they_
         limit.close()
 
     asyncio.run(main())
+
+
+def test_a_late_call_that_ends_with_an_error_of_its_own_keeps_it():
+    async def refused(limit: TimeLimit) -> None:
+        task = limit.begin()
+        try:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise ConnectionResetError from None
+        except BaseException as error:
+            raise limit.failed(task, error) from None
+
+    async def main() -> None:
+        with pytest.raises(ConnectionResetError):
+            await refused(TimeLimit(LIMIT_S))
+
+    asyncio.run(main())
