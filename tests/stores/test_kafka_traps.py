@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -209,7 +210,21 @@ async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
     assert {found.count(one) for one in unknown} <= {0, 1}
 
 
-async def test_a_driver_that_has_given_up_sending_is_replaced(broker: Server):
+async def test_a_driver_that_has_given_up_sending_is_replaced_without_a_word(broker: Server):
+    said: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, what: said.append(what))
+    try:
+        await _a_driver_is_replaced(broker)
+        gc.collect()
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(before)
+    assert said == []
+
+
+async def _a_driver_is_replaced(broker: Server) -> None:
     async with topic(broker) as connect:
         store = await connect()
         await store.append("order-1", [event()], expected=ANY)

@@ -209,7 +209,15 @@ class Producer:
                 self._watch(answer)
                 await answer
                 return
-            answers = [await self._hand_over(one, partition) for one in messages]
+            answers: list[Any] = []
+            try:
+                for one in messages:
+                    # One by one: those before a failure have to be known.
+                    answers.append(await self._hand_over(one, partition))  # noqa: PERF401
+            except BaseException:
+                for answer in answers:
+                    answer.add_done_callback(_seen)  # nobody waits for the others any more
+                raise
             for answer in answers:
                 self._watch(answer)
             for error in await all_answered(answers):
@@ -233,7 +241,7 @@ class Producer:
 
     async def aclose(self) -> None:
         """Wait a moment for messages on their way, then close."""
-        await closed(self._producer)
+        await _closed_in_silence(self._producer)
 
 
 TRANSACTION_LIMIT_S = 15
@@ -322,22 +330,34 @@ class Transactions:
     async def aclose(self) -> None:
         """Close, whatever state it is in."""
         if self._producer is not None:
-            waiters = self._waiters()
-            await closed(self._producer)
-            for each in (*waiters, *self._waiters()):
-                if each.done():
-                    _seen(each)
+            await _closed_in_silence(self._producer)
 
-    def _waiters(self) -> list[Any]:
-        """What nobody awaits, and what a sender that dies fails nevertheless."""
-        unsent, transaction = self._producer._message_accumulator, self._producer._txn_manager
-        batches = [*chain.from_iterable(unsent._batches.values()), *unsent._pending_batches]
-        ending = transaction._transaction_waiter
-        return [*(batch._drain_waiter for batch in batches), *([ending] if ending else [])]
+
+async def _closed_in_silence(producer: Any) -> None:
+    """Close it; asyncio says nothing of what its sender's death has failed and nobody awaits."""
+    waiters = _waiters(producer)
+    await closed(producer)
+    for each in (*waiters, *_waiters(producer)):
+        if each.done():
+            _seen(each)
+
+
+def _nothing_to_wait_for() -> asyncio.Future[None]:
+    over = asyncio.get_running_loop().create_future()
+    over.set_result(None)
+    return over
+
+
+def _waiters(producer: Any) -> list[Any]:
+    """What nobody awaits, and what a sender that dies fails nevertheless."""
+    unsent, transaction = producer._message_accumulator, producer._txn_manager
+    batches = [*chain.from_iterable(unsent._batches.values()), *unsent._pending_batches]
+    ending = transaction._transaction_waiter
+    return [*(batch._drain_waiter for batch in batches), *([ending] if ending else [])]
 
 
 def _seen(answer: Any) -> None:
-    """Only the first error of a transaction is raised; keep asyncio from logging the others."""
+    """Only the first error of several messages is raised; keep asyncio from logging the others."""
     if not answer.cancelled():
         answer.exception()
 
@@ -373,6 +393,8 @@ class Clients:
             max_batch_size=BATCH_BYTES,
         )
         await started(producer, deadline_s=self._deadline_s)
+        # A sender that dies fails the transaction's end, too, and this producer has no transaction.
+        producer._txn_manager._transaction_waiter = _nothing_to_wait_for()
         return Producer(producer, self._target, deadlines)
 
     def transactions(self) -> Transactions:
