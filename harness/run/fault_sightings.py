@@ -7,7 +7,7 @@ What was not measured is `None`, never 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from harness.analysis.percentiles import values_at
 from harness.domain.outcome import Outcome
 from harness.load.loops import Window
 from harness.load.pacing import NS_A_SECOND
-from harness.load.trial_files import TrialFiles, blocks, read_columns
+from harness.load.trial_files import Columns, TrialFiles, blocks, read_columns
 from harness.run.faults import DESTRUCTIVE, MAY_CRASH, Occurrence
 from harness.scenario.model import ClosedLoop, Trial
 from harness.verification.evidence import Standing, standing_of
@@ -40,27 +40,7 @@ _COUNTED = (
     Outcome.UNFINISHED,
 )  # fmt: skip
 EVIDENCE_MAX = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operations:
-    """The measured operations of a trial, in any order; times are ns on the monotonic clock."""
-
-    op: Ints
-    worker: Ints
-    outcome: Ints
-    intended_ns: Ints
-    done_ns: Ints
-    first: Ints
-    count: Ints
-
-    @classmethod
-    def read(cls, files: TrialFiles) -> Self:
-        """Those of the raw samples, without prefilling and warm-up."""
-        names = ("op", "worker", "outcome", "intended_ns", "done_ns", "first", "count")
-        columns = read_columns(files.samples, names)
-        measured = columns["op"] >= 0
-        return cls(**{name: column[measured] for name, column in columns.items()})
+NEVER = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +97,41 @@ def stretches(occurrences: Sequence[Occurrence], window: Window) -> Mapping[int,
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Operations:
+    """Measured operations of a trial, in any order; times are ns on the monotonic clock."""
+
+    outcome: Ints
+    intended_ns: Ints
+    done_ns: Ints
+
+    @classmethod
+    def read(cls, files: TrialFiles, stretch: Stretch) -> Self:
+        """Those that tell of one stretch, in one pass by blocks: memory grows with it alone."""
+        parts = [cls(*(np.empty(0, np.int64),) * 3)]
+        for block in blocks(files.samples, ("op", "outcome", "intended_ns", "done_ns")):
+            measured = block["op"] >= 0
+            names = (each.name for each in fields(cls))
+            parts.append(cls(*(block[name][measured] for name in names)).near(stretch))
+        return cls(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
+        )
+
+    def near(self, stretch: Stretch) -> Self:
+        """Those under way between the time to compare with and the end, and the success after it.
+
+        What had ended before, and what was not yet due, changes no count of what waits.
+        """
+        # What is left over when the load is cut short ends before it is due.
+        first_ns = np.minimum(self.intended_ns, self.done_ns)
+        last_ns = np.maximum(self.intended_ns, self.done_ns)
+        kept = (first_ns <= stretch.until_ns) & (last_ns >= stretch.before_ns)
+        later = np.flatnonzero((self.outcome == Outcome.OK) & (self.done_ns >= stretch.until_ns))
+        if len(later):
+            kept[later[self.done_ns[later].argmin()]] = True
+        return type(self)(*(getattr(self, each.name)[kept] for each in fields(self)))
+
+
 def fault_rows(
     trial: Trial,
     occurrences: Sequence[Occurrence],
@@ -126,19 +141,19 @@ def fault_rows(
     lost: Sequence[int] | None,
 ) -> Iterator[Row]:
     """A row a planned fault. `lost` are the lost events; `None` where nothing was verified."""
-    operations, delivered = Operations.read(files), Delivered.read(files)
+    delivered = Delivered.read(files)
     is_open = not isinstance(trial.load, ClosedLoop)
     places = stretches(occurrences, window)
     losses = None
     if lost is not None:
-        losses = Losses.of(lost, Acknowledged.of(operations, files), occurrences, window)
+        losses = Losses.of(lost, Acknowledged.of(lost, files), occurrences, window)
     for number, each in enumerate(occurrences):
         yield {
             "trial_id": trial.id,
             "key": trial.store.key,
             "number": number + 1,
             **_plan(each, window),
-            **(seen(operations, places[number], is_open=is_open) if number in places else {}),
+            **(_seen_in(files, places[number], is_open=is_open) if number in places else {}),
             "connections": each.connections,
             **(_delivery(delivered, places[number]) if number in places and delivered else {}),
             **(losses.of_fault(number) if number in places and losses else {}),
@@ -169,6 +184,10 @@ def _plan(each: Occurrence, window: Window) -> Row:
         "ended_s": since_s(each.ended_ns),
         "back_s": since_s(each.back_ns),
     }
+
+
+def _seen_in(files: TrialFiles, stretch: Stretch, *, is_open: bool) -> Row:
+    return seen(Operations.read(files, stretch), stretch, is_open=is_open)
 
 
 def seen(operations: Operations, stretch: Stretch, *, is_open: bool) -> Row:
@@ -363,36 +382,47 @@ def _first_after(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Acknowledged:
-    """Acknowledged appends in the order of their first events; -1 for an unknown client."""
+    """When some events were first acknowledged, in their order, and by which operation to whom."""
 
-    first: Ints
-    count: Ints
+    event: Ints
     op: Ints
+    """Below 0 in prefilling and warm-up."""
     worker: Ints
+    """-1 where the client is not known."""
     at_ns: Ints
+    """`NEVER` where no acknowledgement is known."""
 
     @classmethod
-    def of(cls, operations: Operations, files: TrialFiles) -> Self:
-        """Of the operations' own rows, and those of further appends."""
-        own = operations.count > 0
-        more = read_columns(files.appends, ("op", "first", "count", "outcome", "ended_ns"))
-        good = (standing_of(more["outcome"]) == Standing.ACKNOWLEDGED) & (more["count"] > 0)
-        first = np.concatenate((operations.first[own], more["first"][good]))
-        order = np.argsort(first)
-        unknown = np.full(int(good.sum()), -1)
-        return cls(
-            first[order],
-            np.concatenate((operations.count[own], more["count"][good]))[order],
-            np.concatenate((operations.op[own], more["op"][good]))[order],
-            np.concatenate((operations.worker[own], unknown))[order],
-            np.concatenate((operations.done_ns[own], more["ended_ns"][good]))[order],
-        )
+    def of(cls, events: Sequence[int], files: TrialFiles) -> Self:
+        """Look for them among the operations' own rows and those of further appends, by blocks."""
+        event = np.unique(np.array(events, np.int64))
+        nobody = np.full(len(event), -1)
+        found = cls(event, nobody, nobody.copy(), np.full(len(event), NEVER))
+        if len(event):
+            for block in blocks(files.samples, ("op", "worker", "first", "count", "done_ns")):
+                found._take(block, block["done_ns"], block["count"] > 0)
+            for block in blocks(files.appends, ("op", "first", "count", "outcome", "ended_ns")):
+                good = standing_of(block["outcome"]) == Standing.ACKNOWLEDGED
+                found._take(block, block["ended_ns"], good & (block["count"] > 0))
+        return found
+
+    def _take(self, block: Columns, at_ns: Ints, good: NDArray[np.bool_]) -> None:
+        rows = np.flatnonzero(good)
+        if not len(rows):
+            return
+        rows = rows[np.argsort(block["first"][rows], kind="stable")]
+        first, end = block["first"][rows], (block["first"] + block["count"])[rows]
+        row = np.searchsorted(first, self.event, "right") - 1
+        earlier = (row >= 0) & (self.event < end[row]) & (at_ns[rows][row] < self.at_ns)
+        taken = rows[row[earlier]]
+        self.at_ns[earlier], self.op[earlier] = at_ns[taken], block["op"][taken]
+        self.worker[earlier] = block["worker"][taken] if "worker" in block else -1
 
     def row_of(self, event: int) -> int | None:
-        """The append of an event; `None` for one of the prefilling or the warm-up."""
-        row = int(np.searchsorted(self.first, event, "right")) - 1
-        within = row >= 0 and event < self.first[row] + self.count[row]
-        return row if within else None
+        """The place of an event; `None` for one of the prefilling or the warm-up."""
+        row = int(np.searchsorted(self.event, event))
+        known = row < len(self.event) and self.event[row] == event
+        return row if known and self.at_ns[row] < NEVER and self.op[row] >= 0 else None
 
     def sentence(self, row: int, blamed: Occurrence, window: Window) -> str:
         """Which client got the acknowledgement, when, before which fault, and what was read."""
@@ -413,39 +443,19 @@ def oldest_lost_s(
     than it was.
     """
     crashes = sorted(
-        (each.began_ns, each.back_ns or each.ended_ns or _NEVER)
+        (each.began_ns, each.back_ns or each.ended_ns or NEVER)
         for each in occurrences
         if each.began_ns is not None and each.fault.kind in MAY_CRASH
     )
     if not lost or not crashes:
         return 0.0
     began, over = np.array(crashes, np.int64).T
-    known = _first_known_ns(np.sort(np.array(lost, np.int64)), files)
+    known = Acknowledged.of(lost, files).at_ns
+    known = known[known < NEVER]
     crash = np.searchsorted(np.maximum.accumulate(over), known)
     there = crash < len(crashes)
     ages_ns = began[crash[there]] - known[there]
     return max(0, int(ages_ns.max(initial=0))) / NS_A_SECOND
-
-
-_NEVER = int(np.iinfo(np.int64).max)
-
-
-def _first_known_ns(events: Ints, files: TrialFiles) -> Ints:
-    """When each of these sorted events was first acknowledged, left out where it never was."""
-    known = np.full(len(events), _NEVER)
-    for path, at_ns in ((files.samples, "done_ns"), (files.appends, "ended_ns")):
-        for block in blocks(path, ("first", "count", "outcome", at_ns)):
-            good = block["count"] > 0
-            if path == files.appends:
-                good &= standing_of(block["outcome"]) == Standing.ACKNOWLEDGED
-            if not good.any():
-                continue
-            rows = np.flatnonzero(good)[np.argsort(block["first"][good], kind="stable")]
-            first, end = block["first"][rows], (block["first"] + block["count"])[rows]
-            row = np.searchsorted(first, events, "right") - 1
-            within = (row >= 0) & (events < end[row])
-            known[within] = np.minimum(known[within], block[at_ns][rows][row[within]])
-    return known[known < _NEVER]
 
 
 def under_way(occurrences: Sequence[Occurrence], from_ns: int, to_ns: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -34,15 +36,10 @@ def operations(*rows, outcome=Outcome.OK):
     """Rows of (intended, done) in seconds, or (intended, done, outcome)."""
     filled = [row if len(row) > 2 else (*row, outcome) for row in rows]
     intended, done, outcomes = zip(*filled, strict=True) if filled else ((), (), ())
-    count = len(filled)
     return Operations(
-        op=np.arange(count),
-        worker=np.zeros(count, np.int64),
         outcome=np.array([int(each) for each in outcomes], np.int64),
         intended_ns=np.array([round(each * S) for each in intended], np.int64),
         done_ns=np.array([round(each * S) for each in done], np.int64),
-        first=np.arange(count),
-        count=np.ones(count, np.int64),
     )
 
 
@@ -138,6 +135,33 @@ def test_a_stretch_ends_with_the_next_fault_and_looks_back_to_the_end_of_the_las
     }
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_kept_of_a_stretch_tells_of_it_what_all_operations_do(seed):
+    rng = Random(seed)
+    rows = []
+    for _ in range(rng.randrange(1, 400)):
+        due = rng.uniform(0, 20)
+        outcome = Outcome.OK if rng.random() < 0.7 else rng.choice([*Outcome][:7])
+        took = rng.choice((0.001, 0.05, 3.0)) * rng.random()
+        early = outcome is Outcome.UNFINISHED and rng.random() < 0.5  # left over, and never due
+        rows.append((due, due - took if early else due + took, outcome))
+    everything = operations(*rows)
+    began = sorted(rng.sample(range(1, 20), 3))
+    for stretch in (
+        Stretch(began[0] * S, began[1] * S, began[2] * S, max(0, began[0] - 5) * S, 20 * S),
+        Stretch(began[1] * S, began[1] * S, 20 * S, began[0] * S, 20 * S),
+    ):
+        halves = operations(*rows[::2]).near(stretch), operations(*rows[1::2]).near(stretch)
+        kept = Operations(
+            *(np.concatenate([getattr(half, name) for half in halves])
+              for name in ("outcome", "intended_ns", "done_ns"))
+        )  # fmt: skip
+        for is_open in (True, False):
+            assert seen(kept, stretch, is_open=is_open) == seen(
+                everything, stretch, is_open=is_open
+            )
+
+
 def test_subscribers_are_seen_by_their_longest_gap_and_by_what_came_again():
     times = np.array([4.0, 5.5, 9.0, 9.5, 14.9, 5.2])
     delivered = Delivered(
@@ -150,9 +174,10 @@ def test_subscribers_are_seen_by_their_longest_gap_and_by_what_came_again():
 
 
 def losses(acknowledged_s: list[float], lost: list[int], *occurrences):
-    done = operations(*((each, each) for each in acknowledged_s))
-    order = Acknowledged(done.first, done.count, done.op, done.worker, done.done_ns)
-    return Losses.of(lost, order, occurrences, WINDOW)
+    number = np.arange(len(acknowledged_s))
+    at_ns = np.array([round(each * S) for each in acknowledged_s], np.int64)
+    known = Acknowledged(number, number, np.zeros_like(number), at_ns)
+    return Losses.of(lost, known, occurrences, WINDOW)
 
 
 def crash(kind: FaultKind, at_s: int) -> Occurrence:
@@ -201,6 +226,15 @@ def test_a_lost_event_is_as_old_as_it_was_when_the_first_crash_could_take_it(tmp
     assert oldest_s(30, 99) == 1
     assert oldest_s() == 0
     assert oldest_lost_s([1], files, crashes[1:2]) == 0
+
+    known = Acknowledged.of([11, 40, 99], files)
+    assert (known.row_of(11), known.row_of(40), known.row_of(99), known.row_of(12)) == (
+        0, 1, None, None,
+    )  # fmt: skip
+    assert known.worker.tolist() == [0, -1, -1]
+    assert "operation 0: acknowledged at 4.200 s" in known.sentence(1, crashes[0], WINDOW)
+    of_the_second = Stretch(12 * S, 13 * S, 20 * S, before_ns=7 * S, over_ns=20 * S)
+    assert Operations.read(files, of_the_second).done_ns.tolist() == [11 * S]
 
 
 def test_without_a_crash_the_fault_under_way_is_blamed():
