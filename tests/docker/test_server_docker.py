@@ -153,22 +153,25 @@ async def test_the_place_of_the_data_is_the_volumes_and_not_the_containers_own_l
 
 
 @with_a_disk
-async def test_its_volume_loses_power_and_fills_up_on_a_disk_of_the_labs_own(tmp_path):
-    settings = {"wal_writer_delay": "10s"}
-    async with serving(
-        "postgres", way="docker", scratch=tmp_path, settings=settings, on_lab_disk=True
-    ) as server:
+async def test_its_volume_loses_power_and_fills_up_on_a_disk_of_the_labs_own(tmp_path, client):
+    async with serving("postgres", way="docker", scratch=tmp_path, on_lab_disk=True) as server:
+        inside = client.containers.get(server.endpoint.container)
         assert not any(server.why_not(kind) for kind in FaultKind)
         place = place_of(await server.data_folder(), {})
         assert (place.on.type, place.on.device[:9]) == ("ext4", "/dev/loop")
         connection = await asyncpg.connect(server.endpoint.address, **server.endpoint.credentials)
         await connection.execute("create table kept (one int)")
         await connection.execute("insert into kept values (1)")
-        await connection.execute("set synchronous_commit = off")
-        await connection.execute("insert into kept values (2)")
+        inside.exec_run(["sh", "-c", "echo unsynced >$PGDATA/written"])
+        await server.kill()
+        await server.restart()
+        assert inside.exec_run(["sh", "-c", "cat $PGDATA/written"]).output == b"unsynced\n"
+        inside.exec_run(["sh", "-c", "echo lost >$PGDATA/written-later"])
         await server.lose_power()
         await server.restart()
-        assert await ask(server.endpoint, "select array_agg(one) from kept") == [1]
+        later = inside.exec_run(["sh", "-c", "cat $PGDATA/written-later"])
+        assert later.output != b"lost\n"
+        assert await ask(server.endpoint, "select one from kept") == 1
         await server.fill_disk()
         with pytest.raises(asyncpg.DiskFullError):
             await ask(server.endpoint, "select generate_series(1, 1000000) as one into more")
