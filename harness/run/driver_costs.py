@@ -6,6 +6,7 @@ like it has the same share of driver: shares of one machine hold where its micro
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Sequence
@@ -101,9 +102,9 @@ def recall(out: Path) -> list[tuple[str, DriverCost]]:
     path = out / FILE
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _NOT_THERE:
+            return []
         raise BadInput(f"{path}: {_ADVICE}") from error
     return [_parsed(path, *line) for line in enumerate(text.splitlines(), start=1)]
 
@@ -114,6 +115,8 @@ def newest(lines: Sequence[tuple[str, DriverCost]], machine: str) -> list[Driver
     return list(last.values())
 
 
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""A place where no run can go, either: who makes its folder says so."""
 _ADVICE = "not the lines of `eslab calibrate --drivers`; remove it, or measure again"
 
 
