@@ -41,7 +41,7 @@ HISTORY="$new/history.csv" OTHERS="$new/bad-day:$new/hot-streams:$new/boundary-c
   $eslab report "$new/quick" --notebooks
 
 for run in quick bad-day hot-streams boundary-contention subscribe-latency; do
-  rm -rf "$new/$run"/{samples,appends,deliveries}
+  rm -rf "$new/$run"/{samples,appends,reads,deliveries}
 done
 rm -f "$new/bad-day/latency.hlog"
 mv "$new"/{bad-day,hot-streams,boundary-contention,subscribe-latency,history.csv} "$new/quick"
