@@ -196,7 +196,7 @@ def stored(tmp_path_factory):
 
     @cache
     def gate(stores):
-        out = folder / stores.replace(",", "-")
+        out = folder / f"{stores.count(',') + 1} stores"
         made = eslab("run", scenario, "--stores", stores, "--repeat", 2, "--out", out)
         assert made.returncode == 0, made.stderr
         return "gate", scenario, "--baseline", the_run(out)

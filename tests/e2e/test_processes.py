@@ -128,11 +128,10 @@ def started(tmp_path, **scenario):
     )
     until = time.monotonic() + 90
     while time.monotonic() < until:
-        workers = [
-            child
-            for child in psutil.Process(run.pid).children()
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
+        workers = []
+        for child in psutil.Process(run.pid).children():
+            with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile
+                workers += [child] * ("spawn_main" in " ".join(child.cmdline()))
         if len(workers) == 2 and all(each.cpu_times().user > 0.5 for each in workers):
             return run, workers
         time.sleep(0.1)
