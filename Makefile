@@ -40,7 +40,7 @@ baseline: setup .otava/.made ## Make results/baseline again: small real runs to 
 	ESLAB_OTAVA="$$PWD/.otava/bin/otava" scripts/baseline.sh
 
 test: setup-dev .otava/.made ## Run every test; the end lists what was not run and why
-	ESLAB_OTAVA="$$PWD/.otava/bin/otava" $(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS)
+	ESLAB_OTAVA="$$PWD/.otava/bin/otava" $(BIN)/python -m pytest -n 4 --dist worksteal $(PYTEST_FLAGS)
 
 check: setup-dev ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
