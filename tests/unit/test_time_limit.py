@@ -69,6 +69,20 @@ def test_a_task_that_somebody_cancels_stays_cancelled_and_errors_stay_what_they_
     asyncio.run(main())
 
 
+def test_a_call_under_way_keeps_its_limit_when_the_store_is_closed():
+    async def main() -> None:
+        limit = TimeLimit(LIMIT_S)
+        call = asyncio.create_task(_within(limit, 60))
+        await asyncio.sleep(0)
+        limit.close()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30):
+                await call
+        assert not call.cancelled()
+
+    asyncio.run(main())
+
+
 def test_a_late_call_that_ends_with_an_error_of_its_own_keeps_it():
     async def refused(limit: TimeLimit) -> None:
         task = limit.begin()

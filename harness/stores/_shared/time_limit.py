@@ -61,8 +61,8 @@ class TimeLimit:
         return TimeoutError() if ours and isinstance(error, asyncio.CancelledError) else error
 
     def close(self) -> None:
-        """Forget the timer."""
-        if self._timer is not None:
+        """Forget the timer, unless it limits a call that is under way."""
+        if self._timer is not None and not self._began:
             self._timer.cancel()
             self._timer = None
 
