@@ -338,7 +338,7 @@ class BoundsItsLoss(Protocol):
 
     @staticmethod
     def loss_bound_s(settings: Mapping[str, str]) -> float | None:
-        """How old an acknowledged append may be at most that a crash takes; `None` if not told."""
+        """How old an acknowledged append may be at most that a crash takes; `None` if unknown."""
         ...
 
 

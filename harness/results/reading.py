@@ -95,7 +95,7 @@ class Run:
         return self._table("deliveries", trial_id, columns)
 
     def reads(self, trial_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """A row a read of a stream's end; int64. Empty where no workload told what it saw."""
+        """A row a read of a stream's end; int64. Empty where no workload reports its reads."""
         return self._table("reads", trial_id, columns)
 
     def has_samples(self, trial_id: str) -> bool:

@@ -23,7 +23,7 @@ from harness.scenario.model import ClosedLoop, Trial
 
 FILE = "driver-costs.jsonl"
 CALLERS, SIZE_BYTES, EXPECTED = 8, 256, "exact"
-"""What `eslab calibrate --drivers` offers where it is not told."""
+"""What `eslab calibrate --drivers` offers by default."""
 _WORKLOAD = "append"
 
 

@@ -1,4 +1,4 @@
-"""One run's cores and worker processes: decided once, kept, and told in the manifest."""
+"""One run's cores and worker processes: decided once, kept, and written to the manifest."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Verification:
     """Appends whose retry ended in a conflict although the first attempt, of unknown outcome, was
     written: a fact about the client's way to go on, no violation."""
     staleness: Staleness | None = None
-    """Of clients' reads; `None` where none told what they saw, or appends tell no version."""
+    """Of clients' reads; `None` where no workload reports them, or appends tell no version."""
     lost_events: Sequence[int] = ()
     """Sequence numbers of acknowledged events that are not in the log, the first of them."""
 

@@ -119,7 +119,7 @@ def test_the_parts_are_shown_and_what_is_not_known_is_one_line(tmp_path: Path):
     assert [row for row in table.rows if row[0] == "kafka"] == [
         ("kafka", "100", "–", "–", "20", "–")
     ]
-    line = f"client CPU not told apart: kafka, dynamodb: {unknown['driver_unknown']}"
+    line = f"client CPU is not split: kafka, dynamodb: {unknown['driver_unknown']}"
     assert lines.lines == [line]
     (alone,) = figures.client_cpu(trials[trials["key"] != "postgres"])
     assert alone.lines == [line]

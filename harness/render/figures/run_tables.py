@@ -172,7 +172,7 @@ def client_cpu(trials: pd.DataFrame) -> Iterator[Table | Lines]:
     unknown = parts[parts["unknown"] != ""]
     if len(unknown):
         reasons = unknown.groupby("unknown", sort=False)["key"].agg(_names)
-        yield Lines([f"client CPU not told apart: {keys}: {why}" for why, keys in reasons.items()])
+        yield Lines([f"client CPU is not split: {keys}: {why}" for why, keys in reasons.items()])
 
 
 def _names(keys: Iterable[object]) -> str:

@@ -61,7 +61,7 @@ _RELAYED_INSIDE = 9094
 
 
 def _kafka_relayed(described: Described, port: int, relay_port: int) -> Described | None:
-    """One more listener, whose clients are told the relay's port."""
+    """One more listener, whose clients get the relay's port."""
     own = described.get("environment", {})
     more = {
         "KAFKA_LISTENERS": f"RELAYED://0.0.0.0:{_RELAYED_INSIDE}",
