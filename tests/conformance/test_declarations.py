@@ -98,7 +98,6 @@ DECLARED: dict[str, dict[str, Any]] = {
     | {"idempotency": "durable", "writers": "one"},
     "umadb": UMA,
     "umadb:position": UMA,
-    "umadb:blocking": UMA,
     "dynamodb": DYNAMO,
     "dynamodb:sequenced": DYNAMO
     | {"occ": "emulated", "global_order": "total", "gap_free_read": True, "batch_limit": 49}

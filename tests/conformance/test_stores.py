@@ -125,10 +125,6 @@ BY_COMMITS = frozenset({9, 11, 12, 16, 25, 31, 57})
 OF_BOUNDARIES = frozenset(n for n, each in all_checks().items() if each.requirement is BOUNDARIES)
 WITH_BOUNDARIES = ("sqlite:boundary", "postgres:boundary")
 """Their streams are the neighbours'; the contract asks the rest of them."""
-BY_ANOTHER_CLIENT = ("umadb:blocking",)
-"""They append through another client, and read as their neighbour; the contract asks the rest."""
-OF_APPENDS = frozenset({16, 41, 42, 44, 45, 46})
-"""Checks of what an append writes and refuses."""
 APART: dict[str, frozenset[int]] = {
     **dict.fromkeys(
         ("postgres:row", "postgres:global-lock", "postgres:table-lock", "postgres:counter"),
@@ -136,7 +132,6 @@ APART: dict[str, frozenset[int]] = {
     ),
     "postgres:coalesced": BY_COMMITS | {7, 8, 10, 17, 24, 26, 27, 28, 29},
     **dict.fromkeys(WITH_BOUNDARIES, OF_BOUNDARIES),
-    **dict.fromkeys(BY_ANOTHER_CLIENT, OF_APPENDS),
     **{name: frozenset(KNOWN[name]) for name in ("postgres:template", "dynamodb:template")},
     "kafka": frozenset(all_checks()) - {52, 56},
 }
@@ -170,7 +165,7 @@ def workers(runner: asyncio.Runner) -> Iterator[CheckWorkers]:
     runner.run(shared.aclose())
 
 
-@pytest.mark.parametrize("name", [*KNOWN, *WITH_BOUNDARIES, *BY_ANOTHER_CLIENT])
+@pytest.mark.parametrize("name", [*KNOWN, *WITH_BOUNDARIES])
 def test_what_is_declared_holds_and_what_is_known_to_fail_is_found(
     name: str,
     servers: Callable[[str], Server],

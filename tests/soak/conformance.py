@@ -35,7 +35,7 @@ RUNS = (
     *("memory=200", "sqlite=30", "postgres=30", "kafka=30", "dynamodb=30", "umadb=30"),
     *("postgres:row=5", "postgres:coalesced=5", "postgres:global-lock=5", "postgres:table-lock=5"),
     *("postgres:counter=5", "postgres:boundary=5", "sqlite:boundary=5", "umadb:position=5"),
-    *("umadb:blocking=5", "kafka:single-writer=5", "postgres:template=2", "dynamodb:template=2"),
+    *("kafka:single-writer=5", "postgres:template=2", "dynamodb:template=2"),
 )
 """The test run asks a variant for what its commits decide, a template for its known faults."""
 BROKEN = {store.__name__: store for store in FAULTS}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -18,17 +16,14 @@ from harness.domain.errors import (
     BatchTooLarge,
     EventIdReused,
     EventTooLarge,
-    NoServer,
-    NotSent,
     NotWritten,
     OutcomeUnknown,
     StoreError,
     StoreUnavailable,
     WrongExpectedVersion,
 )
-from harness.domain.store import Adapter, AppendResult
 from harness.servers import Server, probe, serving
-from harness.stores.umadb import STORE, blocking, client
+from harness.stores.umadb import STORE, client
 from harness.stores.umadb.client import CONFLICT_RETRIES, Client, Conflict, none_after, query
 from harness.stores.umadb.namespace import HEADS_MAX, Head, Heads
 from harness.stores.umadb.protocol import PROTOCOL, messages
@@ -39,7 +34,6 @@ from .subject import Subject, fresh, opened
 grpc = pytest.importorskip("grpc")
 MIB = 1024 * 1024
 DESIGNS = tuple(STORE.variants)
-BLOCKING = STORE.variants["blocking"]
 
 
 @pytest.fixture
@@ -294,13 +288,10 @@ async def test_what_is_too_large_has_its_own_error(umadb):
         assert len(only(await read(subject.store, "order-1")).data) == limit
 
 
-@pytest.mark.parametrize(
-    ("design", "size"),
-    [("", 1_000), ("", 100_000), ("", 3_500_000), ("blocking", 4_000), ("blocking", 100_000)],
-)
-async def test_a_conflict_with_an_event_of_any_size_is_one(umadb, design, size):
+@pytest.mark.parametrize("size", [1_000, 100_000, 3_500_000])
+async def test_a_conflict_with_an_event_of_any_size_is_one(umadb, size):
     """The server's refusal repeats the event that matched, some ten times its size."""
-    async with streams(umadb, design) as subject:
+    async with streams(umadb) as subject:
         await append(subject.store, "order-1", [event(b"\xff" * size)])
         with pytest.raises(WrongExpectedVersion) as conflict:
             await append(subject.store, "order-1", expected=NO_STREAM)
@@ -310,74 +301,8 @@ async def test_a_conflict_with_an_event_of_any_size_is_one(umadb, design, size):
         assert (await append(subject.store, "order-1")).version == 2
 
 
-async def once_a_thread_is_free(store: Adapter, stream: str) -> AppendResult:
-    while True:
-        try:
-            return await append(store, stream, expected=NO_STREAM)
-        except StoreUnavailable:
-            await asyncio.sleep(0.01)
-
-
-async def test_appends_without_an_answer_hold_all_threads_until_they_are_answered(
-    monkeypatch, tmp_path
-):
-    monkeypatch.setattr(blocking, "THREADS", 2)
-    handler = signal.getsignal(signal.SIGINT)
-    async with (
-        serving("umadb", way="native", scratch=tmp_path) as server,
-        opened(BLOCKING, STORE.options(deadline_s=0.5), fresh(server.endpoint), server) as subject,
-    ):
-        await append(subject.store, "order-0")
-        assert signal.getsignal(signal.SIGINT) is handler
-        with pytest.raises(EventTooLarge):
-            await append(subject.store, "order-0", [event(b"x" * 4 * MIB)])
-        await server.pause()
-        try:
-            appends = (append(subject.store, f"order-{n}", expected=NO_STREAM) for n in range(1, 4))
-            told = await asyncio.gather(*appends, return_exceptions=True)
-            assert [type(each) for each in told] == [OutcomeUnknown, OutcomeUnknown, NotSent]
-            with pytest.raises(StoreUnavailable, match="2 appends without an answer hold all"):
-                await append(subject.store, "order-4", expected=NO_STREAM)
-        finally:
-            await server.resume()
-        assert (await append(await subject.connect(), "order-0")).version == 1
-        assert (await once_a_thread_is_free(subject.store, "order-4")).version == 0
-        found = [len(await read(subject.store, f"order-{n}")) for n in range(5)]
-        assert found == [2, 1, 1, 0, 1]
-
-
-async def test_an_answer_that_cannot_be_read_or_looked_for_is_unknown(monkeypatch, umadb):
-    async with streams(umadb, "blocking") as subject:
-        large = event(b"\xff" * 20_000)
-        await append(subject.store, "order-1", [large])
-        again = await append(subject.store, "order-1", [large], expected=NO_STREAM)
-        assert again.version == 0
-        metadata = grpc.aio.Metadata()
-        details = "failed to connect to all addresses"
-        lost = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, metadata, metadata, details)
-
-        async def read_whole(**how):
-            raise lost
-
-        monkeypatch.setattr(subject.store._client, "read_whole", read_whole)
-        with pytest.raises(OutcomeUnknown):
-            await append(subject.store, "order-1", expected=NO_STREAM)
-        closed = await subject.connect()
-        await append(closed, "order-2")
-        await closed.aclose()
-        with pytest.raises(StoreUnavailable, match="was closed"):
-            await append(closed, "order-3", expected=NO_STREAM)
-
-
-async def test_the_packages_client_goes_through_no_proxy(monkeypatch, umadb):
-    monkeypatch.setattr(blocking, "proxy_to", lambda _: True)
-    with pytest.raises(NoServer, match="cannot go through a proxy"):
-        await BLOCKING.connect(umadb.endpoint, STORE.options())
-
-
-@pytest.mark.parametrize("design", ["", "blocking"])
-async def test_metadata_longer_than_one_string_comes_back(umadb, design):
-    async with streams(umadb, design) as subject:
+async def test_metadata_longer_than_one_string_comes_back(umadb):
+    async with streams(umadb) as subject:
         for metadata in (b"a" * 65_536, b"\xff" * 70_000, "ж\U0001f600".encode() * 30_000, b"\0"):
             await append(subject.store, "order-1", [event(metadata=metadata)])
             assert (await read(subject.store, "order-1"))[-1].metadata == metadata

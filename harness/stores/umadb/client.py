@@ -284,6 +284,4 @@ CONNECTING = Mapped(
 )
 LOOKING = Mapped(lambda: {grpc.aio.AioRpcError: _nothing_sent})
 """Maps the errors of reads that precede an append; their time is the append's."""
-LOOKING_BACK = Mapped(lambda: {grpc.aio.AioRpcError: _MEANINGS.unknown})
-"""Maps the errors of reads that follow an append."""
 SETTING_UP = Mapped(lambda: {grpc.aio.AioRpcError: _not_set_up, TimeoutError: _not_set_up})

@@ -66,7 +66,7 @@ from harness.stores.umadb.subscription import follow
 from harness.stores.umadb.tags import Tags, numbered, tagged
 
 
-class Sending:
+class _Sending:
     """Whether an append is with the server."""
 
     under_way = False
@@ -188,7 +188,7 @@ class _Store(WithBoundaries, ABC):
             raise EventIdReused("the same event id twice in one append")
         if not _is_text(stream):
             raise AppendRefused("a stream's name must be valid Unicode")
-        sending = Sending()
+        sending = _Sending()
         try:
             async with asyncio.timeout(self._options.deadline_s):
                 with LOOKING:
@@ -207,7 +207,7 @@ class _Store(WithBoundaries, ABC):
         stream: str,
         events: Sequence[NewEvent],
         expected: ExpectedVersion,
-        sending: Sending,
+        sending: _Sending,
     ) -> AppendResult:
         """At one version: a retry has the same condition, by which the server recognises it."""
         before = expected if isinstance(expected, int) else None
@@ -234,7 +234,7 @@ class _Store(WithBoundaries, ABC):
         stream: str,
         events: Sequence[NewEvent],
         expected: ExpectedVersion,
-        sending: Sending,
+        sending: _Sending,
     ) -> AppendResult:
         """After the head, wherever that is; again where another append came before.
 
@@ -267,25 +267,20 @@ class _Store(WithBoundaries, ABC):
         events: Sequence[NewEvent],
         first: int,
         condition: Fields,
-        sending: Sending,
+        sending: _Sending,
     ) -> AppendResult:
         """Raises `Conflict`, or what became of the append."""
         with appending(len(events)):
-            position = await self._put(
-                self._messages(tags, stream, events, first), condition, sending
-            )
+            messages = self._messages(tags, stream, events, first)
+            sending.under_way = True
+            try:
+                position = await self._client.append(messages, condition)
+            except Conflict:
+                sending.under_way = False
+                raise
         version = first + len(events) - 1
         self._heads.note(stream, Head(version, position, str(events[-1].id)))
         return AppendResult(version, Position((position,)))
-
-    async def _put(self, events: Sequence[Fields], condition: Fields, sending: Sending) -> int:
-        """The last event's position. Raises `Conflict`, or the driver's errors."""
-        sending.under_way = True
-        try:
-            return await self._client.append(events, condition)
-        except Conflict:
-            sending.under_way = False
-            raise
 
     async def _look(self, tags: Tags, stream: str) -> Head | None:
         """The stream's head; `None` for no stream. Before an append, or after its refusal."""
