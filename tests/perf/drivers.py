@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,7 @@ import lab
 import uvloop
 from table import Table
 
-from harness.domain.expected_version import ANY
 from harness.domain.store import Adapter, Endpoint, StoreKind
-from harness.load.events import EventFactory
-from harness.load.worker import frozen_garbage
 from harness.scenario.model import ClosedLoop, Streams
 from harness.servers import serving
 from harness.servers.local import free_ports
@@ -31,12 +28,11 @@ from harness.stores.umadb import STORE as UMADB
 from harness.workloads.read_stream import WORKLOAD as READ_STREAM
 
 ROUNDS = 5
-SECONDS = 3.0
 CALLERS = 32
 LENGTH = 100
 """Events in a stream that is read."""
 READ_STREAMS = 50
-TRIAL = replace(lab.TRIAL, load=ClosedLoop(workers=CALLERS), duration_s=SECONDS)
+TRIAL = replace(lab.TRIAL, load=ClosedLoop(workers=CALLERS))
 READING = replace(
     TRIAL,
     workload="read_stream",
@@ -44,9 +40,6 @@ READING = replace(
     streams=Streams(count=READ_STREAMS, prefill=LENGTH),
 )
 DOUBLE = Path(__file__).parents[1] / "doubles" / "eventstoredb" / "program.py"
-
-Loop = Callable[[int, float], Awaitable[int]]
-"""`loop(caller, until_s)`: call the driver until then; how many operations."""
 
 
 def appends(table: Table) -> None:
@@ -92,7 +85,7 @@ async def _appends() -> dict[str, list[lab.Ran]]:
                     ran[side].append(
                         await lab.run(TRIAL, store)
                         if side == "lab"
-                        else await _bare(store, _appending(store))
+                        else await lab.bare_appends(store, POSTGRES.bare_loops[""], CALLERS)
                     )
     return ran
 
@@ -104,35 +97,11 @@ async def _reading() -> dict[str, list[lab.Ran]]:
             async with _opened(POSTGRES, endpoint) as store:
                 # The bare loop reads what the lab has filled.
                 ran["lab"].append(await lab.run(READING, store, kind=READ_STREAM))
-                ran["asyncpg"].append(await _bare(store, _reading_whole(store)))
+                ran["asyncpg"].append(await lab.bare(_reading_whole(store), CALLERS))
     return ran
 
 
-def _appending(store: Adapter) -> Loop:
-    """The store's own statement, over its own connections; its arguments are made before."""
-    query = QUERY["append_one"].replace(":payload", "bytea")
-    factory = EventFactory(TRIAL.events, f"bare/{uuid4()}")
-    names, limit_s = TRIAL.streams.names, store._session.options.deadline_s
-    made = [
-        [
-            (names[(number + caller) % len(names)], ANY, each.id, each.type, each.data, b"{}")
-            for number, each in enumerate(factory.new_events(30_000))
-        ]
-        for caller in range(CALLERS)
-    ]
-
-    async def append_on(caller: int, until_s: float) -> int:
-        async with store._session.pool.connection() as connection:
-            for count, arguments in enumerate(made[caller]):
-                if time.perf_counter() >= until_s:
-                    return count
-                await connection.fetch(query, *arguments, timeout=limit_s)
-        raise AssertionError("too few events were made")
-
-    return append_on
-
-
-def _reading_whole(store: Adapter) -> Loop:
+def _reading_whole(store: Adapter) -> lab.Loop:
     """One query a stream, its rows left as the driver gives them."""
     query = QUERY["stream_forwards"]
     names, limit_s = READING.streams.names, store._session.options.deadline_s
@@ -150,18 +119,6 @@ def _reading_whole(store: Adapter) -> Loop:
         return count
 
     return read_on
-
-
-async def _bare(store: Adapter, loop: Loop) -> lab.Ran:
-    """The loop in as many tasks as the lab has clients, after a warm-up of the same length."""
-    await asyncio.gather(
-        *(loop(caller, time.perf_counter() + TRIAL.warm_up_s) for caller in range(CALLERS))
-    )
-    async with frozen_garbage():
-        began, cpu_s = time.perf_counter(), time.process_time()
-        counts = await asyncio.gather(*(loop(caller, began + SECONDS) for caller in range(CALLERS)))
-        spent_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_s
-    return lab.Ran(sum(counts) / spent_s, cpu_s / sum(counts) * 1e6)
 
 
 async def _stores() -> dict[str, list[float]]:

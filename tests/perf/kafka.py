@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import tempfile
 import time
@@ -24,14 +23,12 @@ from harness.servers import Server, serving
 from harness.servers.native import maven
 from harness.servers.native.kafka import POM
 from harness.stores.kafka import STORE
-from harness.stores.kafka.store import KeyedTopic
 
 ROUNDS = 3
 SECONDS = 3.0
 RECORDS = 400_000
 RECORD_BYTES = 256
 CALLERS = 256
-STORE_PARTITIONS = KeyedTopic.partitions
 PEER, LAB, BARE = "ProducerPerformance", f"{CALLERS} callers", f"{CALLERS} bare awaited sends"
 EVENTS = 1_000_000
 BATCH = 1000
@@ -77,33 +74,8 @@ async def _awaited() -> dict[str, list[lab.Ran]]:
             async with _opened(server, "") as store:
                 ran[LAB].append(await _ran(store, CALLERS))
             async with _opened(server, "") as store:
-                ran[BARE].append(await _sent(store))
+                ran[BARE].append(await lab.bare_appends(store, STORE.bare_loops[""], CALLERS))
     return ran
-
-
-async def _sent(store: Adapter) -> lab.Ran:
-    """Sends on the store's own producer, each awaited by its caller: nothing made, nothing kept."""
-    await store.append("order-1", [_event()], expected=StreamState.ANY)
-    producer, topic = store._producer._producer, store._connection.target.topic
-    sent, until_s = itertools.count(), 0.0
-
-    async def send_on(caller: int) -> None:
-        partition, headers = caller % STORE_PARTITIONS, [("id", b"0" * 16), ("type", b"Placed")]
-        while time.perf_counter() < until_s:
-            next(sent)
-            answer = await producer.send(
-                topic, b"x" * RECORD_BYTES, b"order-1", partition, headers=headers
-            )
-            await answer
-
-    for seconds in (1.0, SECONDS):
-        sent = itertools.count()
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        until_s = began_s + seconds
-        await asyncio.gather(*map(send_on, range(CALLERS)))
-        spent_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    count = next(sent)
-    return lab.Ran(count / spent_s, cpu_s / count * 1e6)
 
 
 async def _grouped() -> dict[tuple[str, int], list[float]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from uuid import uuid4
 
 from harness.domain.costs import GENERATOR_CPU_S
-from harness.domain.store import EventStore
+from harness.domain.store import Adapter, BareAppend, BareLoop, EventStore, NewEvent
 from harness.domain.workload import WorkloadKind
 from harness.load.coordinator import coordinate, inline_workers
+from harness.load.events import EventFactory
 from harness.load.trial_files import TrialFiles
+from harness.load.worker import frozen_garbage
 from harness.scenario.model import (
     ClosedLoop,
     EventShape,
@@ -45,6 +50,12 @@ TRIAL = Trial(
     seed="perf",
 )
 
+BARE_EVENTS = 400_000
+"""Made before the bare callers begin; several times what drivers take in these seconds."""
+
+Loop = Callable[[int, float], Awaitable[int]]
+"""`loop(caller, until_s)`: call the driver until then; how many operations."""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -72,3 +83,38 @@ async def run(
         window.scheduled / (window.ended_ns - window.started_ns) * 1e9,
         measured.usage.used(GENERATOR_CPU_S) / window.scheduled * 1e6,
     )
+
+
+async def bare_appends(store: Adapter, loop: BareLoop, callers: int) -> Ran:
+    """The store's own bare loop, with events made before: nothing kept, nothing counted."""
+    made = iter(EventFactory(TRIAL.events, f"bare/{uuid4()}").new_events(BARE_EVENTS))
+    async with loop(store, callers) as appends:
+
+        async def append_on(caller: int, until_s: float) -> int:
+            return await _append_until(until_s, appends[caller], caller, made)
+
+        return await bare(append_on, callers)
+
+
+async def bare(loop: Loop, callers: int) -> Ran:
+    """The loop in as many tasks as the lab has clients, after a warm-up of the same length."""
+    await asyncio.gather(
+        *(loop(caller, time.perf_counter() + TRIAL.warm_up_s) for caller in range(callers))
+    )
+    async with frozen_garbage():
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        until_s = began_s + TRIAL.duration_s
+        counts = await asyncio.gather(*(loop(caller, until_s) for caller in range(callers)))
+        spent_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+    return Ran(sum(counts) / spent_s, cpu_s / sum(counts) * 1e6)
+
+
+async def _append_until(
+    until_s: float, append: BareAppend, caller: int, made: Iterator[NewEvent]
+) -> int:
+    streams = [f"{name}/{caller}" for name in TRIAL.streams.names]
+    count = 0
+    while time.perf_counter() < until_s:
+        await append(streams[count % len(streams)], next(made))
+        count += 1
+    return count
