@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.domain.store import StoreKind
-from harness.stores.kafka.bare import sent
+from harness.stores.kafka.bare import batched
 from harness.stores.kafka.options import KafkaOptions
 from harness.stores.kafka.single_writer import SingleWriter
 from harness.stores.kafka.store import KeyedTopic
@@ -16,5 +16,5 @@ STORE = StoreKind(
     server="kafka",
     extra="kafka",
     drivers=("aiokafka",),
-    bare_loops={"": sent},
+    bare_loops={"": batched},
 )

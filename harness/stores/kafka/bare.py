@@ -1,4 +1,4 @@
-"""Awaited sends of aiokafka alone: one producer for all callers, as the lab has it."""
+"""aiokafka's batches alone: one producer for all callers, as the lab has it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from harness.domain.store import BareAppend, NewEvent
-from harness.stores.kafka.messages import partition_of
+from harness.stores.kafka.messages import Message
 from harness.stores.kafka.store import KeyedTopic
 
 
 @asynccontextmanager
-async def sent(store: KeyedTopic, callers: int) -> AsyncIterator[Sequence[BareAppend]]:
-    """The same messages to the same partitions, each awaited until the broker has it."""
-    connection, target = store._connection, store._connection.target
+async def batched(store: KeyedTopic, callers: int) -> AsyncIterator[Sequence[BareAppend]]:
+    """The same messages in the same batches, each awaited until the broker has it."""
+    connection = store._connection
     producer = await connection.clients.producer(connection.deadlines)
-    send, topic, partitions = producer._producer.send, target.topic, target.partitions
 
-    async def append(stream: str, event: NewEvent) -> object:
-        key = stream.encode()
+    async def append(stream: str, event: NewEvent) -> None:
         headers = [("id", event.id.bytes), ("type", event.type.encode())]
         if event.metadata:
             headers.append(("metadata", event.metadata))
-        place = partition_of(key, partitions)
-        return await (await send(topic, event.data, key, place, headers=headers))
+        (answer,) = await producer.hand_over([Message(stream.encode(), event.data, headers)])
+        await answer
 
     try:
         yield [append] * callers
