@@ -105,7 +105,8 @@ class Boundary(StreamLock):
             state = _State(low=seen)
 
     def _found(self, row: Row) -> BoundaryEvent:
-        return BoundaryEvent(self._reading.recorded(row[:9]), frozenset(row["tags"]))
+        (event,) = self._reading.recorded([row[:9]])
+        return BoundaryEvent(event, frozenset(row["tags"]))
 
     async def append_if(
         self,
