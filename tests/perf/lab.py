@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -88,10 +88,12 @@ async def run(
 async def bare_appends(store: Adapter, loop: BareLoop, callers: int) -> Ran:
     """The store's own bare loop, with events made before: nothing kept, nothing counted."""
     made = iter(EventFactory(TRIAL.events, f"bare/{uuid4()}").new_events(BARE_EVENTS))
+    names = TRIAL.streams.names
+    streams = [[f"{name}/{caller}" for name in names] for caller in range(callers)]
     async with loop(store, callers) as appends:
 
         async def append_on(caller: int, until_s: float) -> int:
-            return await _append_until(until_s, appends[caller], caller, made)
+            return await _append_until(until_s, appends[caller], streams[caller], made)
 
         return await bare(append_on, callers)
 
@@ -110,9 +112,8 @@ async def bare(loop: Loop, callers: int) -> Ran:
 
 
 async def _append_until(
-    until_s: float, append: BareAppend, caller: int, made: Iterator[NewEvent]
+    until_s: float, append: BareAppend, streams: Sequence[str], made: Iterator[NewEvent]
 ) -> int:
-    streams = [f"{name}/{caller}" for name in TRIAL.streams.names]
     count = 0
     while time.perf_counter() < until_s:
         await append(streams[count % len(streams)], next(made))
