@@ -18,6 +18,8 @@ import pytest
 from harness.domain.errors import NoServer
 from harness.servers import Server, serving
 
+from .jvm import start_fast
+
 sys.modules["rfc3987_syntax"] = None  # jsonschema compiles its grammars for 2 s; no test needs IRIs
 
 ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST", ""))
@@ -26,8 +28,6 @@ ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST"
 In a variable of its own, because the processes of a parallel run inherit what is set below.
 """
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
-"""Kafka is started dozens of times, and by far most of it is compiling: half as much this way."""
 TEST_LIMIT_S = 180.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"
@@ -115,7 +115,7 @@ def postgres_server(servers: Callable[[str], Server]) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; let the lab that tests start hear Ctrl-C and a hang-up.
+    """Register the marker, set the JVMs; let the lab that tests start hear Ctrl-C and a hang-up.
 
     A shell's background job is started deaf to them, and so would be everything that it starts.
     """
@@ -123,6 +123,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    start_fast(may_make=bool(getattr(config.option, "numprocesses", None)))
     config.addinivalue_line("markers", f"{EXCUSED}: needs a server that no package brings")
 
 
