@@ -170,46 +170,6 @@ async def test_what_an_idempotent_producer_was_given_is_unknown_at_the_deadline_
         assert copies == 1
 
 
-@pytest.mark.parametrize("variant", ["", "single-writer"])
-async def test_each_unknown_append_is_resolved_after_the_broker_was_killed(
-    broker: Server, variant: str
-):
-    async with topic(broker, variant) as connect:
-        store = await connect()
-        await store.append("order-0", [event()], expected=ANY)
-        acknowledged, unknown, refused = [], [], []
-        under_load = asyncio.Event()
-
-        async def write(stream: str) -> None:
-            while True:
-                one = event()
-                try:
-                    await store.append(stream, [one], expected=ANY)
-                except OutcomeUnknown:
-                    unknown.append(one.id)
-                    return
-                except StoreError:
-                    refused.append(one.id)
-                    return
-                acknowledged.append(one.id)
-                if len(acknowledged) >= 20:
-                    under_load.set()
-
-        writers = [asyncio.create_task(write(f"order-{number}")) for number in range(8)]
-        await under_load.wait()
-        await broker.kill()
-        await asyncio.gather(*writers)
-        await broker.restart()
-        await until_back(store)
-        found = ids(await log(store))
-    assert unknown
-    assert acknowledged
-    assert set(acknowledged) <= set(found)
-    assert len(set(found)) == len(found)
-    assert not set(refused) & set(found)
-    assert {found.count(one) for one in unknown} <= {0, 1}
-
-
 async def test_a_driver_that_has_given_up_sending_is_replaced_without_a_word(broker: Server):
     said: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
