@@ -18,6 +18,7 @@ from harness.servers.external import dynamodb_address
 from harness.stores.dynamodb import STORE
 from harness.stores.dynamodb.declaration import storage_of
 from tests.stores.at_a_port import DynamoAt, running
+from tests.stores.subject import fresh
 from tests.unit.paths import ODD
 
 READY = probe("dynamodb", "native")
@@ -25,19 +26,9 @@ native = pytest.mark.skipif(not READY.ready, reason=f"native dynamodb: {READY.de
 
 
 @native
-def test_where_its_tables_are_kept_is_read_back_from_the_process(tmp_path):
-    async def storages():
-        for settings in ({}, {"storage": "file"}):
-            async with serving(
-                "dynamodb", way="native", scratch=tmp_path, settings=settings
-            ) as server:
-                yield storage_of(server.endpoint)
-
-    async def collect():
-        return [storage async for storage in storages()]
-
-    assert asyncio.run(collect()) == ["memory", "file"]
-    assert list(tmp_path.iterdir()) == []
+def test_where_its_tables_are_kept_is_read_back_from_the_process(servers):
+    assert storage_of(servers("dynamodb").endpoint) == "memory"
+    assert storage_of(servers("dynamodb", surviving=True).endpoint) == "file"
 
 
 @native
@@ -166,34 +157,34 @@ def test_an_address_is_taken_apart_and_never_repeated():
 
 
 @native
-@pytest.mark.parametrize("driver", ["boto3", "http"])
 def test_a_server_by_address_is_used_with_the_environments_credentials(
-    tmp_path, monkeypatch, driver
+    tmp_path, monkeypatch, servers
 ):
     """And without any, one line says so."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("ESLAB_DYNAMODB_ENDPOINT", servers("dynamodb").endpoint.address)
+    assert choose_way(["dynamodb"], "auto").ways == {"dynamodb": "external"}
 
-    async def use():
-        async with serving("dynamodb", way="native", scratch=tmp_path) as somebodys:
-            monkeypatch.setenv("ESLAB_DYNAMODB_ENDPOINT", somebodys.endpoint.address)
-            assert choose_way(["dynamodb"], "auto").ways == {"dynamodb": "external"}
-            async with serving("dynamodb", scratch=tmp_path) as server:
-                options = STORE.options(driver=driver)
-                with pytest.raises(NoServer, match="AWS_ACCESS_KEY_ID"):
-                    await STORE.variants[""].connect(server.endpoint, options)
-                monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ann")
-                monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-                store = await STORE.variants[""].connect(server.endpoint, options)
+    async def use(driver):
+        async with serving("dynamodb", scratch=tmp_path) as server:
+            options, endpoint = STORE.options(driver=driver), fresh(server.endpoint)
+            with pytest.raises(NoServer, match="AWS_ACCESS_KEY_ID"):
+                await STORE.variants[""].connect(endpoint, options)
+            with monkeypatch.context() as environment:
+                environment.setenv("AWS_ACCESS_KEY_ID", "ann")
+                environment.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+                store = await STORE.variants[""].connect(endpoint, options)
                 await store.setup()
                 assert (await store.settings())["storage"] == "unknown"
-                assert "hunter2" not in repr(server.endpoint)
+                assert "hunter2" not in repr(endpoint)
                 await store.teardown()
                 await store.aclose()
 
-    asyncio.run(use())
+    for driver in ("boto3", "http"):
+        asyncio.run(use(driver))
 
 
 @native
