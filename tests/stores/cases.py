@@ -41,8 +41,16 @@ CHECKED = (
 )
 """Variants on which `tests/conformance/test_stores.py` runs every check."""
 
-OF_THE_CHECKS = ("test_fidelity", "test_idempotency", "test_reading", "test_subscribing")
-"""Modules of the contract that ask what the checks ask; variants without checks run them."""
+OF_EVERY_CHECK = ("memory", "sqlite", "postgres", "kafka", "dynamodb", "umadb")
+"""Those of them that are asked about races by every check; the others by a few."""
+
+OF_THE_CHECKS = {
+    **dict.fromkeys(
+        ("test_fidelity", "test_idempotency", "test_reading", "test_subscribing"), CHECKED
+    ),
+    "test_concurrency": OF_EVERY_CHECK,
+}
+"""Modules of the contract that ask what the checks ask, and the variants that need not run them."""
 
 CHANGES_THE_PAYLOAD = ("dynamodb{driver=http}", "postgres{payload=jsonb}")
 """Option sets that write and read events in another way than their variant does."""
@@ -84,10 +92,11 @@ class Case:
         return f"{self.ref.key}@double" if self.double else self.ref.key
 
 
-def asked_by_checks(case: Case) -> bool:
-    """Whether the checks, or the same variant without options, answer for this case."""
+def asked_by_checks(case: Case, module: str) -> bool:
+    """Whether the checks, or the same variant without options, answer a module for this case."""
     key = case.ref.key
-    return key in CHECKED or (bool(case.ref.explicit) and key not in CHANGES_THE_PAYLOAD)
+    of_options = bool(case.ref.explicit) and key not in CHANGES_THE_PAYLOAD
+    return module in OF_THE_CHECKS and (of_options or key in OF_THE_CHECKS[module])
 
 
 @cache

@@ -21,7 +21,7 @@ from harness.domain.store import Endpoint
 from harness.servers import Server
 
 from ..conftest import EXCUSED
-from .cases import DOUBLED, OF_THE_CHECKS, Case, asked_by_checks, cases
+from .cases import DOUBLED, Case, asked_by_checks, cases
 from .subject import Subject, fresh, opened
 
 SELECTIONS: Mapping[str, Callable[[Case], bool]] = {
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test the stores that it is about, once where the checks ask the same."""
     module = metafunc.module.__name__.rpartition(".")[2]
-    among = [c for c in cases() if not (module in OF_THE_CHECKS and asked_by_checks(c))]
+    among = [case for case in cases() if not asked_by_checks(case, module)]
     parametrize(metafunc, among)
 
 
