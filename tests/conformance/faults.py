@@ -2,8 +2,8 @@
 
 `FAULTS` says which check must fail, and which may fail as well because they rest on the same
 promise. `NEIGHBOURS` are the checks that look at the same thing or work in the same way: they must
-not fail unless they are among those. The full cross, each store against all checks, is
-`make conformance-soak`.
+not fail unless they are among those. 54 and 55, of 8 s each, are nobody's. The full cross, each
+store against all checks, is `make conformance-soak`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ FAULTS: dict[type[MemoryStore], tuple[int, set[int]]] = {
     s.ResumesAtItsCheckpoint: (32, {31, 33, 37, 39}),
     s.SavesCheckpointsBeforeTheHandler: (33, {34}),
     s.MovesCheckpointsOn: (34, {33}),
-    s.WakesLate: (35, set()),
+    s.WakesLate: (35, {31}),  # which waits for a live subscriber, in vain, and says so
     s.HoardsForSlowConsumers: (36, set()),
     s.DropsWhatSlowConsumersDontTake: (36, {38}),
     s.GoesDeafAfterARestart: (37, set()),
@@ -325,8 +325,8 @@ NEIGHBOURS: dict[int, set[int]] = {
     47: {34, 44},
     48: {24, 49},
     49: {24, 25},
-    54: {48, 55},
-    55: {49, 54},
+    54: {48, 49},
+    55: {24, 49},
     57: {9, 48},
     50: {6, 14},
     51: {48, 52},
