@@ -10,7 +10,7 @@ from tests.warm_commands import can_be_warm, warm_commands
 
 ROOT = Path(__file__).parents[2]
 ESLAB = [sys.executable, "-m", "harness"]
-QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.5", "--repeat", "1"]
+QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.2", "--repeat", "1"]
 
 
 def eslab(*arguments, env=None, timeout_s=120, cwd=ROOT):

@@ -20,7 +20,7 @@ stores:
 workload: {name: boundary, capacity: 5}
 load: {closed: {workers: 16}}
 streams: {count: 2, category: course}
-warm_up_s: 0.2
+warm_up_s: 0.1
 operations: 600
 """
 COUNTS = ["decisions", "events_read", "false_conflicts", "compensations", "rule_violations"]

@@ -12,7 +12,7 @@ stores: [sqlite, memory]
 workload: append
 load: {closed: {workers: 2}}
 warm_up_s: 0.1
-duration_s: 0.5
+duration_s: 0.3
 """
 
 

@@ -26,7 +26,7 @@ def history(tmp_path_factory):
     for number in range(2):
         made = eslab(
             "run", "scenarios/quick.yaml", "--stores", "memory", "--repeat", 1,
-            "--set", "operations=500", "--set", "warm_up_s=0", "--out", folder / str(number),
+            "--set", "operations=200", "--set", "warm_up_s=0", "--out", folder / str(number),
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         added = eslab(

@@ -34,7 +34,7 @@ warm_up_s: 0.2
 """
 
 
-def scenario_of(tmp_path, load="closed: {workers: 6}", processes=2, length="duration_s: 1.5"):
+def scenario_of(tmp_path, load="closed: {workers: 6}", processes=2, length="duration_s: 0.6"):
     scenario = tmp_path / "shared.yaml"
     scenario.write_text(APPENDS.format(load=load, processes=processes, length=length))
     return scenario
@@ -163,7 +163,7 @@ def test_ctrl_c_ends_the_processes_and_leaves_the_folder_finished(tmp_path):
 
 @pytest.mark.skipif(psutil.cpu_count() < 2, reason="one core cannot be shared out")
 def test_pinned_sides_stay_on_their_own_cores(tmp_path):
-    scenario, every = scenario_of(tmp_path, length="duration_s: 2"), os.sched_getaffinity(0)
+    scenario, every = scenario_of(tmp_path, length="duration_s: 1"), os.sched_getaffinity(0)
     command = [sys.executable, "-m", "harness", "run", scenario, "--stores", "postgres,sqlite"]
     words = ["--pin", "--servers", "native", "--out", tmp_path / "results"]
     run = subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL)

@@ -10,7 +10,7 @@ stores: [memory]
 workload: append
 load: {{open: {load}}}
 warm_up_s: 0.1
-duration_s: 1
+duration_s: 0.3
 """
 
 
@@ -34,7 +34,7 @@ def test_a_fraction_of_capacity_is_offered_of_what_each_store_reached(tmp_path):
 
 
 def test_a_search_ends_with_a_rate_that_held_and_one_above_it_that_did_not(tmp_path):
-    load = "{search: {slo: {p50_ms: 20, errors: 0.1%}, probe_s: 0.5}}"
+    load = "{search: {slo: {p50_ms: 20, errors: 0.1%}, probe_s: 0.3}}"
     told, run = run_of(tmp_path, load, "sqlite")
     (trial,) = run.trials.to_dict("records")
     tried = run.probes[run.probes["purpose"] == "search"]
@@ -47,7 +47,7 @@ def test_a_search_ends_with_a_rate_that_held_and_one_above_it_that_did_not(tmp_p
 
 def test_an_objective_that_nothing_holds_is_a_failed_trial_that_says_so(tmp_path):
     scenario = tmp_path / "rates.yaml"
-    load = "{search: {slo: {p50_ms: 0.001}, probe_s: 0.2}}"
+    load = "{search: {slo: {p50_ms: 0.001}, probe_s: 0.1}}"
     scenario.write_text(APPENDS.format(load=load))
     told = eslab("run", scenario, "--stores", "sqlite", "--out", tmp_path / "results")
     assert told.returncode == 1
