@@ -10,11 +10,14 @@ import gc
 import importlib
 import os
 import pkgutil
+import re
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,43 +26,71 @@ from pathlib import Path
 
 PACKAGES = ("harness.cli", "harness.run", "harness.render", "harness.analysis", "harness.stores")
 REQUEST_MAX = 1 << 20
+CLIENT = Path(__file__).with_name("warm_client.py")
 
 
 class WarmCommands:
-    """Starts the process that forks; it ends with this one, whose end of the pipe closes."""
+    """Starts the process that forks; it ends with this one, whose end of the pipe closes.
+
+    Whoever knows its door, a socket, gets a command: this process, and the client for a shell.
+    """
 
     def __init__(self) -> None:
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.environment = dict(os.environ)
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()], cwd=Path(__file__).parents[1], stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        theirs.close()
-        self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="eslab-warm-")
+        self._door = str(Path(self._folder.name, "door"))
+        self._environment = dict(os.environ)
+        theirs, self._ours = os.pipe()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(self._door)
+            listening.listen()
+            ends = [listening.fileno(), theirs]
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", __name__, *map(str, ends)],
+                pass_fds=ends, cwd=Path(__file__).parents[1], stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        os.close(theirs)
+
+    @property
+    def words(self) -> list[str]:
+        """A command that does in a shell what `eslab` does, and with the shell's variables.
+
+        It ends as `eslab` does, but a signal to it is not passed on.
+        """
+        return [sys.executable, "-I", "-S", str(CLIENT), self._door]
+
+    def can_have(self, env: Mapping[str, str]) -> bool:
+        """Whether the command would see these variables as if it had started with them."""
+        names = self._environment.keys() | env.keys()
+        others = [name for name in names if self._environment.get(name) != env.get(name)]
+        folders = env.get("PYTHONPATH", "").split(os.pathsep)
+        customized = any(Path(each, "sitecustomize.py").exists() for each in folders if each)
+        return not customized and not any(map(_READ_AT_START.match, others))
 
     def run(
-        self, arguments: Sequence[str], cwd: Path, timeout_s: float
+        self, arguments: Sequence[str], cwd: Path, timeout_s: float, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """As `subprocess.run` with captured text. Raises `TimeoutExpired`."""
-        out, err, status = os.pipe(), os.pipe(), os.pipe()
-        request = "\0".join([str(cwd), *arguments]).encode("utf-8", "surrogateescape")
-        with self._lock:
-            socket.send_fds(self._ours, [request], [out[1], err[1], status[1]])
-        for each in (out, err, status):
-            os.close(each[1])
-        texts = ["", ""]
-        readers = [
-            threading.Thread(target=_read, args=(end[0], texts, number), daemon=True)
-            for number, end in enumerate((out, err))
-        ]
-        for reader in readers:
-            reader.start()
-        with os.fdopen(status[0]) as told:
-            pid = int(told.readline())
+        out, err = os.pipe(), os.pipe()
+        variables = [f"{name}={value}" for name, value in env.items()]
+        request = "\0".join([str(cwd), str(len(arguments)), *arguments, *variables])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as told:
+            told.connect(self._door)
+            with Path(os.devnull).open() as nothing:
+                ends = [nothing.fileno(), out[1], err[1]]
+                socket.send_fds(told, [os.fsencode(request)], ends)
+            for each in (out, err):
+                os.close(each[1])
+            texts = ["", ""]
+            readers = [
+                threading.Thread(target=_read, args=(end[0], texts, number), daemon=True)
+                for number, end in enumerate((out, err))
+            ]
+            for reader in readers:
+                reader.start()
+            pid = int(told.recv(REQUEST_MAX))
             timer = threading.Timer(timeout_s, _kill, [pid])
             timer.start()
-            code = int(told.readline())
+            code = int(told.recv(REQUEST_MAX))
             late = not timer.is_alive()
             timer.cancel()
         for reader in readers:
@@ -67,6 +98,10 @@ class WarmCommands:
         if late and code == -signal.SIGKILL:
             raise subprocess.TimeoutExpired(list(arguments), timeout_s, *texts)
         return subprocess.CompletedProcess(list(arguments), code, *texts)
+
+
+_READ_AT_START = re.compile(r"PYTHON(?!PATH$)|LC_|LANG|TERM$|.*COLOR|GITHUB_ACTIONS")
+"""By Python itself, or by a module as soon as it is imported."""
 
 
 def _read(end: int, texts: list[str], number: int) -> None:
@@ -85,15 +120,7 @@ def warm_commands() -> WarmCommands:
     return WarmCommands()
 
 
-def can_be_warm(env: Mapping[str, str] | None) -> bool:
-    """Whether a command sees the variables that the lab was imported with."""
-    return env is None and dict(os.environ) | _OF_A_TEST == warm_commands().environment | _OF_A_TEST
-
-
-_OF_A_TEST = {"PYTEST_CURRENT_TEST": ""}
-
-
-def serve(requests: socket.socket) -> None:
+def serve(listening: socket.socket, asker: int) -> None:
     """Fork for each request until nobody can ask any more. Returns in the forked process alone."""
     for package in PACKAGES:
         found = importlib.import_module(package)
@@ -102,37 +129,43 @@ def serve(requests: socket.socket) -> None:
     gc.freeze()  # a collection would touch, and so copy, every page of the modules
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that forked commands are not waited for
     while True:
-        request, ends, _, _ = socket.recv_fds(requests, REQUEST_MAX, 3)
-        if not request:
+        ready, _, _ = select.select([listening, asker], [], [])
+        if asker in ready:
             os._exit(0)
+        connection, _ = listening.accept()
         if os.fork() == 0:
-            requests.close()
+            listening.close()
+            os.close(asker)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            out, err, status = ends
+            request, ends, _, _ = socket.recv_fds(connection, REQUEST_MAX, 3)
             pid = os.fork()
             if pid == 0:
-                os.close(status)
-                _become(request, out, err)
+                connection.close()
+                _become(request, ends)
                 return
-            os.close(out)
-            os.close(err)
-            os.write(status, b"%d\n" % pid)
+            for end in ends:
+                os.close(end)
+            connection.send(b"%d" % pid)
             _, ended = os.waitpid(pid, 0)
-            os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
+            connection.send(b"%d" % os.waitstatus_to_exitcode(ended))
             os._exit(0)
-        for end in ends:
-            os.close(end)
+        connection.close()
 
 
-def _become(request: bytes, out: int, err: int) -> None:
-    cwd, *sys.argv[1:] = request.decode("utf-8", "surrogateescape").split("\0")
+def _become(request: bytes, ends: Sequence[int]) -> None:
+    cwd, count, *rest = os.fsdecode(request).split("\0")
+    sys.argv[1:], variables = rest[: int(count)], rest[int(count) :]
+    os.environ.clear()
+    os.environ.update(each.split("=", 1) for each in variables)
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [each for each in added if each and each not in sys.path]
+    tempfile.tempdir = None
     os.chdir(cwd)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
+    for number, end in enumerate(ends):
+        os.dup2(end, number)
+        os.close(end)
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
     runpy.run_module("harness", run_name="__main__", alter_sys=True)

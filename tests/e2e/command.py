@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.warm_commands import can_be_warm, warm_commands
+from tests.warm_commands import warm_commands
 
 ROOT = Path(__file__).parents[2]
 ESLAB = [sys.executable, "-m", "harness"]
@@ -15,8 +16,9 @@ QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.2", "--repeat", "1"]
 
 def eslab(*arguments, env=None, timeout_s=120, cwd=ROOT):
     """The finished process, its output as text; standard input closed."""
-    if can_be_warm(env):
-        return warm_commands().run([*map(str, arguments)], Path(cwd), timeout_s)
+    warm, variables = warm_commands(), os.environ if env is None else env
+    if warm.can_have(variables):
+        return warm.run([*map(str, arguments)], Path(cwd), timeout_s, variables)
     return subprocess.run(
         [*ESLAB, *map(str, arguments)],
         capture_output=True,

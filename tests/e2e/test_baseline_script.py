@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import nbformat
 import pytest
@@ -14,15 +13,16 @@ import pytest
 from harness import results
 from harness.analysis import trends
 from harness.render.report.writing import NOTEBOOKS
+from tests.warm_commands import warm_commands
 
 from .command import ROOT, eslab
 
 TINY = (
-    "--stores", "memory", "--set", "verify=true", "--set", "duration_s=0.5",
-    "--set", "warm_up_s=0.1",
+    "--stores", "memory", "--set", "verify=true", "--set", "duration_s=0.2",
+    "--set", "warm_up_s=0.05",
 )  # fmt: skip
 
-TROUBLE = [{"at_s": 0.1, "pause": "server", "for_s": 0.1}]
+TROUBLE = [{"at_s": 0.05, "pause": "server", "for_s": 0.05}]
 """Not reached in a store without a server, which the notebook says."""
 
 
@@ -30,8 +30,8 @@ TROUBLE = [{"at_s": 0.1, "pause": "server", "for_s": 0.1}]
 def baseline(tmp_path_factory):
     """What the script makes, its repetitions as they are."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("harness", "notebooks", "scenarios", "scripts"):
-        shutil.copytree(ROOT / name, copy / name)  # compiled files, too: they stay valid
+    for name in ("scenarios", "scripts"):
+        shutil.copytree(ROOT / name, copy / name)
     (copy / "results" / "baseline").mkdir(parents=True)
     (copy / "results" / "baseline" / "old").touch()
     told = subprocess.run(
@@ -39,7 +39,7 @@ def baseline(tmp_path_factory):
         cwd=copy,
         env={
             **os.environ,
-            "ESLAB": f"{sys.executable} -m harness",
+            "ESLAB": " ".join(warm_commands().words),
             "RULES": "memory:boundary",
             "TROUBLE": f"--set faults={json.dumps(TROUBLE, separators=(',', ':'))}",
         },

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from tests.adapter_repository import adapter_repository, git
 from tests.ci_steps import NO_INDEX, Job, gitlab_job, seeing_installed
 from tests.made_run import STORES, Made, made_run
+from tests.warm_commands import warm_commands
 
 from .command import ROOT
 
@@ -43,7 +44,8 @@ def job(checkout, tmp_path):
     """The action with small settings, `eslab` being this environment's."""
     command = tmp_path / "bin" / "eslab"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m harness "$@"\n')
+    words = shlex.join(warm_commands().words)
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec {words} "$@"\n')
     command.chmod(0o755)
     inputs = {
         "scenario": "scenarios/quick.yaml", "base-ref": "main", "stores": "sqlite",
