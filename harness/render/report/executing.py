@@ -25,6 +25,8 @@ from harness.domain.temporary import temporary_folder
 CELL_LIMIT_S = 600
 _TRANSPORT = "tcp" if os.name == "nt" else "ipc"
 """Sockets in a private folder: no port is open to others."""
+_FORGET = "get_ipython().reset()"
+"""The names that cells have made, and their numbers."""
 _SOURCE = str(Path(__file__).parents[3])
 _KINDS = {kind.__name__: kind for kind in (BadInput, Refused)}
 """Errors of the lab about a notebook's input, by the names that kernels report."""
@@ -67,38 +69,57 @@ def executed(paths: Sequence[Path], run: Path) -> dict[str, Any]:
 
 
 async def _all(paths: Sequence[Path], run: Path) -> dict[str, Any]:
-    """Runs all notebooks at once, because most of the time goes to the start of the kernels."""
+    """A kernel a core runs them: most of the time goes to what a kernel imports."""
+    kernels = min(len(paths), os.cpu_count() or 1)
     with temporary_folder() as scratch:
-        running = [_one(path, run, scratch) for path in paths]
+        running = [_in_one_kernel(paths[first::kernels], run, scratch) for first in range(kernels)]
         ended = await asyncio.gather(*running, return_exceptions=True)
-    for failure in ended:
-        if isinstance(failure, BaseException):
-            raise failure
-    return {path.stem: notebook for path, notebook in zip(paths, ended, strict=True)}
+    found: dict[Path, Any] = {}
+    for some in ended:
+        if isinstance(some, BaseException):
+            raise some
+        found |= some
+    return {path.stem: found[path] for path in paths}
 
 
-async def _one(path: Path, run: Path, scratch: Path) -> Any:
-    notebook = _read(path)
+async def _in_one_kernel(paths: Sequence[Path], run: Path, scratch: Path) -> dict[Path, Any]:
+    """One after the other, each without the names that the one before it has made."""
+    notebooks = {path: _read(path) for path in paths}
     manager = AsyncKernelManager(
         kernel_spec_manager=_ThisPython(),
-        connection_file=str(scratch / f"{path.stem}.json"),
+        connection_file=str(scratch / f"{paths[0].stem}.json"),
         transport=_TRANSPORT,
     )
-    client = NotebookClient(
-        notebook, km=manager, timeout=CELL_LIMIT_S, resources={"metadata": {"path": str(scratch)}}
-    )
+    first = NotebookClient(notebooks[paths[0]], km=manager, resources=_placed(scratch))
+    started: dict[str, Any] = {"env": _environment(run), "stdout": DEVNULL, "stderr": DEVNULL}
     try:
-        await client.async_execute(
-            cleanup_kc=True, env=_environment(run), stdout=DEVNULL, stderr=DEVNULL
-        )
-    except CellExecutionError as error:
-        raise _failed(path, error) from error
+        async with first.async_setup_kernel(cleanup_kc=True, **started):
+            for path, notebook in notebooks.items():
+                await _one(path, notebook, first, scratch)
     except asyncio.CancelledError:
         await manager.shutdown_kernel(now=True)  # the client leaves one that was just starting
         raise
+    return notebooks
+
+
+async def _one(path: Path, notebook: Any, started: NotebookClient, scratch: Path) -> None:
+    """Executed in the kernel of a client that has started it, which forgets its names then."""
+    client = NotebookClient(
+        notebook, km=started.km, timeout=CELL_LIMIT_S, resources=_placed(scratch)
+    )
+    channels: Any = started.kc
+    client.kc = channels
+    try:
+        await client.async_execute(cleanup_kc=False)
+        await channels.execute(_FORGET, silent=True, reply=True, timeout=CELL_LIMIT_S)
+    except CellExecutionError as error:
+        raise _failed(path, error) from error
     except (CellTimeoutError, DeadKernelError) as error:
         raise LabError(f"{path.name}: {str(error).splitlines()[0]}") from error
-    return notebook
+
+
+def _placed(scratch: Path) -> dict[str, Any]:
+    return {"metadata": {"path": str(scratch)}}
 
 
 def _failed(path: Path, error: CellExecutionError) -> LabError:
