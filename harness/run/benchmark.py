@@ -148,7 +148,7 @@ class _Benchmark:
         )
         try:
             with last_step(lambda: self._finish(folder, "aborted")):
-                await self._measure_ceiling(scenario.trials[0])
+                await self._measure_ceiling(scenario.trials)
                 folder.write_manifest(self._manifest)
                 for trial in scenario.trials:
                     await self._one(trial, folder, prober)
@@ -164,8 +164,11 @@ class _Benchmark:
         session.require_any(technologies)
         return Result(path, tuple(self._results), self._exit_code(), tuple(self._faults))
 
-    async def _measure_ceiling(self, trial: Trial) -> None:
-        reached = await ceiling_per_s(trial, self._request.catalogue, self._session.scratch)
+    async def _measure_ceiling(self, trials: tuple[Trial, ...]) -> None:
+        planned_s = sum(trial.duration_s or 0.0 for trial in trials)
+        for_s = CEILING_SHORT_S if planned_s < DRIFT_FROM_S else CEILING_S
+        catalogue, scratch = self._request.catalogue, self._session.scratch
+        reached = await ceiling_per_s(trials[0], catalogue, scratch, for_s)
         self._manifest["generator_ceiling_per_s"] = round(reached)
 
     async def _measure_drift(self, trial: Trial) -> None:
@@ -176,7 +179,8 @@ class _Benchmark:
         if time.monotonic() - self._started_s < DRIFT_FROM_S:
             return
         before = self._manifest["generator_ceiling_per_s"]
-        after = await ceiling_per_s(trial, self._request.catalogue, self._session.scratch)
+        catalogue, scratch = self._request.catalogue, self._session.scratch
+        after = await ceiling_per_s(trial, catalogue, scratch, CEILING_S)
         self._manifest["generator_ceiling_end_per_s"] = round(after)
         self._manifest["flags"] += stored(validity.drift_flags(before, after))
 
@@ -423,12 +427,14 @@ def _opening_manifest(run: str, request: Request) -> Manifest:
 
 
 CEILING_S = 0.5
+CEILING_SHORT_S = 0.2
+"""In a run that plans to measure for less than `DRIFT_FROM_S`."""
 DRIFT_FROM_S = 10.0
 """Shorter runs are not measured again at their end."""
 CEILING_WORKERS_MAX = 64
 
 
-async def ceiling_per_s(trial: Trial, catalogue: Catalogue, scratch: Path) -> float:
+async def ceiling_per_s(trial: Trial, catalogue: Catalogue, scratch: Path, for_s: float) -> float:
     """Appends a second that the generator offers and records with no server.
 
     With the trial's clients and events, in a closed loop: no measured rate can be above it.
@@ -447,8 +453,8 @@ async def ceiling_per_s(trial: Trial, catalogue: Catalogue, scratch: Path) -> fl
         workload=append.name,
         parameters=parameters,
         load=ClosedLoop(workers=clients),
-        warm_up_s=CEILING_S / 5,
-        duration_s=CEILING_S,
+        warm_up_s=for_s / 5,
+        duration_s=for_s,
         operations=None,
     )
     folder = scratch / "ceiling"

@@ -113,6 +113,7 @@ class _Search:
 
 
 CAPACITY_S = 1.0
+"""A capacity is not measured for longer than the trial that is offered a fraction of it."""
 CAPACITY_WORKERS = (8, 32, 128)
 WARM_UP_MAX_S = 0.5
 START_SHARE = 0.5
@@ -187,8 +188,9 @@ class Prober:
         known = self._known(trial)
         if known not in self.capacities:
             best_per_s = 0.0
+            duration_s = min(CAPACITY_S, trial.duration_s or CAPACITY_S)
             for workers in CAPACITY_WORKERS:
-                probe = replace(trial, load=ClosedLoop(workers=workers), duration_s=CAPACITY_S)
+                probe = replace(trial, load=ClosedLoop(workers=workers), duration_s=duration_s)
                 row = await self._probe(probe, endpoint, server)
                 self._keep(trial, row, purpose="capacity", workers=workers)
                 best_per_s = max(best_per_s, row["throughput_per_s"])

@@ -41,8 +41,8 @@ CHECKED = (
 )
 """Variants on which `tests/conformance/test_stores.py` runs every check."""
 
-OF_EVERY_CHECK = ("memory", "sqlite", "postgres", "kafka", "dynamodb", "umadb")
-"""Those of them that are asked about races by every check; the others by a few."""
+OF_EVERY_CHECK = ("memory", "sqlite", "postgres", "kafka", "umadb")
+"""Those of them that are asked about races by every check, with their default options."""
 
 OF_THE_CHECKS = {
     **dict.fromkeys(
