@@ -280,17 +280,6 @@ def half(tmp_path):
     return scenario
 
 
-def test_commits_are_offered_the_fraction_that_the_base_was(lab, half, tmp_path):
-    told = eslab(
-        "ab", half, "--project", lab, "--base-ref", "main", "--candidate-ref", "main",
-        "--pairs", 2, "--out", tmp_path / "out", "--json", timeout_s=200,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    trials = results.load(the_run(tmp_path / "out")).trials
-    assert len(trials) == 4
-    assert trials["rate_per_s"].nunique() == 1
-
-
 def test_a_stored_run_says_what_its_successor_is_offered(half, tmp_path):
     eslab("run", half, "--repeat", 1, "--out", tmp_path / "stored")
     stored = the_run(tmp_path / "stored")
