@@ -148,7 +148,7 @@ class _Benchmark:
         )
         try:
             with last_step(lambda: self._finish(folder, "aborted")):
-                await self._measure_ceiling(scenario.trials)
+                await self._measure_ceiling(scenario.trials[0])
                 folder.write_manifest(self._manifest)
                 for trial in scenario.trials:
                     await self._one(trial, folder, prober)
@@ -164,12 +164,8 @@ class _Benchmark:
         session.require_any(technologies)
         return Result(path, tuple(self._results), self._exit_code(), tuple(self._faults))
 
-    async def _measure_ceiling(self, trials: tuple[Trial, ...]) -> None:
-        planned_s = sum(trial.duration_s or 0.0 for trial in trials)
-        for_s = CEILING_SHORT_S if planned_s < DRIFT_FROM_S else CEILING_S
-        catalogue, scratch = self._request.catalogue, self._session.scratch
-        reached = await ceiling_per_s(trials[0], catalogue, scratch, for_s)
-        self._manifest["generator_ceiling_per_s"] = round(reached)
+    async def _measure_ceiling(self, trial: Trial) -> None:
+        self._manifest["generator_ceiling_per_s"] = await self._ceiling_per_s(trial)
 
     async def _measure_drift(self, trial: Trial) -> None:
         """The generator's rate at the end: a change comes from the machine, not from a store.
@@ -178,11 +174,16 @@ class _Benchmark:
         """
         if time.monotonic() - self._started_s < DRIFT_FROM_S:
             return
-        before = self._manifest["generator_ceiling_per_s"]
-        catalogue, scratch = self._request.catalogue, self._session.scratch
-        after = await ceiling_per_s(trial, catalogue, scratch, CEILING_S)
-        self._manifest["generator_ceiling_end_per_s"] = round(after)
+        before, after = self._manifest["generator_ceiling_per_s"], await self._ceiling_per_s(trial)
+        self._manifest["generator_ceiling_end_per_s"] = after
         self._manifest["flags"] += stored(validity.drift_flags(before, after))
+
+    async def _ceiling_per_s(self, trial: Trial) -> int:
+        """As long at the end of a run as at its beginning, or the two would differ by that."""
+        planned_s = sum(each.duration_s or 0.0 for each in self._request.scenario.trials)
+        for_s = CEILING_SHORT_S if planned_s < DRIFT_FROM_S else CEILING_S
+        catalogue, scratch = self._request.catalogue, self._session.scratch
+        return round(await ceiling_per_s(trial, catalogue, scratch, for_s))
 
     async def _one(self, trial: Trial, folder: RunFolder, prober: Prober) -> None:
         if trial.store.technology in self._session.left_out:
