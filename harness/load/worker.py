@@ -54,14 +54,19 @@ from harness.scenario.model import ClosedLoop, OpenLoop, Trial
 
 @asynccontextmanager
 async def frozen_garbage() -> AsyncIterator[None]:
-    """Hide existing objects from the garbage collector during the measurement."""
+    """Hide existing objects from the garbage collector during the measurement.
+
+    What somebody has hidden for longer stays so.
+    """
+    hidden_before = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     await asyncio.sleep(0)
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not hidden_before:
+            gc.unfreeze()
 
 
 _LOG = logging.getLogger(__name__)
