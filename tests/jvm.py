@@ -44,7 +44,7 @@ def start_fast(*, may_make: bool) -> None:
 
 def _archive() -> Path:
     """Beside the jars, whose path and times the JVM compares, and named after them and the JVM."""
-    jars = maven._folder("kafka", POM)  # where they would be: this fetches none
+    jars = maven.jars_folder("kafka", POM)  # where they would be: this fetches none
     home = Path(maven.java()).resolve().parents[1]
     build = f"{home} {(home / 'lib' / 'modules').stat().st_mtime_ns}"
     digest = hashlib.sha256(build.encode()).hexdigest()[:12]

@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from unittest import mock
 from uuid import uuid4
 
@@ -112,6 +113,24 @@ async def test_a_stream_is_on_the_partition_where_readers_look(broker: Server):
                 assert [one.version for one in found] == [0, 1], stream
         partitions = {partition_of(stream.encode(), 7) for stream in streams}
     assert len(partitions) == 7
+
+
+async def test_appends_that_share_batches_come_back_whole_and_in_their_order(broker: Server):
+    """Some are larger than a batch; the first ones arrive while the driver has taken a batch."""
+    async with topic(broker, partitions=1) as connect:
+        store = await connect()
+        sent = {f"small-{n}": [[event()] for _ in range(30)] for n in range(50)}
+        sent |= {f"large-{n}": [[event(b"x" * 60_000) for _ in range(12)]] for n in range(8)}
+
+        async def append_all(stream: str) -> None:
+            for batch in sent[stream]:
+                await store.append(stream, batch, expected=ANY)
+
+        await asyncio.gather(*map(append_all, sent))
+        found = await log(store)
+        for stream, batches in sent.items():
+            assert ids(one for one in found if one.stream == stream) == ids(chain(*batches))
+        assert len(found) == 8 * 12 + 50 * 30
 
 
 async def test_an_expected_version_is_unsupported_not_ignored(broker: Server):

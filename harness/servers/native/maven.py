@@ -36,7 +36,7 @@ def jars(technology: str, pom: Path) -> Path:
     all. Every file has the SHA-256 hash that stands beside the pom. Raises `NoServer` with the
     technology and the step that would make it ready.
     """
-    folder = _folder(technology, pom)
+    folder = jars_folder(technology, pom)
     if not _is_there(folder):
         _fetch(technology, pom, folder)
     _hold_against_hashes(technology, pom, folder, f"remove {folder} to fetch it again")
@@ -70,7 +70,7 @@ def available(technology: str, pom: Path) -> str:
     Checks what `jars` does, except what only Maven can tell.
     """
     java()
-    folder = _folder(technology, pom)
+    folder = jars_folder(technology, pom)
     if _is_there(folder):
         jars(technology, pom)
     else:
@@ -117,7 +117,8 @@ def _java_version(path: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _folder(technology: str, pom: Path) -> Path:
+def jars_folder(technology: str, pom: Path) -> Path:
+    """Where a technology's jars are, or would be."""
     digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
     return cache_folder(technology) / f"{technology}-{digest}"
 

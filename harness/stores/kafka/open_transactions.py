@@ -8,10 +8,10 @@ from typing import Any, Self
 from uuid import uuid4
 
 from harness.domain.store import UNTOLD, AppendResult, ExpectedVersion, NewEvent
-from harness.stores.kafka.clients import BATCH_BYTES
 from harness.stores.kafka.driver import MS_A_SECOND, Target, closed, connection, started
 from harness.stores.kafka.errors import APPENDING, UNCOMMITTED, aiokafka, errors
 from harness.stores.kafka.messages import messages, partition_of
+from harness.stores.kafka.producer import BATCH_BYTES
 
 LIMIT_S = 60
 """The broker aborts one that is left open for longer."""

@@ -21,7 +21,7 @@ from harness.domain.store import (
     RecordedEvent,
     StreamState,
 )
-from harness.stores.kafka.clients import Administrator, Clients, Producer
+from harness.stores.kafka.clients import Administrator, Clients
 from harness.stores.kafka.deadlines import BrokerProbe, Deadlines
 from harness.stores.kafka.driver import Target
 from harness.stores.kafka.messages import EVENT_LIMIT_BYTES, messages
@@ -33,6 +33,7 @@ from harness.stores.kafka.options import (
     requested_settings,
     topic_settings,
 )
+from harness.stores.kafka.producer import Producer
 from harness.stores.kafka.reading import Reading, Scanner
 
 
