@@ -54,8 +54,8 @@ def test_what_was_found_before_an_interruption_is_kept(tmp_path):
         [*ESLAB, "conformance", "--stores", "memory", "--seconds", "20", "--out", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    while psutil.Process(process.pid).cpu_times().user < 3:  # imports take half of it
-        time.sleep(0.05)
+    while process.poll() is None and psutil.Process(process.pid).cpu_times().user < 3:
+        time.sleep(0.05)  # imports take half of these seconds
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said
