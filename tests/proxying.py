@@ -21,7 +21,11 @@ class Proxy:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tunnel after CONNECT; hand anything else on as it is, which HTTP servers accept."""
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # a client that only looked whether somebody is there
+            writer.close()
+            return
         self.asked_for.append(head.partition(b"\r\n")[0].decode())
         there, back = await asyncio.open_connection("127.0.0.1", self.target_port)
         if head.startswith(b"CONNECT "):
