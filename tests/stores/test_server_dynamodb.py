@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
@@ -15,7 +16,7 @@ from harness.domain.errors import BadInput, NoServer
 from harness.domain.store import Endpoint
 from harness.servers import choose_way, probe, serving
 from harness.servers.external import dynamodb_address
-from harness.stores.dynamodb import STORE
+from harness.stores.dynamodb import STORE, clients
 from harness.stores.dynamodb.declaration import storage_of
 from tests.stores.at_a_port import DynamoAt, running
 from tests.stores.subject import fresh
@@ -165,6 +166,7 @@ def test_a_server_by_address_is_used_with_the_environments_credentials(
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(clients, "aws_session", boto3.session.Session)  # as in a new process
     monkeypatch.setenv("ESLAB_DYNAMODB_ENDPOINT", servers("dynamodb").endpoint.address)
     assert choose_way(["dynamodb"], "auto").ways == {"dynamodb": "external"}
 

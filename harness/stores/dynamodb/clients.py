@@ -51,13 +51,18 @@ _METHODS = {
 }
 
 
+@cache
+def aws_session() -> Any:
+    """The session of this process: each one would read boto3's models anew, in 70 ms."""
+    return boto3.session.Session()
+
+
 class BotoClient:
     """Blocking calls in threads, at most `options.connections` at once."""
 
     def __init__(
         self, address: str, credentials: Mapping[str, str], region: str, options: DynamoOptions
     ) -> None:
-        session = boto3.session.Session()
         proxy = proxy_to(address)
         config = botocore.config.Config(
             # A conditional write that the SDK retries can fail because its first try succeeded.
@@ -69,7 +74,7 @@ class BotoClient:
             # Without this, boto3 would take the environment's proxy to loopback, too.
             proxies={urlsplit(address).scheme: proxy.url} if proxy else {},
         )
-        self._client = session.client(
+        self._client = aws_session().client(
             "dynamodb",
             endpoint_url=address,
             region_name=region,
@@ -278,12 +283,11 @@ def _moment(second: int) -> str:
 
 
 def _source(credentials: Mapping[str, str]) -> Any:
-    session = boto3.session.Session()
     if credentials:
         return botocore.credentials.Credentials(
             credentials["access_key"], credentials["secret_key"]
         )
-    ambient = session.get_credentials()
+    ambient = aws_session().get_credentials()
     if ambient is None:
         raise NoServer(
             "dynamodb: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "

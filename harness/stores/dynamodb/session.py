@@ -30,7 +30,7 @@ from harness.domain.errors import (
 from harness.domain.store import Endpoint, Position
 from harness.stores._shared.driver_errors import Mapped, Meanings, Table
 from harness.stores.dynamodb import items
-from harness.stores.dynamodb.clients import BotoClient, HttpClient
+from harness.stores.dynamodb.clients import BotoClient, HttpClient, aws_session
 from harness.stores.dynamodb.declaration import DynamoOptions
 from harness.stores.dynamodb.driver import (
     CLASH,
@@ -45,7 +45,6 @@ from harness.stores.dynamodb.driver import (
     Rejected,
     TooLate,
     Unanswered,
-    boto3,
 )
 
 CLASHES = "clashes"
@@ -203,7 +202,7 @@ class Session:
 
 
 def _region() -> str:
-    return boto3.session.Session().region_name or os.environ.get("AWS_REGION") or _REGION
+    return aws_session().region_name or os.environ.get("AWS_REGION") or _REGION
 
 
 _MEANINGS = Meanings("DynamoDB", str)
