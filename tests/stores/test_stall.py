@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from harness.analysis.summary import unranked_reason
+from harness.analysis.summary import unranked_reasons
 from harness.domain.factory import StoreFactory
 from harness.domain.flags import FlagCode
 from harness.domain.workload import Catalogue
@@ -163,4 +163,5 @@ async def test_two_seconds_without_a_server_are_counted_flagged_and_not_ranked(
         flag.code for flag in validity.flags(trial_under(OPEN), row | {"provider": "native"}, 1e9)
     }
     cells = {"valid": True, "message": "", "first_violation": ""}
-    assert "without service" in unranked_reason(pd.Series(row | cells))
+    (reason,) = unranked_reasons(pd.DataFrame([row | cells]))
+    assert "without service" in reason

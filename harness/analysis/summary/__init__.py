@@ -41,7 +41,7 @@ from harness.analysis.summary.ranking import (
     ranking,
     relative_speed,
     that_count,
-    unranked_reason,
+    unranked_reasons,
 )
 from harness.analysis.summary.requirements import (
     candidates_of_pairs,
@@ -109,7 +109,7 @@ __all__ = [
     "times_ns",
     "trouble",
     "under_rules",
-    "unranked_reason",
+    "unranked_reasons",
     "without_rules",
     "worst",
 ]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from harness.analysis.summary.ranking import GROUP, that_count, unranked_reason
+from harness.analysis.summary.ranking import GROUP, that_count, unranked_reasons
 
 Point = Mapping[str, object]
 
@@ -73,7 +73,7 @@ def scaling(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([trials[_KEPT], varied_axis(trials)], axis=1).assign(
         measure=["throughput" if each else "response p50" for each in rated],
         value=value.astype("float64"),
-        reason=[unranked_reason(trial) for _, trial in trials.iterrows()],
+        reason=unranked_reasons(trials),
     )
 
 
@@ -128,7 +128,7 @@ def contention(trials: pd.DataFrame) -> pd.DataFrame:
         conflicts_per_op=(trials["conflicts"] / operations).astype("float64"),
         retries_per_op=(trials["retries"] / operations).astype("float64"),
         refused_per_op=(trials["refused"] / operations).astype("float64"),
-        reason=[unranked_reason(trial) for _, trial in trials.iterrows()],
+        reason=unranked_reasons(trials),
     )
 
 
@@ -223,7 +223,7 @@ def delivery(trials: pd.DataFrame) -> pd.DataFrame:
         count=with_subscribers["delivery_count"],
         **columns,
         max_ns=with_subscribers["delivery_max_ns"],
-        reason=[unranked_reason(trial) for _, trial in with_subscribers.iterrows()],
+        reason=unranked_reasons(with_subscribers),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,35 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _by_medians(trials: pd.DataFrame) -> pd.DataFrame:
+_REASONED = [
+    *("status", "message", "valid", "first_violation", "verified", "measured_s", "stalled_s"),
+    *("without_service_s", "refusals"),
+]
+"""What `unranked_reasons` looks at, beside `_FAILED`."""
+_RANKED = [
+    *GROUP, *_REASONED, *_FAILED,
+    "key", "repetition", "load", "rate_found", "scheduled", "ok", "conflict", "throughput_per_s",
+    "service_p50_ns", "service_p99_ns", "service_count",
+    "response_p50_ns", "response_p99_ns", "response_count", "flags", "provider", "emulator",
+]  # fmt: skip
+"""What a ranking looks at: pandas takes the fewer columns apart the faster."""
+
+
+def _of(trials: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """These columns, without those that a run of an older version lacks."""
+    return trials[[name for name in names if name in trials]]
+
+
+def _groups(trials: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """The trials of each point and class, each with why it is left out, and its stores' rows."""
+    trials = _of(trials, _RANKED)
+    left_out = [_unranked_reason(trial) or _mostly_failed(trial) for trial in _records(trials)]
+    for _, group in trials.assign(left_out=left_out).groupby(GROUP, sort=False):
+        yield group, _group(group)
+
+
+def _by_medians(groups: list[pd.DataFrame]) -> pd.DataFrame:
     """`ranking` without pairs: `relative_to_best` is a ratio of medians."""
-    groups = [_group(group) for _, group in trials.groupby(GROUP, sort=False)]
     if not groups:
         return pd.DataFrame(columns=_COLUMNS)
     return pd.concat(groups, ignore_index=True)[_COLUMNS]
@@ -54,8 +80,9 @@ def ranking(trials: pd.DataFrame) -> pd.DataFrame:
     terminal, page, exports and sentences agree; the best has no interval.
     A key without a valid repetition has no `rank` but a `reason`.
     """
-    ranked = _by_medians(trials)
-    paired = ranked.merge(relative_speed(trials), on=[*GROUP, "key"], how="left")
+    groups = list(_groups(trials))
+    ranked = _by_medians([rows for _, rows in groups])
+    paired = ranked.merge(_speeds(groups), on=[*GROUP, "key"], how="left")
     return ranked.assign(
         relative_to_best=paired["ratio"].fillna(ranked["relative_to_best"]),
         low=paired["low"],
@@ -88,8 +115,16 @@ def geometric_mean(ratios: np.ndarray) -> float:
     return float(np.exp(np.mean(np.log(ratios)))) if len(ratios) else float("nan")
 
 
-def unranked_reason(trial: pd.Series) -> str:
-    """Why a trial does not count; empty for a trial that counts."""
+def unranked_reasons(trials: pd.DataFrame) -> list[str]:
+    """Why each trial does not count; empty for one that counts."""
+    return [_unranked_reason(trial) for trial in _records(_of(trials, [*_REASONED, *_FAILED]))]
+
+
+def _records(trials: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    return trials.to_dict("records")
+
+
+def _unranked_reason(trial: Mapping[Hashable, Any]) -> str:
     if trial["status"] != "done":
         return f"{trial['status']}: {trial['message']}".rstrip(": ")
     if not trial["valid"]:
@@ -104,7 +139,7 @@ def unranked_reason(trial: pd.Series) -> str:
     return sentence([flag]) + (f"{_refused(trial)}: the rest is no measure" if silent else "")
 
 
-def _interruption(trial: pd.Series) -> Flag | None:
+def _interruption(trial: Mapping[Hashable, Any]) -> Flag | None:
     """What took too much of the window; the lab's own stall hides what the store did meanwhile."""
     window_s = _seconds(trial, "measured_s")
     stalled_s, silent_s = _seconds(trial, "stalled_s"), _seconds(trial, "without_service_s")
@@ -116,7 +151,7 @@ def _interruption(trial: pd.Series) -> Flag | None:
     return None
 
 
-def _refused(trial: pd.Series) -> str:
+def _refused(trial: Mapping[Hashable, Any]) -> str:
     """The commonest refusal, in brackets, where the store refused any operation."""
     cell = json.loads(str(trial.get("refusals") or "{}"))
     counts = {name: count for name, count in cell.items() if isinstance(count, int)}
@@ -124,7 +159,7 @@ def _refused(trial: pd.Series) -> str:
     return f" (refused with {most})" if most and trial["refused"] else ""
 
 
-def _seconds(trial: pd.Series, name: str) -> float:
+def _seconds(trial: Mapping[Hashable, Any], name: str) -> float:
     """A cell; 0 where a run of an older version lacks it."""
     cell = trial.get(name)
     return 0.0 if cell is None or pd.isna(cell) else float(cell)
@@ -132,12 +167,14 @@ def _seconds(trial: pd.Series, name: str) -> float:
 
 def that_count(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials that count; keeps all columns if none counts."""
-    reasons = [unranked_reason(trial) for _, trial in trials.iterrows()]
+    reasons = unranked_reasons(trials)
     return trials[np.array([not reason for reason in reasons], dtype=bool)]
 
 
-def _mostly_failed(trial: pd.Series) -> str:
-    failed = trial[_FAILED].sum() / trial["scheduled"] if trial["scheduled"] else 0.0
+def _mostly_failed(trial: Mapping[Hashable, Any]) -> str:
+    scheduled = trial["scheduled"]
+    counts = [trial[name] for name in _FAILED if pd.notna(trial[name])]
+    failed = sum(counts) / scheduled if scheduled else 0.0
     if failed <= _FAILED_MAX:
         return ""
     share = formatting.percent(failed)
@@ -158,7 +195,7 @@ def _group(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _row(trials: pd.DataFrame) -> dict[str, Any]:
     first = trials.iloc[0]
-    reasons = [unranked_reason(trial) or _mostly_failed(trial) for _, trial in trials.iterrows()]
+    reasons = list(trials["left_out"])
     counted = trials[[not reason for reason in reasons]]
     shown = counted if len(counted) else trials[trials["status"] == "done"]
     reason = "" if len(counted) else next(filter(None, reasons), "")
@@ -188,7 +225,7 @@ def _by_throughput(trial: pd.Series) -> bool:
 def _without_reason(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials without the flag that is the reason why they are not ranked."""
     cells = []
-    for _, trial in trials.iterrows():
+    for trial in _records(trials):
         reason = _interruption(trial)
         others = [flag for flag in listed(trial["flags"]) if not reason or flag.code != reason.code]
         cells.append(dumped(others))
@@ -222,9 +259,11 @@ def relative_speed(trials: pd.DataFrame) -> pd.DataFrame:
     The ratio is the geometric mean over pairs: trials of the same repetition, which ran close in
     time. The interval is a paired t interval on their logarithms; with one pair it is NaN.
     """
-    rows = [
-        row for _, group in trials.groupby(GROUP, sort=False) for row in _speeds_of_group(group)
-    ]
+    return _speeds(_groups(trials))
+
+
+def _speeds(groups: Iterable[tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
+    rows = [row for group, ranked in groups for row in _speeds_of_group(group, ranked)]
     return pd.DataFrame(rows, columns=_SPEED_COLUMNS)
 
 
@@ -235,7 +274,8 @@ def over_points(trials: pd.DataFrame) -> pd.DataFrame:
     best of each point. The interval is a t interval on these values, so it has as many values as
     there are repetitions, for any number of points. A store that is best everywhere has none.
     """
-    ranked = _by_medians(trials)
+    trials = _of(trials, _RANKED)
+    ranked = _by_medians([rows for _, rows in _groups(trials)])
     overall = _overall(ranked)
     means = [row for _, of_class in ranked.groupby(CLASS, sort=False)
              for row in _means(trials, of_class)]  # fmt: skip
@@ -279,8 +319,7 @@ def _logs(trials: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, pd.Series]:
     return {key: ratio.map(np.log) for key, ratio in ratios.items()}
 
 
-def _speeds_of_group(trials: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    ranked = _by_medians(trials)
+def _speeds_of_group(trials: pd.DataFrame, ranked: pd.DataFrame) -> Iterator[dict[str, Any]]:
     ranked = ranked[ranked["rank"].notna()]
     if len(ranked) < 2:  # noqa: PLR2004 — nobody to be compared with
         return

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.analysis.summary import COSTS, unranked_reason
+from harness.analysis.summary import COSTS, unranked_reasons
 from harness.domain import formatting
 from harness.render.figures.bands import Band, Dots, bands_height_in, draw_bands
 from harness.render.figures.sheet import HEAD_IN, About, Drawing, Sheet, Words, caption
@@ -37,7 +37,7 @@ def costing(trials: pd.DataFrame, column: str, about: About) -> Drawing:
 
 
 def _band(key: str, trials: pd.DataFrame, column: str) -> Band:
-    counts = [not unranked_reason(trial) for _, trial in trials.iterrows()]
+    counts = [not reason for reason in unranked_reasons(trials)]
     values = trials[column].astype("float64")
     median = float((values[counts] if any(counts) else values).median())
     return Band(

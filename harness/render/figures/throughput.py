@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.analysis.summary import ranking, unranked_reason
+from harness.analysis.summary import ranking, unranked_reasons
 from harness.domain import formatting
 from harness.render.figures.bands import Band, Dots, bands_height_in, draw_bands
 from harness.render.figures.sheet import (
@@ -52,7 +52,7 @@ def _bands(ranked: pd.DataFrame, trials: pd.DataFrame) -> list[Band]:
 
 
 def _band(row: pd.Series, trials: pd.DataFrame) -> Band:
-    counted = [not unranked_reason(trial) for _, trial in trials.iterrows()]
+    counted = [not reason for reason in unranked_reasons(trials)]
     out = [not one for one in counted]
     return Band(
         key=str(row["key"]),
