@@ -31,7 +31,7 @@ from harness.domain.errors import (
     ReadFailed,
     StreamNotFound,
 )
-from harness.domain.store import Adapter
+from harness.domain.store import Adapter, Position
 from harness.scenario.names import StoreRef
 from harness.stores import kinds
 
@@ -468,6 +468,54 @@ async def test_a_head_covers_no_transaction_that_left_nothing(bounded):
     newest = whole.events[-1].event.position
     assert max(whole.head) == newest[0] + 1
     assert max(cut.head) == max(newest[0] + 1, newest[1])
+
+
+@_postgres("tags")
+async def test_an_item_reads_by_the_rarest_of_its_tags_from_its_state_on(bounded):
+    store = bounded.store
+    await write(store, *(tagged("Paid", "common") for _ in range(700)))
+    await write(store, *(tagged("Paid", "common less") for _ in range(65)))
+    head = (await store.query(EVERYTHING)).head
+    await write(store, tagged("Paid", "common rare"), tagged("Paid", "less rare"))
+
+    async def key(tags: str, after: Position = (0, 0)) -> str:
+        statement = "SELECT rarest_key($1, $2, $3)"
+        ((key,),) = await store._session.read(statement, tags.split(), *after)
+        return key
+
+    assert await key("common rare") == "t:rare"
+    assert await key("common less") == await key("less common") == "t:less"
+    assert await key("rare unseen") == "t:unseen"
+    (newest,) = (await store.query([item(tags="common rare")], after=head)).events
+    assert await key("rare common", after=newest.event.position) == "t:common"
+    assert await key("common less", after=newest.event.position) == "t:common"
+
+
+@_postgres("serializable")
+async def test_a_loser_waits_for_a_winner_whose_commit_is_slow(bounded):
+    """Until the commit is synced, the server rolls the loser back and does not show it why."""
+    loser, condition = bounded.store, [item(tags="seat:1")]
+    head = (await loser.query(condition)).head
+    await _alter(loser, "SET commit_delay = 100000", "SET commit_siblings = 0")  # 100 ms
+    try:
+        winner = await bounded.connect()
+        won = asyncio.ensure_future(
+            winner.append_if([tagged("Taken", "seat:1")], fail_if_match=condition, after=head)
+        )
+        await asyncio.sleep(0.02)
+        with pytest.raises(BoundaryViolated):
+            await loser.append_if([tagged("Taken", "seat:1")], fail_if_match=condition, after=head)
+        await won
+    finally:
+        await _alter(loser, "RESET ALL")
+
+
+async def _alter(store, *changes: str) -> None:
+    """Of the database, for connections that are opened from now on."""
+    async with store._session.pool.transaction() as connection:
+        name = await connection.fetchval("SELECT quote_ident(current_database())")
+        for change in changes:
+            await connection.execute(f"ALTER DATABASE {name} {change}")
 
 
 @_postgres("serializable")

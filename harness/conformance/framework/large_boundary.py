@@ -24,9 +24,9 @@ from harness.domain.boundaries import Boundaries, BoundaryItem
 
 LARGE_MIN, LARGE_MAX = 12_000, 1_000_000
 """Events of the large boundary: at least so many, and no more than the aim."""
-SHARE_OF_TIME, THOROUGH_SHARE = 2, 10
+SHARE_OF_TIME, THOROUGH_SHARE = 2, 24
 """How many times the profile's seconds the writing may take."""
-BATCH = 500
+BATCH = 2_000
 PAGE = 100_000
 """Events of the large boundary in one query."""
 SMALL_ROUNDS = 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ from harness.stores.postgres.store import StreamLock
 QUERY = SQL.statements("boundary_queries")
 TRIES_MAX = 50
 """Transactions of one append, of which the server rolls back all but the last."""
+TRIES_AT_ONCE = 10
+"""Each later one waits a millisecond longer: while the commit of an append that won waits for its
+sync, every try is rolled back, and fifty take less time than a slow disk."""
 EXHAUSTED = "SerializationFailure"
 OTHER_ORDER = (
     "the log may show an event before an append whose condition excludes it: SERIALIZABLE keeps to"
@@ -125,6 +129,8 @@ class Boundary(StreamLock):
         arguments = (*columns, tags, keyed, state.low, *state.place)
         known = False
         for tries in range(1, TRIES_MAX + 1):
+            if tries > TRIES_AT_ONCE:
+                await asyncio.sleep((tries - TRIES_AT_ONCE) / 1000)
             try:
                 (row,) = await self._session.write(
                     QUERY[self._session.options.lock], *arguments, known
