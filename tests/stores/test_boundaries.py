@@ -34,6 +34,8 @@ from harness.domain.errors import (
 from harness.domain.store import Adapter, Position
 from harness.scenario.names import StoreRef
 from harness.stores import kinds
+from harness.stores.postgres.boundary import Boundary
+from harness.stores.sqlite.boundary import BoundarySqlite, _rarest_first
 
 from .cases import Case
 from .conftest import Opening
@@ -470,25 +472,43 @@ async def test_a_head_covers_no_transaction_that_left_nothing(bounded):
     assert max(cut.head) == max(newest[0] + 1, newest[1])
 
 
-@_postgres("tags")
+async def _first_of_postgres(store, tags: Sequence[str], after: Position | None) -> str:
+    place = after or (0, 0)
+    ((key,),) = await store._session.read("SELECT rarest_key($1, $2, $3)", tags, *place)
+    return key.removeprefix("t:")
+
+
+async def _first_of_sqlite(store, tags: Sequence[str], after: Position | None) -> str:
+    place = after[0] if after else 0
+    first, *_ = await store._reader.call(_rarest_first, tags, place)
+    return first
+
+
+READS_BY = {Boundary: _first_of_postgres, BoundarySqlite: _first_of_sqlite}
+
+
+@pytest.mark.parametrize(
+    "bounded",
+    [case(StoreRef(name, "boundary")) for name in ("postgres", "sqlite")],
+    ids=str,
+    indirect=True,
+)
 async def test_an_item_reads_by_the_rarest_of_its_tags_from_its_state_on(bounded):
-    store = bounded.store
+    store, first_of = bounded.store, READS_BY[bounded.adapter]
     await write(store, *(tagged("Paid", "common") for _ in range(700)))
     await write(store, *(tagged("Paid", "common less") for _ in range(65)))
     head = (await store.query(EVERYTHING)).head
     await write(store, tagged("Paid", "common rare"), tagged("Paid", "less rare"))
 
-    async def key(tags: str, after: Position = (0, 0)) -> str:
-        statement = "SELECT rarest_key($1, $2, $3)"
-        ((key,),) = await store._session.read(statement, tags.split(), *after)
-        return key
+    async def first(tags: str, after: Position | None = None) -> str:
+        return await first_of(store, tags.split(), after)
 
-    assert await key("common rare") == "t:rare"
-    assert await key("common less") == await key("less common") == "t:less"
-    assert await key("rare unseen") == "t:unseen"
+    assert await first("common rare") == "rare"
+    assert await first("common less") == await first("less common") == "less"
+    assert await first("rare unseen") == "unseen"
     (newest,) = (await store.query([item(tags="common rare")], after=head)).events
-    assert await key("rare common", after=newest.event.position) == "t:common"
-    assert await key("common less", after=newest.event.position) == "t:common"
+    assert await first("rare common", after=newest.event.position) == "common"
+    assert await first("common less", after=newest.event.position) == "common"
 
 
 @_postgres("serializable")

@@ -30,6 +30,8 @@ from harness.stores.sqlite.store import SqliteOptions, SqliteStore
 
 QUERY = SQL.statements("boundary_queries")
 _NO_LIMIT = -1
+COUNTED = 64
+"""Events of each tag of an item that are counted at first."""
 
 
 class BoundarySqlite(SqliteStore):
@@ -99,25 +101,45 @@ def _boundary(
     limit: int | None,
 ) -> list[RecordedEvent]:
     """The boundary's events between two positions, the first excluded."""
-    parts = [_item(item, after) for item in items] or [(QUERY["everything"], [after])]
+    parts = [_item(connection, item, after) for item in items] or [(QUERY["everything"], [after])]
     query = QUERY["boundary"].replace(":found", " UNION ".join(part for part, _ in parts))
     values = [value for _, of_part in parts for value in of_part]
     rows = connection.execute(query, [*values, head, _NO_LIMIT if limit is None else limit])
     return [reading.recorded(row) for row in rows]
 
 
-def _item(item: BoundaryItem, after: int) -> tuple[str, list[object]]:
+def _item(
+    connection: sqlite3.Connection, item: BoundaryItem, after: int
+) -> tuple[str, list[object]]:
     """A query for the positions of one item's events, and its values."""
     if not item.types and not item.tags:
         return QUERY["everything"], [after]
     marks = ", ".join("?" for _ in item.types)
     if not item.tags:
         return QUERY["of_types"].replace(":types", marks), [after, *item.types]
-    first, *others = item.tags
+    first, *others = _rarest_first(connection, item.tags, after)
     parts = [QUERY["of_tag"], *(QUERY["and_tag"] for _ in others)]
     if item.types:
         parts.append(QUERY["and_types"].replace(":types", marks))
     return "\n".join(parts), [first, after, *others, *item.types]
+
+
+def _rarest_first(connection: sqlite3.Connection, tags: Sequence[str], after: int) -> Sequence[str]:
+    """The first has the fewest events behind `after`; nobody counts a common tag whole.
+
+    All are counted up to a bound, and to ten times as much until one has fewer.
+    """
+    bound = COUNTED
+    while len(tags) > 1:
+        counts = {
+            tag: connection.execute(QUERY["count_of_tag"], (tag, after, bound)).fetchone()[0]
+            for tag in tags
+        }
+        tags = sorted(tags, key=lambda tag: counts[tag])
+        if counts[tags[0]] < bound:
+            break
+        bound *= 10
+    return tags
 
 
 def _tags_of(connection: sqlite3.Connection, position: int) -> frozenset[str]:

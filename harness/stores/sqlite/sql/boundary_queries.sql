@@ -4,8 +4,11 @@ SELECT position FROM events WHERE stream = '$tagged' AND version > ?
 -- name: of_types
 SELECT position FROM events WHERE stream = '$tagged' AND position > ? AND type IN (:types)
 
+-- name: count_of_tag
+SELECT count(*) FROM (SELECT 1 FROM tags WHERE tag = ? AND position > ? LIMIT ?)
+
 -- name: of_tag
--- Of an item's tags the first one leads, and the others are looked up.
+-- Of an item's tags the rarest one leads, and the others are looked up.
 SELECT position FROM tags AS found WHERE tag = ? AND position > ?
 
 -- name: and_tag
