@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from itertools import groupby
 
 import hypothesis
 import pytest
@@ -33,6 +34,7 @@ TEST_LIMIT_S = 180.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"
 """Skipped also where nothing may be missing: CI cannot have EventStoreDB, nor pull an image."""
+STARTS_FIRST = "starts_first"
 AGAIN = pytest.StashKey[str]()
 AGAIN_MAX = 3
 """Up to three failures of thousands may be a busy machine's doing; more are the code's."""
@@ -50,6 +52,26 @@ def runner() -> Iterator[asyncio.Runner]:
     """The event loop of all `async def` tests; servers and their connections outlive a test."""
     with asyncio.Runner() as runner:
         yield runner
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one of them.
+
+    A worker gets an equal share of all items, in a row, and others take theirs from its end.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    others = [item for item in items if not item.get_closest_marker(STARTS_FIRST)]
+    long = [item for item in items if item.get_closest_marker(STARTS_FIRST)]
+    files = [list(of_file) for _, of_file in groupby(long, key=lambda item: item.path)]
+    left, items[:] = len(items), []
+    for worker in range(workers):
+        own = [item for of_file in files[worker::workers] for item in of_file]
+        share = left // (workers - worker)
+        rest = max(0, share - len(own))
+        items += own + others[:rest]
+        left -= len(own) + len(others[:rest])
+        del others[:rest]
 
 
 def pytest_collection_finish() -> None:
@@ -122,7 +144,7 @@ def postgres_server(servers: Callable[[str], Server]) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, set the JVMs; let the lab that tests start hear Ctrl-C and a hang-up.
+    """Register the markers, set the JVMs; let the lab that tests start hear Ctrl-C and a hang-up.
 
     A shell's background job is started deaf to them, and so would be everything that it starts.
     """
@@ -132,6 +154,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     start_fast(may_make=bool(getattr(config.option, "numprocesses", None)))
     config.addinivalue_line("markers", f"{EXCUSED}: needs a server that no package brings")
+    config.addinivalue_line("markers", f"{STARTS_FIRST}: takes long, so begin with it")
 
 
 def _reports(config: pytest.Config, *outcomes: str) -> list[pytest.TestReport]:

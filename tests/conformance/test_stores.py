@@ -36,6 +36,7 @@ from harness.stores import kinds
 from ..stores.cases import CHECKED
 from ..stores.subject import fresh
 
+pytestmark = pytest.mark.starts_first
 BOUNDARIES = Requirement.BOUNDARIES
 NOTHING: dict[int, str] = {}
 WITHOUT_ORDER = {1: "changed", 2: "deleted"}

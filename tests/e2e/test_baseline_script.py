@@ -17,6 +17,7 @@ from tests.warm_commands import warm_commands
 
 from .command import ROOT, eslab
 
+pytestmark = pytest.mark.starts_first
 TINY = (
     "--stores", "memory", "--set", "verify=true", "--set", "duration_s=0.2",
     "--set", "warm_up_s=0.05",

@@ -19,6 +19,7 @@ from tests.warm_commands import warm_commands
 
 from .command import ROOT
 
+pytestmark = pytest.mark.starts_first
 ACTION = ROOT / "action.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "bench.yml"
 INSTALL, COMMENT = "Install the lab", "Comment on the pull request"

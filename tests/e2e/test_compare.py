@@ -15,6 +15,7 @@ from harness import results
 
 from .command import ROOT, eslab, the_run
 
+pytestmark = pytest.mark.starts_first
 QUICK = "scenarios/quick.yaml"
 SHORT = ["--set", "operations=1500", "--set", "warm_up_s=0.1", "--set", "streams.count=100"]
 SMALL = ["--set", "operations=300", "--set", "warm_up_s=0", "--set", "load.closed.workers=1"]
