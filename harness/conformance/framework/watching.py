@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from uuid import UUID
 
 from harness.conformance.framework.check_context import CheckContext
@@ -29,15 +31,25 @@ class Look:
     ended_s: float
     events: Sequence[RecordedEvent]
 
-    def meets(self, append: Attempt) -> bool:
-        """Whether it overlaps in time with an append that it may show."""
-        overlaps = self.began_s <= append.ended_s and append.began_s <= self.ended_s
-        return overlaps and self.where in (append.stream, LOG)
-
     def step(self, result: str, began_s: float) -> Step:
         """A line of evidence; its time counts from `began_s`."""
         did = "read the log" if self.where == LOG else f"read {self.where!r}"
         return Step("a watcher", did, result, (self.began_s - began_s) * 1000)
+
+
+class _Spans:
+    """The times that reads or appends took; there are tens of thousands of reads."""
+
+    def __init__(self, taken: Iterable[Look | Attempt]) -> None:
+        spans = sorted((each.began_s, each.ended_s) for each in taken)
+        self._begins = [began_s for began_s, _ in spans]
+        self._last_ends = [*accumulate((ended_s for _, ended_s in spans), max)]
+        """Of all that began no later."""
+
+    def meet(self, other: Look | Attempt) -> bool:
+        """Whether one of them overlaps with the other."""
+        begun = bisect_right(self._begins, other.ended_s)
+        return begun > 0 and self._last_ends[begun - 1] >= other.began_s
 
 
 @dataclass(slots=True)
@@ -85,12 +97,24 @@ class Watcher:
             self._next[where] = events[-1].version + 1
 
     def reads_during(self, attempts: Collection[Attempt]) -> int:
-        """The reads that overlap with one of these appends, of their stream or the log."""
-        return sum(any(look.meets(each) for each in attempts) for look in self.looks)
+        """The reads that overlap in time with one of these appends, of their stream or the log."""
+        shown = defaultdict[str, list[Attempt]](list)
+        for each in attempts:
+            shown[each.stream].append(each)
+            shown[LOG].append(each)
+        spans = {where: _Spans(of_place) for where, of_place in shown.items()}
+        return sum(look.where in spans and spans[look.where].meet(look) for look in self.looks)
 
     def met(self, attempts: Collection[Attempt]) -> int:
-        """The appends that overlap with a read."""
-        return sum(any(look.meets(each) for look in self.looks) for each in attempts)
+        """The appends that overlap in time with a read of their stream or the log."""
+        looks = defaultdict[str, list[Look]](list)
+        for look in self.looks:
+            looks[look.where].append(look)
+        spans = {where: _Spans(of_place) for where, of_place in looks.items()}
+        return sum(
+            any(where in spans and spans[where].meet(each) for where in (each.stream, LOG))
+            for each in attempts
+        )
 
     def require_whole_batches(self, attempts: Sequence[Attempt]) -> None:
         """Raises `Broken` if a read has some events of a batch and not the others."""
