@@ -17,6 +17,7 @@ from itertools import groupby
 import hypothesis
 import pytest
 
+from harness.domain import grpc_environment
 from harness.domain.errors import NoServer
 from harness.servers import Server, serving
 
@@ -30,6 +31,7 @@ ENGINE = os.environ.setdefault("ESLAB_TEST_ENGINE", os.environ.get("DOCKER_HOST"
 In a variable of its own, because the processes of a parallel run inherit what is set below.
 """
 os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+grpc_environment.prepare()  # the doubles import gRPC before a store does
 TEST_LIMIT_S = 180.0
 NO_SKIPS = "ESLAB_NO_SKIPS"
 EXCUSED = "server_not_here"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +16,6 @@ from uuid import uuid4
 import pytest
 
 from harness.conformance.framework.check_result import CheckVerdict
-from harness.domain import grpc_log
 from harness.domain.errors import (
     AppendRefused,
     BatchTooLarge,
@@ -276,14 +274,6 @@ async def test_loops_that_end_leave_no_word_of_grpcs_on_the_double():
         _, said = await program.communicate()
     assert said.decode() == ""
     assert program.returncode == 0
-
-
-@pytest.mark.parametrize(("chosen", "found"), [("", "NONE"), ("DEBUG", "DEBUG")])
-def test_grpcs_own_log_is_off_unless_the_user_set_it(chosen, found, monkeypatch):
-    monkeypatch.delenv("GRPC_TRACE", raising=False)
-    monkeypatch.setenv("GRPC_VERBOSITY", chosen)
-    grpc_log.keep_quiet()
-    assert os.environ["GRPC_VERBOSITY"] == found
 
 
 async def test_a_double_that_greets_late_is_waited_for():

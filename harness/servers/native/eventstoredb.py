@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.domain import grpc_log
+from harness.domain import grpc_environment
 from harness.domain.errors import BadInput, NoServer
 from harness.domain.server import ServerSettings, judged_by_the_server
 from harness.domain.store import Endpoint
@@ -186,7 +186,7 @@ async def _is_alive(port: int) -> bool:
 
 
 async def _append(port: int, package: str, client: str) -> bool:
-    grpc_log.keep_quiet()
+    grpc_environment.prepare()
     library: Any = importlib.import_module(package)
     connected = getattr(library, client)(uri=f"esdb://{_HOST}:{port}?tls=false")
     connected.grpc_options += (("grpc.enable_http_proxy", 0),)

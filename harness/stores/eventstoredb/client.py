@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from harness.domain import grpc_log
+from harness.domain import grpc_environment
 from harness.domain.cancellation import cancelled
 from harness.domain.errors import (
     AppendRefused,
@@ -95,7 +95,7 @@ class Library:
 @cache
 def library() -> Library:
     """Raises `MissingExtra` where neither is installed."""
-    grpc_log.keep_quiet()
+    grpc_environment.prepare()
     for package, client in (
         ("esdbclient", "AsyncEventStoreDBClient"),
         ("kurrentdbclient", "AsyncKurrentDBClient"),

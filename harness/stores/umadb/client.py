@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from harness.domain import grpc_log
+from harness.domain import grpc_environment
 from harness.domain.cancellation import raise_if_cancelled
 from harness.domain.costs import ROUND_TRIPS
 from harness.domain.errors import (
@@ -180,7 +180,7 @@ def none_after(position: int | None, *items: Sequence[str]) -> Fields:
 
 
 def _channel(endpoint: Endpoint) -> Any:
-    grpc_log.keep_quiet()
+    grpc_environment.prepare()
     parts = urlsplit(endpoint.address)
     proxy = proxy_to(endpoint.address)
     way = ("grpc.http_proxy", proxy.url) if proxy else ("grpc.enable_http_proxy", 0)
