@@ -207,8 +207,13 @@ def test_a_server_whose_guardian_was_killed_is_still_stopped_and_removed(tmp_pat
 
 
 def test_the_guardian_is_there_before_the_folders_that_it_may_have_to_remove(tmp_path, monkeypatch):
+    def script(process):
+        while not (command := process.cmdline()):
+            pass  # in the middle of its start
+        return command[-1]
+
     def make(place):
-        there.extend(p.cmdline()[-1] for p in children() - before)
+        there.extend(map(script, children() - before))
         made(place)
 
     there, made, before = [], Place.make, children()
