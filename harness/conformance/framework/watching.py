@@ -52,6 +52,13 @@ class _Spans:
         return begun > 0 and self._last_ends[begun - 1] >= other.began_s
 
 
+def _by_place(taken: Iterable[tuple[str, Look | Attempt]]) -> dict[str, _Spans]:
+    found = defaultdict[str, list[Look | Attempt]](list)
+    for where, each in taken:
+        found[where].append(each)
+    return {where: _Spans(of_place) for where, of_place in found.items()}
+
+
 @dataclass(slots=True)
 class Watcher:
     """Reads streams and the log in turn, each from where the last read of it ended.
@@ -98,21 +105,14 @@ class Watcher:
 
     def reads_during(self, attempts: Collection[Attempt]) -> int:
         """The reads that overlap in time with one of these appends, of their stream or the log."""
-        shown = defaultdict[str, list[Attempt]](list)
-        for each in attempts:
-            shown[each.stream].append(each)
-            shown[LOG].append(each)
-        spans = {where: _Spans(of_place) for where, of_place in shown.items()}
-        return sum(look.where in spans and spans[look.where].meet(look) for look in self.looks)
+        taken = _by_place((where, each) for each in attempts for where in (each.stream, LOG))
+        return sum(look.where in taken and taken[look.where].meet(look) for look in self.looks)
 
     def met(self, attempts: Collection[Attempt]) -> int:
         """The appends that overlap in time with a read of their stream or the log."""
-        looks = defaultdict[str, list[Look]](list)
-        for look in self.looks:
-            looks[look.where].append(look)
-        spans = {where: _Spans(of_place) for where, of_place in looks.items()}
+        taken = _by_place((look.where, look) for look in self.looks)
         return sum(
-            any(where in spans and spans[where].meet(each) for where in (each.stream, LOG))
+            any(where in taken and taken[where].meet(each) for where in (each.stream, LOG))
             for each in attempts
         )
 
