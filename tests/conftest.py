@@ -38,7 +38,7 @@ EXCUSED = "server_not_here"
 """Skipped also where nothing may be missing: CI cannot have EventStoreDB, nor pull an image."""
 STARTS_FIRST = "starts_first"
 AGAIN = pytest.StashKey[str]()
-AGAIN_MAX = 3
+AGAIN_MAX = 5
 """Up to three failures of thousands may be a busy machine's doing; more are the code's."""
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -86,11 +86,11 @@ class Machine:
 
     def mark(self, what):
         """Remember how long each log is when this happens."""
-        self.marks.setdefault(what, []).append({id(log): len(log) for log in self.logs()})
+        self.marks.setdefault(what, []).append({log: len(log) for log in self.logs()})
 
     def lengths(self, what, log):
         """How long a log was, each time that this happened."""
-        return [lengths[id(log)] for lengths in self.marks.get(what, []) if id(log) in lengths]
+        return [lengths[log] for lengths in self.marks.get(what, []) if log in lengths]
 
     async def kill(self):
         self.mark("a kill in a recovery" if self.recovering else "a kill")
