@@ -39,7 +39,7 @@ EXCUSED = "server_not_here"
 STARTS_FIRST = "starts_first"
 AGAIN = pytest.StashKey[str]()
 AGAIN_MAX = 5
-"""Up to three failures of thousands may be a busy machine's doing; more are the code's."""
+"""Up to five failures of thousands may be a busy machine's doing; more are the code's."""
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )

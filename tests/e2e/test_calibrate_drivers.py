@@ -25,7 +25,9 @@ def test_a_run_tells_the_driver_apart_that_was_calibrated_before_it(tmp_path):
     (cost,) = json.loads(told.stdout)
     assert (cost["key"], cost["turns"]) == ("sqlite", 3)
     assert cost["share_least"] <= cost["share"] <= cost["share_most"]
-    assert all(value > 0 for side in ("lab", "bare") for value in cost[side].values())
+    for side in (cost["lab"], cost["bare"]):  # a busy machine's clock may see no time in the kernel
+        assert side["per_s"] > 0 < side["user_us"]
+        assert side["kernel_us"] >= 0
 
     scenario = tmp_path / "driven.yaml"
     scenario.write_text(APPENDS)
