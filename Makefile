@@ -6,7 +6,7 @@ BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev bench bench-all up down images test check perf perf-profile soak-compare report notebooks baseline \
+.PHONY: help setup setup-dev bench bench-all up down images test check perf perf-profile perf-against soak-compare report notebooks baseline \
 	conformance conformance-soak lock clean
 
 help: ## Show this list
@@ -53,6 +53,9 @@ perf: setup-dev ## Print the speed goals beside what this machine reaches
 
 perf-profile: setup-dev ## PART=pgbench: a flame graph of a part, and the share of driver, lab and system
 	$(BIN)/python tests/perf --profile $(PART)
+
+perf-against: setup-dev ## DIR=../old: the lab of this checkout and of another one, in turns, beside its peers
+	$(BIN)/python tests/perf/in_turns.py $(DIR)
 
 soak-compare: setup-dev ## How often verdicts are right here: 60 pairs of identical code, ten hidden indexes
 	$(BIN)/python tests/soak/compare.py

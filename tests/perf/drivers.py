@@ -11,15 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import lab
 import uvloop
 from table import Table
 
-from harness.domain.store import Adapter, Endpoint, StoreKind
+from harness.domain.store import Adapter, Endpoint
 from harness.scenario.model import ClosedLoop, Streams
-from harness.servers import serving
 from harness.servers.local import free_ports
 from harness.stores.eventstoredb import STORE as EVENTSTOREDB
 from harness.stores.postgres import STORE as POSTGRES
@@ -78,10 +76,10 @@ def _compare(
 
 async def _appends() -> dict[str, list[lab.Ran]]:
     ran = defaultdict(list)
-    async with _served("postgres") as endpoint:
+    async with lab.served("postgres") as endpoint:
         for turn in range(ROUNDS):
             for side in ("lab", "asyncpg")[:: 1 if turn % 2 == 0 else -1]:
-                async with _opened(POSTGRES, endpoint) as store:
+                async with lab.opened(POSTGRES, endpoint) as store:
                     ran[side].append(
                         await lab.run(TRIAL, store)
                         if side == "lab"
@@ -92,9 +90,9 @@ async def _appends() -> dict[str, list[lab.Ran]]:
 
 async def _reading() -> dict[str, list[lab.Ran]]:
     ran = defaultdict(list)
-    async with _served("postgres") as endpoint:
+    async with lab.served("postgres") as endpoint:
         for _ in range(ROUNDS):
-            async with _opened(POSTGRES, endpoint) as store:
+            async with lab.opened(POSTGRES, endpoint) as store:
                 # The bare loop reads what the lab has filled.
                 ran["lab"].append(await lab.run(READING, store, kind=READ_STREAM))
                 ran["asyncpg"].append(await lab.bare(_reading_whole(store), CALLERS))
@@ -125,29 +123,22 @@ async def _stores() -> dict[str, list[float]]:
     cpu = defaultdict(list)
     async with AsyncExitStack() as servers:
         kinds = {
-            "postgres": (POSTGRES, await servers.enter_async_context(_served("postgres"))),
-            "umadb": (UMADB, await servers.enter_async_context(_served("umadb"))),
+            "postgres": (POSTGRES, await servers.enter_async_context(lab.served("postgres"))),
+            "umadb": (UMADB, await servers.enter_async_context(lab.served("umadb"))),
             "eventstoredb (a profile: on a double)": (
                 EVENTSTOREDB,
-                await servers.enter_async_context(_double()),
+                await servers.enter_async_context(double()),
             ),
         }
         for turn in range(ROUNDS):
             for name in list(kinds)[:: 1 if turn % 2 == 0 else -1]:
-                async with _opened(*kinds[name]) as store:
+                async with lab.opened(*kinds[name]) as store:
                     cpu[name].append((await lab.run(TRIAL, store)).client_cpu_us)
     return cpu
 
 
 @asynccontextmanager
-async def _served(technology: str) -> AsyncIterator[Endpoint]:
-    with tempfile.TemporaryDirectory() as scratch:
-        async with serving(technology, way="native", scratch=Path(scratch)) as server:
-            yield server.endpoint
-
-
-@asynccontextmanager
-async def _double() -> AsyncIterator[Endpoint]:
+async def double() -> AsyncIterator[Endpoint]:
     """EventStoreDB's double in a process of its own, so that its CPU is not the client's."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -175,13 +166,3 @@ async def _answering(port: int) -> None:
                 writer.close()
                 await asyncio.sleep(0.5)  # it refuses its first appends, as servers do
                 return
-
-
-@asynccontextmanager
-async def _opened(kind: StoreKind, endpoint: Endpoint) -> AsyncIterator[Adapter]:
-    place = replace(endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
-    store = await kind.variants[""].connect(place, kind.options())
-    await store.setup()
-    yield store
-    await store.teardown()
-    await store.aclose()

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import lab
 import uvloop
 from table import Table
 
-from harness.domain.store import Adapter
+from harness.domain.store import Adapter, Endpoint
 from harness.scenario.model import ClosedLoop
-from harness.servers import Server, serving
 from harness.stores.dynamodb import STORE, items
 
 ROUNDS = 3
@@ -52,24 +48,24 @@ def designs(table: Table) -> None:
 
 async def _drivers() -> dict[str, list[lab.Ran]]:
     ran = defaultdict(list)
-    async with _server() as server:
-        async with _opened(server, "", "http") as store:
-            await _puts(store, WARM_UP_S)
+    async with served() as endpoint:
+        async with opened(endpoint, "", "http") as store:
+            await puts(store, WARM_UP_S)
         for turn in range(ROUNDS):
             for driver in DRIVERS[:: 1 if turn % 2 == 0 else -1]:
-                async with _opened(server, "", driver) as store:
-                    await _puts(store, 0.5)
-                    ran[driver].append(await _puts(store, SECONDS))
+                async with opened(endpoint, "", driver) as store:
+                    await puts(store, 0.5)
+                    ran[driver].append(await puts(store, SECONDS))
     return ran
 
 
 async def _designs() -> dict[str, list[float]]:
     rates = defaultdict(list)
     trial = replace(lab.TRIAL, load=ClosedLoop(workers=IN_FLIGHT), duration_s=SECONDS)
-    async with _server() as server:
+    async with served() as endpoint:
         for turn in range(ROUNDS + 1):
             for name in list(DESIGNS)[:: 1 if turn % 2 == 0 else -1]:
-                async with _opened(server, DESIGNS[name], "http") as store:
+                async with opened(endpoint, DESIGNS[name], "http") as store:
                     ran = await lab.run(trial, store)
                 # The first turn warms the JVM up.
                 if turn:
@@ -77,27 +73,17 @@ async def _designs() -> dict[str, list[float]]:
     return rates
 
 
-@asynccontextmanager
-async def _server() -> AsyncIterator[Server]:
-    settings = {"compiler": "full"}
-    with tempfile.TemporaryDirectory() as scratch:
-        serve = serving("dynamodb", way="native", scratch=Path(scratch), settings=settings)
-        async with serve as server:
-            yield server
+def served() -> AbstractAsyncContextManager[Endpoint]:
+    """DynamoDB Local with the whole compiler: short runs have half of it."""
+    return lab.served("dynamodb", compiler="full")
 
 
-@asynccontextmanager
-async def _opened(server: Server, variant: str, driver: str) -> AsyncIterator[Adapter]:
-    endpoint = replace(server.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
-    options = STORE.options(driver=driver, connections=IN_FLIGHT)
-    store = await STORE.variants[variant].connect(endpoint, options)
-    await store.setup()
-    yield store
-    await store.teardown()
-    await store.aclose()
+def opened(endpoint: Endpoint, variant: str, driver: str) -> AbstractAsyncContextManager[Adapter]:
+    """With a connection for each call in flight."""
+    return lab.opened(STORE, endpoint, variant, driver=driver, connections=IN_FLIGHT)
 
 
-async def _puts(store: Adapter, seconds: float) -> lab.Ran:
+async def puts(store: Adapter, seconds: float) -> lab.Ran:
     """Conditional puts of 256 bytes under fresh keys, each awaited by its caller."""
     numbers, prefix = itertools.count(), uuid4().hex
     began, cpu = time.perf_counter(), time.process_time()

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import lab
 from table import Table
 
-from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint, NewEvent, StreamState
-from harness.servers import serving
 from harness.stores.postgres import STORE
 
 HELD_S = 3.0
@@ -34,21 +30,18 @@ def lag(table: Table) -> None:
 
 async def _lags_ms(*, held: bool) -> dict[str, list[float]]:
     lags: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        async with serving("postgres", way="native", scratch=Path(scratch)) as server:
-            for _ in range(ROUNDS):
-                for variant in VARIANTS:
-                    name = f"postgres:{variant}".rstrip(":")
-                    lags.setdefault(name, []).append(
-                        await _lag_ms(server.endpoint, variant, held=held)
-                    )
+    async with lab.served("postgres") as endpoint:
+        for _ in range(ROUNDS):
+            for variant in VARIANTS:
+                name = f"postgres:{variant}".rstrip(":")
+                lag_ms = await _lag_ms(endpoint, variant, held=held)
+                lags.setdefault(name, []).append(lag_ms)
     return lags
 
 
 async def _lag_ms(endpoint: Endpoint, variant: str, *, held: bool) -> float:
-    place = replace(endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
-    factory = StoreFactory(STORE.variants[variant], place, STORE.options())
-    async with factory.set_up() as store, _written_elsewhere(endpoint, held=held):
+    opened = lab.opened(STORE, endpoint, variant)
+    async with opened as store, _written_elsewhere(endpoint, held=held):
         event = NewEvent(uuid4(), "OrderPlaced", b"{}")
         await store.append("order-1", [event], expected=StreamState.ANY)
         acknowledged_s = time.monotonic()

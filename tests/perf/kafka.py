@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import lab
 import uvloop
 from table import Table
 
-from harness.domain.store import Adapter, NewEvent, StreamState
+from harness.domain.store import Adapter, Endpoint, NewEvent, StreamState
 from harness.scenario.model import ClosedLoop
-from harness.servers import Server, serving
 from harness.servers.native import maven
 from harness.servers.native.kafka import POM
 from harness.stores.kafka import STORE
@@ -68,23 +63,24 @@ def rebuilding(table: Table) -> None:
 
 async def _awaited() -> dict[str, list[lab.Ran]]:
     ran = defaultdict(list)
-    async with _server() as server:
+    async with lab.served("kafka") as endpoint:
         for _ in range(ROUNDS):
-            ran[PEER].append(lab.Ran(await _peer(server), 0.0))
-            async with _opened(server, "") as store:
+            ran[PEER].append(lab.Ran(await producer_performance(endpoint), 0.0))
+            async with lab.opened(STORE, endpoint) as store:
                 ran[LAB].append(await _ran(store, CALLERS))
-            async with _opened(server, "") as store:
+            async with lab.opened(STORE, endpoint) as store:
                 ran[BARE].append(await lab.bare_appends(store, STORE.bare_loops[""], CALLERS))
     return ran
 
 
 async def _grouped() -> dict[tuple[str, int], list[float]]:
     rates = defaultdict(list)
-    async with _server() as server:
+    async with lab.served("kafka") as endpoint:
         for _ in range(ROUNDS):
             for name, options in GROUPS.items():
                 for callers in (1, CALLERS):
-                    async with _opened(server, "single-writer", **options) as store:
+                    opened = lab.opened(STORE, endpoint, "single-writer", **options)
+                    async with opened as store:
                         rates[name, callers].append((await _ran(store, callers)).per_s)
     return rates
 
@@ -92,12 +88,12 @@ async def _grouped() -> dict[tuple[str, int], list[float]]:
 async def _rebuilt() -> list[float]:
     taken_s = []
     namespace = f"eslab_{uuid4().hex[:8]}"
-    async with _server() as server:
-        endpoint = replace(server.endpoint, namespace=namespace)
-        async with _opened(server, "single-writer", namespace) as store:
+    async with lab.served("kafka") as endpoint:
+        place = replace(endpoint, namespace=namespace)
+        async with lab.opened(STORE, endpoint, "single-writer", namespace) as store:
             await asyncio.gather(*(_fill(store, part) for part in range(4)))
             for _ in range(ROUNDS):
-                owner = await STORE.variants["single-writer"].connect(endpoint, STORE.options())
+                owner = await STORE.variants["single-writer"].connect(place, STORE.options())
                 began_s = time.perf_counter()
                 await owner.append("one-1", [_event()], expected=StreamState.ANY)
                 taken_s.append(time.perf_counter() - began_s)
@@ -120,37 +116,18 @@ async def _ran(store: Adapter, callers: int) -> lab.Ran:
     return await lab.run(replace(lab.TRIAL, load=load, duration_s=SECONDS, warm_up_s=1.0), store)
 
 
-async def _peer(server: Server) -> float:
+async def producer_performance(endpoint: Endpoint) -> float:
     """As its documentation runs it, on a topic like the store's."""
     namespace = f"eslab_{uuid4().hex[:8]}"
-    async with _opened(server, "", namespace):
+    async with lab.opened(STORE, endpoint, namespace=namespace):
         process = await asyncio.create_subprocess_exec(
             *(maven.java(), "-cp", f"{maven.jars('kafka', POM)}/*"),
             *("org.apache.kafka.tools.ProducerPerformance", "--topic", namespace),
             *("--num-records", str(RECORDS), "--record-size", str(RECORD_BYTES)),
             *("--throughput", "-1", "--producer-props", "acks=all", "linger.ms=0"),
-            f"bootstrap.servers={server.endpoint.address}",
+            f"bootstrap.servers={endpoint.address}",
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
         told = (await process.communicate())[0].decode()
     return float(re.findall(r"([\d.]+) records/sec", told)[-1])
-
-
-@asynccontextmanager
-async def _server() -> AsyncIterator[Server]:
-    with tempfile.TemporaryDirectory() as scratch:
-        async with serving("kafka", way="native", scratch=Path(scratch)) as server:
-            yield server
-
-
-@asynccontextmanager
-async def _opened(
-    server: Server, variant: str, namespace: str = "", **options: object
-) -> AsyncIterator[Adapter]:
-    endpoint = replace(server.endpoint, namespace=namespace or f"eslab_{uuid4().hex[:8]}")
-    store = await STORE.variants[variant].connect(endpoint, STORE.options(**options))
-    await store.setup()
-    yield store
-    await store.teardown()
-    await store.aclose()

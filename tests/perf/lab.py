@@ -1,18 +1,20 @@
-"""One trial of the lab's own generator against an open store, without a run folder round it."""
+"""A native server, a store on it, and one trial of the lab's generator, without a run folder."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from harness.domain.costs import GENERATOR_CPU_S
-from harness.domain.store import Adapter, BareAppend, BareLoop, EventStore, NewEvent
+from harness.domain.factory import StoreFactory
 from harness.domain.workload import WorkloadKind
 from harness.load.coordinator import coordinate, inline_workers
 from harness.load.events import EventFactory
@@ -25,7 +27,19 @@ from harness.scenario.model import (
     Trial,
 )
 from harness.scenario.names import StoreRef
+from harness.servers import Server, serving
 from harness.workloads.append import WORKLOAD as APPEND
+
+if TYPE_CHECKING:  # an older harness, too, is measured with this file
+    from harness.domain.store import (
+        Adapter,
+        BareAppend,
+        BareLoop,
+        Endpoint,
+        EventStore,
+        NewEvent,
+        StoreKind,
+    )
 
 TRIAL = Trial(
     number=1,
@@ -64,6 +78,30 @@ class Ran:
     per_s: float
     client_cpu_us: float
     """An operation."""
+
+
+@asynccontextmanager
+async def serving_alone(technology: str, **settings: str) -> AsyncIterator[Server]:
+    """A native server, for these measurements alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        serve = serving(technology, way="native", scratch=Path(scratch), settings=settings)
+        async with serve as server:
+            yield server
+
+
+@asynccontextmanager
+async def served(technology: str, **settings: str) -> AsyncIterator[Endpoint]:
+    """Where such a server is."""
+    async with serving_alone(technology, **settings) as server:
+        yield server.endpoint
+
+
+def opened(
+    kind: StoreKind, endpoint: Endpoint, variant: str = "", namespace: str = "", **options: object
+) -> AbstractAsyncContextManager[Adapter]:
+    """The store, set up in a namespace of its own and torn down at the end."""
+    place = replace(endpoint, namespace=namespace or f"eslab_{uuid4().hex[:8]}")
+    return StoreFactory(kind.variants[variant], place, kind.options(**options)).set_up()
 
 
 async def run(

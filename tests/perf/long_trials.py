@@ -55,7 +55,7 @@ LONG = replace(
 def after(table: Table, operations: int = OPERATIONS) -> None:
     """Summary and verification of a trial with one subscriber."""
     with tempfile.TemporaryDirectory() as folder:
-        make(_files(Path(folder)), operations)
+        make(files_in(Path(folder)), operations)
         for what in PARTS:
             asked = [sys.executable, __file__, what, folder, str(operations)]
             told = json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout)
@@ -150,14 +150,15 @@ PARTS: dict[str, Callable[[TrialFiles, int], None]] = {
 }
 
 
-def _files(folder: Path) -> TrialFiles:
+def files_in(folder: Path) -> TrialFiles:
+    """Where `make` puts them."""
     return TrialFiles(*(folder / name for name in ("samples", "appends", "deliveries")))
 
 
 if __name__ == "__main__":
     part, place, count = sys.argv[1:]
     began = time.perf_counter()
-    PARTS[part](_files(Path(place)), int(count))
+    PARTS[part](files_in(Path(place)), int(count))
     seconds = time.perf_counter() - began
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak_mib}))
