@@ -4,8 +4,9 @@ First the full cross: each broken store against all checks. The check that is na
 must fail, and no check but those that may. Then no false alarms: the fast profile again and again
 on sound stores, each run with another seed.
 
-Arguments choose a part: `cross`, or `STORE=RUNS …`. A run that raises a false alarm keeps its
-folder, with the evidence, and the others continue.
+Arguments choose a part: `cross`, or `STORE=RUNS …`; `STORE=16-30` are the runs with these seeds,
+which go on after 15. A run that raises a false alarm keeps its folder, with the evidence, and the
+others continue. Ctrl-C ends a part with the runs that there were.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +50,18 @@ def main(wanted: list[str]) -> int:
     wrong = 0
     for part in wanted or (CROSS, *RUNS):
         store, _, runs = part.partition("=")
-        wrong += cross() if part == CROSS else soak(store, int(runs), scratch)
+        wrong += cross() if part == CROSS else soak(store, seeds_of(part, runs), scratch)
     if not wrong:
         shutil.rmtree(scratch)
     return 1 if wrong else 0
+
+
+def seeds_of(part: str, runs: str) -> range:
+    """Of `RUNS` or `FIRST-LAST`; anything else ends the process with one line."""
+    first, dash, last = runs.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        sys.exit(f"{part}: expected {CROSS}, STORE=RUNS or STORE=FIRST-LAST")
+    return range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
 
 
 def cross() -> int:
@@ -82,18 +93,22 @@ def crossed(name: str) -> str:
     return f"{name}: {'; '.join(problems)}" if problems else ""
 
 
-def soak(store: str, runs: int, scratch: Path) -> int:
+def soak(store: str, seeds: Sequence[int], scratch: Path) -> int:
     """The number of runs on that store with a false alarm."""
-    alarms, left_open, began = 0, 0, time.monotonic()
-    for seed in range(1, runs + 1):
-        run = conformance(store, seed, scratch / "results")
-        left_open += run["exit_code"] == LEFT_OPEN
-        if run["exit_code"] not in (0, LEFT_OPEN):
-            alarms += 1
-            print(f"\r{store}: alarm with seed {seed}: {defects(run)}; see {run['folder']}")
-        else:
-            shutil.rmtree(run["folder"])
-        progress(store, seed, runs, began)
+    alarms, left_open, runs, began = 0, 0, 0, time.monotonic()
+    with suppress(KeyboardInterrupt):
+        for seed in seeds:
+            run = conformance(store, seed, scratch / "results")
+            runs += 1
+            left_open += run["exit_code"] == LEFT_OPEN
+            if run["exit_code"] not in (0, LEFT_OPEN):
+                alarms += 1
+                print(f"\r{store}: alarm with seed {seed}: {defects(run)}; see {run['folder']}")
+            else:
+                shutil.rmtree(run["folder"])
+            progress(store, runs, len(seeds), began)
+    if not runs:
+        return 0
     high = binomtest(alarms, runs).proportion_ci(method="exact").high
     seconds = (time.monotonic() - began) / runs
     print(
