@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+import scipy  # loads its statistics where a test asks for them
 
 from harness.analysis.comparison import Verdict, compare, noise, parse_margins
 from harness.analysis.comparison.pairing import strays
@@ -115,7 +115,7 @@ def test_from_nine_pairs_on_one_stray_on_each_side_does_not_decide_a_count(logs,
 
 def test_the_second_smallest_and_second_largest_of_nine_hold_the_median():
     """The rule's own reason: 95 times of 100 from nine pairs on, and not with eight."""
-    held = [1 - 2 * stats.binom.cdf(1, pairs, 0.5) for pairs in (8, 9)]
+    held = [1 - 2 * scipy.stats.binom.cdf(1, pairs, 0.5) for pairs in (8, 9)]
     assert held[0] < 0.95 < held[1]
     assert [strays(pairs) for pairs in (2, 8, 9, 17, 18)] == [0, 0, 1, 1, 2]
 
@@ -207,7 +207,7 @@ def test_identical_code_raises_few_alarms_and_a_spread_gives_the_floor():
     assert floor.floor == pytest.approx(np.expm1(1.833 * 0.05 / 10**0.5), rel=1e-3)
     assert found.alarm_interval[1] < 0.05
     for alarms in (0, 3, 500):
-        expected = stats.binomtest(alarms, found.gates).proportion_ci(method="exact")
+        expected = scipy.stats.binomtest(alarms, found.gates).proportion_ci(method="exact")
         interval = replace(found, alarms=alarms).alarm_interval
         assert interval == pytest.approx((expected.low, expected.high))
 
