@@ -182,10 +182,10 @@ async def _long_trial() -> AsyncIterator[Endpoint]:
         yield Endpoint(folder)
 
 
-async def _summary(at: Endpoint) -> Values:
-    """In one more process, whose peak memory is the summary's alone."""
+async def _row(at: Endpoint) -> Values:
+    """In one more process, whose peak memory is the row's alone."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, long_trials.__file__, "summary", at.address, str(long_trials.OPERATIONS)),
+        *(sys.executable, long_trials.__file__, "row", at.address, str(long_trials.OPERATIONS)),
         stdout=asyncio.subprocess.PIPE,
     )
     told = json.loads((await process.communicate())[0])
@@ -219,10 +219,11 @@ MEASURES = {
         *(_warm_kafka, "ProducerPerformance", _producer_performance),
     ),
     "dynamodb": Measure(_put, _warm_dynamodb, BOTO3, _boto3),
-    "summary": Measure(_summary, _long_trial),
+    "row": Measure(_row, _long_trial),
     "calibration": Measure(_calibrated, _nothing),
 }
-"""EventStoreDB's server is a double: a profile of the client."""
+"""EventStoreDB's server is a double: a profile of the client. `row` is that of a long trial with a
+subscriber, from its files."""
 
 
 if __name__ == "__main__":

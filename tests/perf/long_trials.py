@@ -110,8 +110,8 @@ class Made:
             yield RecordedEvent(identity, streams[stream], version, place, "", data, b"", WHEN)
 
 
-def summary(files: TrialFiles, operations: int) -> None:
-    """The trial's row, its seconds and its histograms."""
+def row(files: TrialFiles, operations: int) -> TrialSamples:
+    """The trial's row alone."""
     ended_ns = BEGAN_NS + operations * (10**9 // RATE_PER_S)
     window = Window(BEGAN_NS, ended_ns, operations)
     measured = Measured(window, (), {}, Usage(), 0, "", 1, 0.0)
@@ -119,6 +119,12 @@ def summary(files: TrialFiles, operations: int) -> None:
     metrics = trial_metrics(LONG.load, measured, samples, files)
     assert metrics.delivery is not None
     assert metrics.ok == metrics.delivery.count == operations
+    return samples
+
+
+def summary(files: TrialFiles, operations: int) -> None:
+    """The trial's row, its seconds and its histograms."""
+    samples = row(files, operations)
     assert len(list(interval_rows(LONG, samples, ()))) == operations // RATE_PER_S
     for interval in histograms(LONG, samples):
         assert len(interval.values_ns)
@@ -144,7 +150,8 @@ def verification(files: TrialFiles, operations: int) -> None:
     assert found.events_read == operations
 
 
-PARTS: dict[str, Callable[[TrialFiles, int], None]] = {
+PARTS: dict[str, Callable[[TrialFiles, int], object]] = {
+    "row": row,
     "summary": summary,
     "verification": verification,
 }
