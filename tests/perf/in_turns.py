@@ -31,6 +31,7 @@ import pgbench
 import uvloop
 from table import Table
 
+import harness
 from harness.domain.store import Endpoint, StoreKind
 from harness.domain.workload import WorkloadKind
 from harness.load.calibration import calibrate, queue_checks
@@ -229,6 +230,8 @@ subscriber, from its files."""
 if __name__ == "__main__":
     if sys.argv[1:2] == [TURN]:
         name, where = sys.argv[2:]
+        if not Path(harness.__file__).is_relative_to(os.environ["PYTHONPATH"]):
+            sys.exit(f"measures {harness.__file__}, not {os.environ['PYTHONPATH']}")
         turn = MEASURES[name].turn if name in MEASURES else lambda at: _put(at, BOTO3)
         print(json.dumps(uvloop.run(turn(Endpoint(**json.loads(where))))))
     else:
