@@ -24,7 +24,7 @@ from harness.conformance.framework.check_workers import CheckWorkers
 from harness.domain.boundaries import Boundaries
 from harness.domain.errors import AppendRefused, OutOfResources, StoreUnavailable
 from harness.domain.factory import StoreFactory
-from harness.domain.store import Endpoint
+from harness.domain.store import Endpoint, StreamState
 from harness.stores.memory.store import MemoryOptions, MemoryStore
 
 QUICK = replace(FAST, seconds=0.1, limit_s=1.0, processes=0)
@@ -73,6 +73,21 @@ async def test_a_check_that_provoked_too_little_is_tried_again_and_then_proves_n
     assert result.verdict is NOT_REACHED
     assert result.why == "provoked too little: 3 meetings, at least 10 needed"
     assert len(set(tries)) == 2, "the second try has streams of its own"
+
+
+async def test_without_a_server_each_check_has_a_namespace_of_its_own():
+    namespaces = []
+
+    async def notes_its_namespace(context):
+        namespaces.append(context.factory.endpoint.namespace)
+        await context.append(
+            "the same stream in each", context.events(), expected=StreamState.NO_STREAM
+        )
+        context.count("appends", least=1)
+
+    for result in await results_of(notes_its_namespace, notes_its_namespace):
+        assert result.verdict is HOLDS, result.why
+    assert len(set(namespaces)) == 2
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ class TailingReader:
         self, store: EventStore, streams: Collection[str], after: Position | None, within_s: float
     ) -> None:
         self.events: list[RecordedEvent] = []
+        self.ids: set[UUID] = set()
+        """Of these events."""
         self.timeouts = 0
         """Reads that ran out of time; the reader goes on from where it is."""
         self._within_s = within_s
@@ -73,6 +75,7 @@ class TailingReader:
                     self._after = event.position
                     if event.stream in self._streams:
                         self.events.append(event)
+                        self.ids.add(event.id)
             except ReadTimeout:
                 self.timeouts += 1
             await asyncio.sleep(0)
@@ -87,20 +90,19 @@ class TailingReader:
         Raises the error of a reader that has ended.
         """
         until = time.monotonic() + (self._within_s if within_s is None else within_s)
-        left = set(wanted)
-        while True:
-            left -= {event.id for event in self.events}
-            if not left or time.monotonic() > until:
-                return not left
+        while not self.ids.issuperset(wanted):
+            if time.monotonic() > until:
+                return False
             if self._task is not None and self._task.done():
                 self._task.result()
             await asyncio.sleep(_POLL_S)
+        return True
 
     async def must_see(self, wanted: Collection[UUID], steps: list[Step]) -> None:
         """Raises `Broken` if one of them is not read; the evidence begins with `steps`."""
         if await self.sees(wanted):
             return
-        missing = [str(each) for each in wanted if each not in {e.id for e in self.events}]
+        missing = [str(each) for each in wanted if each not in self.ids]
         what = f"{len(missing)} of {len(wanted)} events, the first is {missing[0]}"
         raise Broken("the reader never read " + what, [*steps, self.step()])
 
@@ -233,10 +235,9 @@ async def require_complete(tail: TailingReader, attempts: Sequence[Attempt]) -> 
     """Raises `Broken` unless each acknowledged event is read once, in its stream's order."""
     wanted = [event.id for each in attempts if each.won for event in each.batch]
     if not await tail.sees(wanted):
-        read = {event.id for event in tail.events}
-        lost = [each for each in attempts if each.won and each.batch[0].id not in read]
+        lost = [each for each in attempts if each.won and each.batch[0].id not in tail.ids]
         raise Broken(
-            f"{len(set(wanted) - read)} of {len(wanted)} acknowledged events were never read",
+            f"{len(set(wanted) - tail.ids)} of {len(wanted)} acknowledged events were never read",
             [*(each.step(attempts) for each in lost[:3]), tail.step()],
         )
     require_history(attempts, tail.events, Kind.DUPLICATED, Kind.INVERTED)

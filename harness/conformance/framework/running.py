@@ -61,6 +61,15 @@ class StoreUnderTest:
         """What it declares under its options."""
         return self.factory.guarantees
 
+    @property
+    def shares_a_namespace(self) -> bool:
+        """Whether its checks are in one namespace, as applications are, and not in one each.
+
+        Not where a stream is read through the whole log, which would be that of all checks; and
+        not without a server, since one file has one lock, for which concurrent checks would wait.
+        """
+        return self.server is not None and self.guarantees.stream_read != "scan"
+
 
 async def measure(
     under_test: StoreUnderTest,
@@ -80,7 +89,7 @@ async def measure(
             workers = CheckWorkers(profile.processes)
             stack.push_async_callback(workers.aclose)
         runner = _Runner(under_test, profile, seed, workers, on_result)
-        if under_test.guarantees.writers != "many":
+        if under_test.shares_a_namespace and under_test.guarantees.writers != "many":
             runner.only = await under_test.factory.open()
             stack.push_async_callback(_close_in_time, runner.only)
         wanted = list(checks)
@@ -228,13 +237,10 @@ class _Runner:
     ) -> tuple[StoreFactory, Adapter]:
         """A connection, and the factory of more of them.
 
-        A destructive check has a namespace of its own, so that its remains affect no
-        other check; and every check where a read of a stream goes through the whole log, which
-        would be that of all checks.
+        A destructive check has a namespace of its own, so that its remains affect no other check.
         """
         factory = self.under_test.factory
-        scans = self.under_test.guarantees.stream_read == "scan"
-        if check.isolation is not Isolation.DESTRUCTIVE and not scans:
+        if check.isolation is not Isolation.DESTRUCTIVE and self.under_test.shares_a_namespace:
             if self.only is not None:
                 return factory, self.only
             return factory, await _open_on(stack, factory)
