@@ -22,7 +22,8 @@ def adapter_repository(folder: Path) -> Path:
     return folder
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """As somebody, without that person's settings."""
+def git(folder: Path, *arguments: str) -> str:
+    """Its output, as somebody without that person's settings."""
     names = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *names, *arguments], check=True, capture_output=True)
+    command = ["git", "-C", str(folder), *names, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -137,13 +137,15 @@ APART: dict[str, frozenset[int]] = {
     "postgres:coalesced": BY_COMMITS | {7, 8, 10, 17, 24, 26, 27, 28, 29},
     **dict.fromkeys(WITH_BOUNDARIES, OF_BOUNDARIES),
     **{name: frozenset(KNOWN[name]) for name in ("postgres:template", "dynamodb:template")},
-    "kafka": frozenset(all_checks()) - {52, 56},
-    "dynamodb": frozenset(all_checks()) - {48},
+    "kafka": frozenset(all_checks()) - {26, 48, 52, 56},
+    "dynamodb": frozenset(all_checks()) - {9, 10, 11, 12, 13, 25, 48},
 }
 """The checks of variants that differ from another one in these alone; the soak runs all on them.
 
-A template is asked for its known faults. 52 and 56 cost a dozen starts of Kafka, of ten seconds
-each. What a kill leaves of a DynamoDB in memory, 57 finds out as 48 does.
+A template is asked for its known faults. Of Kafka, 26, 48, 52 and 56 cost twenty starts, of ten
+seconds each; `test_server_kafka` and 57 kill it, too. Of DynamoDB, whose log has no order and which
+forgets ids, nothing is known that the storms of 9 to 13 and the races of 25 have to show; what a
+kill leaves of one in memory, 57 finds out as 48 does.
 """
 BUSY_MAX = 2
 """Checks that a busy machine may keep from provoking enough, in their second try as well."""

@@ -61,7 +61,8 @@ def carried_out(job, candidate):
     return job.run(ACTION, leaving_out={INSTALL, COMMENT})
 
 
-def test_no_change_passes_and_everything_is_written(job, tmp_path):
+def test_no_change_passes_and_everything_is_written(job, checkout, tmp_path):
+    before = sorted(path.name for path in (checkout / ".git").iterdir())
     code = carried_out(job, "main")
     assert code == 0, "\n".join(step.stdout + step.stderr for step in job.told)
     verdict = job.values["steps.gate.outputs.verdict"]
@@ -72,6 +73,8 @@ def test_no_change_passes_and_everything_is_written(job, tmp_path):
     for name in ("bencher.json", "bigger-is-better.json", "smaller-is-better.json"):
         assert json.loads((tmp_path / "out" / name).read_text())
     assert list((tmp_path / "out").glob("2*/report.html"))
+    assert sorted(path.name for path in (checkout / ".git").iterdir()) == before
+    assert git(checkout, "status", "--porcelain") == "", "the project is left alone"
 
 
 def test_a_ref_that_does_not_exist_is_refused_in_the_summary(job):

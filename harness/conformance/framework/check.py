@@ -42,8 +42,7 @@ class Isolation(IntEnum):
     EXCLUSIVE = 1
     """Runs alone: it delays others' reads, or needs the whole machine."""
     DESTRUCTIVE = 2
-    """Runs alone, last and in a namespace of its own: it restarts, kills or pauses the server, or
-    leaves a log that is too large for others to read."""
+    """Runs alone and last: it restarts, kills or pauses the server, or fills memory or log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,14 @@ from harness.domain.cancellation import raise_if_cancelled, together
 from harness.domain.errors import StoreError, UnsupportedByStore
 from harness.domain.factory import StoreFactory
 from harness.domain.server import Server
-from harness.domain.store import Adapter, Guarantees, StreamState
+from harness.domain.store import Guarantees, StreamState
 
 STEPS_MAX = 8
 """Lines of evidence for an unexpected error, the last ones."""
 CLOSING_LIMIT_S = 10.0
 """For the connections of a check; a driver that hangs in it costs that check alone."""
+REMOVAL_LIMIT_S = 60.0
+"""For the namespace of a check: a table of a cloud's takes its time."""
 UNPROMISED_WITHIN_S = 2.0
 """What no declaration promises is not waited for any longer."""
 ABANDONED_AFTER_S = 5.0
@@ -48,7 +50,7 @@ OnResult = Callable[[Check, CheckResult], None]
 
 @dataclass(frozen=True, slots=True)
 class StoreUnderTest:
-    """A store variant whose namespace is set up."""
+    """A store variant whose namespace is set up; each check has one beside it."""
 
     key: str
     factory: StoreFactory
@@ -60,15 +62,6 @@ class StoreUnderTest:
     def guarantees(self) -> Guarantees:
         """What it declares under its options."""
         return self.factory.guarantees
-
-    @property
-    def shares_a_namespace(self) -> bool:
-        """Whether its checks are in one namespace, as applications are, and not in one each.
-
-        Not where a stream is read through the whole log, which would be that of all checks; and
-        not without a server, since one file has one lock, for which concurrent checks would wait.
-        """
-        return self.server is not None and self.guarantees.stream_read != "scan"
 
 
 async def measure(
@@ -89,9 +82,6 @@ async def measure(
             workers = CheckWorkers(profile.processes)
             stack.push_async_callback(workers.aclose)
         runner = _Runner(under_test, profile, seed, workers, on_result)
-        if under_test.shares_a_namespace and under_test.guarantees.writers != "many":
-            runner.only = await under_test.factory.open()
-            stack.push_async_callback(_close_in_time, runner.only)
         wanted = list(checks)
         await runner.concurrently([e for e in wanted if e.isolation is Isolation.SHARED])
         for each in sorted(wanted, key=lambda each: each.isolation):
@@ -114,8 +104,6 @@ class _Runner:
     seed: int
     workers: CheckWorkers
     on_result: OnResult
-    only: Adapter | None = None
-    """The one connection that may write, where only one may."""
     results: dict[int, CheckResult] = field(default_factory=dict)
 
     async def concurrently(self, checks: Iterable[Check]) -> None:
@@ -162,11 +150,12 @@ class _Runner:
 
     async def _try(self, check: Check, attempt: _Try, *, second_try: bool) -> None:
         stack = AsyncExitStack()
+        factory = self._in_its_namespace(check, second_try=second_try)
         context: CheckContext | None = None
         limit: asyncio.Timeout | None = None
         try:
             async with asyncio.timeout(self.profile.limit_s) as limit:
-                context = await self._context(check, stack, second_try=second_try)
+                context = await self._context(check, factory, stack, second_try=second_try)
                 attempt.result = await result_of(check.run(context), context)
                 await self._require_sound_surroundings(context, attempt)
         except Exception as error:
@@ -175,7 +164,8 @@ class _Runner:
             if limit is not None and limit.expired():
                 why = f"not finished within {self.profile.limit_s:g} s"
             attempt.result = _unexpected(error, why, context)
-        await self._closed(stack, attempt)
+        await self._ended(attempt, "closing its connections", stack.aclose(), CLOSING_LIMIT_S)
+        await self._ended(attempt, "removing its namespace", _tear_down(factory), REMOVAL_LIMIT_S)
 
     async def _require_sound_surroundings(self, context: CheckContext, attempt: _Try) -> None:
         """After a failure: a store that takes no plain append now is in trouble, not at fault.
@@ -198,23 +188,33 @@ class _Runner:
                 found, verdict=CheckVerdict.NOT_REACHED, why=why, disturbed=True
             )
 
-    async def _closed(self, stack: AsyncExitStack, attempt: _Try) -> None:
-        """Close what the check opened; what goes wrong in it costs a check that holds its ✓."""
+    async def _ended(
+        self, attempt: _Try, what: str, ending: Awaitable[None], limit_s: float
+    ) -> None:
+        """Await it; what goes wrong in it costs a check that holds its ✓."""
         why = ""
         try:
-            async with asyncio.timeout(CLOSING_LIMIT_S):
-                await stack.aclose()
+            async with asyncio.timeout(limit_s):
+                await ending
         except TimeoutError:
-            why = f"closing its connections was not finished within {CLOSING_LIMIT_S:g} s"
+            why = f"{what} was not finished within {limit_s:g} s"
         except Exception as error:
-            why = f"closing its connections failed: {describe_error(error)}"
+            why = f"{what} failed: {describe_error(error)}"
         if why and attempt.result is not None and attempt.result.verdict is CheckVerdict.HOLDS:
             attempt.result = replace(attempt.result, verdict=CheckVerdict.NOT_REACHED, why=why)
 
+    def _in_its_namespace(self, check: Check, *, second_try: bool) -> StoreFactory:
+        """What a check leaves affects no other, and none has to read past the events of all."""
+        factory = self.under_test.factory
+        name = f"{factory.endpoint.namespace}_{check.number}" + "b" * second_try
+        return factory.in_namespace(name)
+
     async def _context(
-        self, check: Check, stack: AsyncExitStack, *, second_try: bool
+        self, check: Check, factory: StoreFactory, stack: AsyncExitStack, *, second_try: bool
     ) -> CheckContext:
-        factory, store = await self._open(check, stack, second_try=second_try)
+        store = await factory.open()
+        stack.push_async_callback(store.aclose)
+        await store.setup()
         profile = self.profile
         if not check.declaration.promised(self.under_test.guarantees):
             profile = replace(profile, within_s=min(profile.within_s, UNPROMISED_WITHIN_S))
@@ -231,38 +231,6 @@ class _Runner:
             self.under_test.lab_disk,
             second_try=second_try,
         )
-
-    async def _open(
-        self, check: Check, stack: AsyncExitStack, *, second_try: bool
-    ) -> tuple[StoreFactory, Adapter]:
-        """A connection, and the factory of more of them.
-
-        A destructive check has a namespace of its own, so that its remains affect no other check.
-        """
-        factory = self.under_test.factory
-        if check.isolation is not Isolation.DESTRUCTIVE and self.under_test.shares_a_namespace:
-            if self.only is not None:
-                return factory, self.only
-            return factory, await _open_on(stack, factory)
-        name = f"{factory.endpoint.namespace}_{check.number}" + "b" * second_try
-        factory = factory.in_namespace(name)
-        stack.push_async_callback(_tear_down, factory)
-        store = await _open_on(stack, factory)
-        await store.setup()
-        return factory, store
-
-
-async def _open_on(stack: AsyncExitStack, factory: StoreFactory) -> Adapter:
-    store = await factory.open()
-    stack.push_async_callback(store.aclose)
-    return store
-
-
-async def _close_in_time(store: Adapter) -> None:
-    """A driver that hangs in closing keeps nobody waiting."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSING_LIMIT_S):
-            await store.aclose()
 
 
 async def _tear_down(factory: StoreFactory) -> None:
