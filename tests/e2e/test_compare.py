@@ -141,27 +141,6 @@ def test_a_commit_that_cannot_run_is_one_line_and_leaves_no_run(lab, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_stored_baseline_gates_counts_alone(tmp_path):
-    baseline = tmp_path / "baseline"
-    made = eslab(
-        "run", QUICK, "--stores", "sqlite,memory", "--repeat", 2, *SHORT, "--out", baseline
-    )
-    assert made.returncode == 0, made.stderr
-    gated = [
-        "gate", QUICK, "--baseline", the_run(baseline), "--stores", "sqlite,memory",
-        "--out", tmp_path / "out",
-    ]  # fmt: skip
-    told = eslab(*gated, *SHORT, "--json")
-    assert told.returncode == 0, told.stdout + told.stderr
-    found = json.loads(told.stdout)
-    rows = found["rows"]
-    assert "noise floor is not known: `eslab aa" in found["warnings"][-1]
-    assert {row["kind"] for row in rows} == {"counted", "share"}
-    assert {row["subject"] for row in rows if row["kind"] == "counted"} == {"sqlite"}
-    assert "its scenario is not" in one_line(eslab(*gated, *SMALL), 3)
-    assert "--base-ref" in one_line(eslab(*gated, *SHORT, "--margin", "p50=5%"), 2)
-
-
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """`stored(stores)`: the gate of a scenario that asks for `sqlite` and `memory` against its run.
@@ -182,6 +161,19 @@ def stored(tmp_path_factory):
         return "gate", scenario, "--baseline", the_run(out)
 
     return gate
+
+
+def test_a_stored_baseline_gates_counts_alone(stored, tmp_path):
+    gated = [*stored("sqlite,memory"), "--out", tmp_path]
+    told = eslab(*gated, "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = json.loads(told.stdout)
+    rows = found["rows"]
+    assert "noise floor is not known: `eslab aa" in found["warnings"][-1]
+    assert {row["kind"] for row in rows} == {"counted", "share"}
+    assert {row["subject"] for row in rows if row["kind"] == "counted"} == {"sqlite"}
+    assert "its scenario is not" in one_line(eslab(*gated, "--set", "operations=300"), 3)
+    assert "--base-ref" in one_line(eslab(*gated, "--margin", "p50=5%"), 2)
 
 
 def test_a_gate_holds_the_stores_that_were_asked_for_against_a_baseline_of_more(stored, tmp_path):
