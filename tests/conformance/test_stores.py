@@ -124,7 +124,7 @@ SHORT = replace(FAST, seconds=0.4)
 PATIENT = replace(SHORT, rounds_min=200)
 LEFT_TO_CHANCE = {"postgres:template": frozenset({16})}
 """A racer also wins where another one commits between its two SELECTs: mostly, not always."""
-BY_COMMITS = frozenset({9, 11, 12, 16, 25, 31, 57})
+BY_COMMITS = frozenset({9, 11, 12, 16, 25, 31})
 """What an order of commits decides: races over many streams, one winner, retries that race."""
 OF_BOUNDARIES = frozenset(n for n, each in all_checks().items() if each.requirement is BOUNDARIES)
 WITH_BOUNDARIES = ("sqlite:boundary", "postgres:boundary")

@@ -49,12 +49,14 @@ async def connected(endpoint):
             await writer.wait_closed()
 
 
-async def round_trip_ms(reader, writer, times):
-    began = time.monotonic()
+async def shortest_round_trip_ms(reader, writer, times):
+    took_ms = []
     for _ in range(times):
+        began = time.monotonic()
         writer.write(b"?")
         await reader.readexactly(1)
-    return (time.monotonic() - began) * 1000 / times
+        took_ms.append((time.monotonic() - began) * 1000)
+    return min(took_ms)
 
 
 @asynccontextmanager
@@ -68,11 +70,12 @@ async def through(dsn, rtt_ms):
 
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
-async def test_each_round_trip_takes_that_much_longer(tmp_path, unix):
+async def test_each_round_trip_takes_that_much_longer_once(tmp_path, unix):
+    """The shortest one, since a busy machine makes others as long as it likes."""
     server = echo(tmp_path if unix else None)
     async with server as dsn, through(dsn, RTT_MS) as (reader, writer):
-        took_ms = await round_trip_ms(reader, writer, 20)
-    assert RTT_MS <= took_ms < RTT_MS + 15
+        took_ms = await shortest_round_trip_ms(reader, writer, 20)
+    assert RTT_MS <= took_ms < 2 * RTT_MS
 
 
 async def test_what_is_under_way_is_delayed_together_and_stays_in_order():
