@@ -90,6 +90,28 @@ async def test_without_a_server_each_check_has_a_namespace_of_its_own():
     assert len(set(namespaces)) == 2
 
 
+async def test_a_check_that_is_interrupted_leaves_no_namespace():
+    class Removed(MemoryStore):
+        removed: ClassVar[list[str]] = []
+
+        async def teardown(self):
+            self.removed.append(self.namespace)
+            await super().teardown()
+
+    began = asyncio.Event()
+
+    async def goes_on(context):
+        began.set()
+        await asyncio.Event().wait()
+
+    interrupted = asyncio.create_task(results_of(goes_on, store=Removed))
+    await began.wait()
+    interrupted.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await interrupted
+    assert len({name for name in Removed.removed if name.endswith("_1")}) == 1
+
+
 @pytest.mark.parametrize(
     "error",
     [StoreUnavailable("gone"), OSError(24, "Too many open files"), KeyError("x"),

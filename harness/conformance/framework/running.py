@@ -164,8 +164,10 @@ class _Runner:
             if limit is not None and limit.expired():
                 why = f"not finished within {self.profile.limit_s:g} s"
             attempt.result = _unexpected(error, why, context)
-        await self._ended(attempt, "closing its connections", stack.aclose(), CLOSING_LIMIT_S)
-        await self._ended(attempt, "removing its namespace", _tear_down(factory), REMOVAL_LIMIT_S)
+        finally:  # after Ctrl-C, too: the server may be the user's
+            await self._ended(attempt, "closing its connections", stack.aclose(), CLOSING_LIMIT_S)
+            removing = _tear_down(factory)
+            await self._ended(attempt, "removing its namespace", removing, REMOVAL_LIMIT_S)
 
     async def _require_sound_surroundings(self, context: CheckContext, attempt: _Try) -> None:
         """After a failure: a store that takes no plain append now is in trouble, not at fault.
