@@ -75,7 +75,7 @@ async def test_a_check_that_provoked_too_little_is_tried_again_and_then_proves_n
     assert len(set(tries)) == 2, "the second try has streams of its own"
 
 
-async def test_without_a_server_each_check_has_a_namespace_of_its_own():
+async def test_each_check_has_a_namespace_of_its_own():
     namespaces = []
 
     async def notes_its_namespace(context):
