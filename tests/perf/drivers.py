@@ -95,11 +95,11 @@ async def _reading() -> dict[str, list[lab.Ran]]:
             async with lab.opened(POSTGRES, endpoint) as store:
                 # The bare loop reads what the lab has filled.
                 ran["lab"].append(await lab.run(READING, store, kind=READ_STREAM))
-                ran["asyncpg"].append(await lab.bare(_reading_whole(store), CALLERS))
+                ran["asyncpg"].append(await lab.bare(reading_whole(store), CALLERS))
     return ran
 
 
-def _reading_whole(store: Adapter) -> lab.Loop:
+def reading_whole(store: Adapter) -> lab.Loop:
     """One query a stream, its rows left as the driver gives them."""
     query = QUERY["stream_forwards"]
     names, limit_s = READING.streams.names, store._session.options.deadline_s

@@ -8,8 +8,8 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
+import lab
 import numpy as np
 import psutil
 import uvloop
@@ -20,46 +20,16 @@ from harness.domain.factory import StoreFactory
 from harness.domain.store import Endpoint
 from harness.load.calibration import calibrate, queue_checks
 from harness.load.column_buffer import SAMPLE_COLUMNS, SampleBuffer
-from harness.load.coordinator import Measured, coordinate, inline_workers
+from harness.load.coordinator import Measured, coordinate
 from harness.load.trial_files import TrialFiles, read_columns
 from harness.load.worker import ALONE
 from harness.load.worker_processes import WorkerSpec, worker_processes
 from harness.results import TableWriter
 from harness.run.trial_metrics import trial_metrics
 from harness.run.trial_samples import TrialSamples
-from harness.scenario.model import (
-    ClosedLoop,
-    EventShape,
-    OpenLoop,
-    Streams,
-    Trial,
-)
-from harness.scenario.names import StoreRef
+from harness.scenario.model import OpenLoop, Trial
 from harness.stores.null import STORE as NULL
 from harness.workloads.append import WORKLOAD as APPEND
-
-TRIAL = Trial(
-    number=1,
-    scenario="perf",
-    store=StoreRef("null"),
-    workload="append",
-    parameters=APPEND.parameters(),
-    load=ClosedLoop(workers=16),
-    processes=1,
-    events=EventShape(types={"OrderPlaced": 3.0, "OrderPaid": 1.0}),
-    streams=Streams(),
-    verify=None,
-    conformance=False,
-    server_settings=MappingProxyType({}),
-    added_rtt_ms=0.0,
-    point=MappingProxyType({}),
-    warm_up_s=0.3,
-    duration_s=3.0,
-    operations=None,
-    drain_s=5.0,
-    repetition=1,
-    seed="perf",
-)
 
 
 def recording(table: Table) -> None:
@@ -81,7 +51,7 @@ def recording(table: Table) -> None:
 
 def null_store(table: Table) -> None:
     """Operations a second on the null store with full recording, closed, 16 workers."""
-    rates = [_null_rate(TRIAL)[0] for _ in range(5)]
+    rates = [_null_rate(lab.TRIAL)[0] for _ in range(5)]
     table.add("null store, 16 workers, one process, a second", "≥ 400,000", rates)
 
 
@@ -107,13 +77,10 @@ def open_loop(table: Table) -> None:
 
 def summary(table: Table) -> None:
     """The row of a trial of ten million operations, from its files."""
-    trial = replace(TRIAL, duration_s=None, operations=10_000_000)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        files = _files(Path(folder))
-        measured = runner.run(_measured(trial, files))
+    trial = replace(lab.TRIAL, duration_s=None, operations=10_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        files = lab.files_in(Path(folder))
+        measured = _measured(trial, files)
         times = []
         for _ in range(3):
             started = time.perf_counter()
@@ -136,57 +103,42 @@ def calibration(table: Table) -> None:
 
 def memory(table: Table) -> None:
     """Growth of the process over a run of ten million operations, from its first tenth on."""
-    trial = replace(TRIAL, duration_s=None, operations=10_000_000)
+    trial = replace(lab.TRIAL, duration_s=None, operations=10_000_000)
     seen = _null_rate(trial, watch=True)[1]
     settled = seen[max(1, len(seen) // 10) :]
     table.add("resident memory in a 10-million-operation run", "flat", settled, " MiB")
 
 
 def _null_rate(trial: Trial, *, watch: bool = False) -> tuple[float, list[float]]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        return runner.run(_run_null(trial, Path(folder), watch=watch))
-
-
-async def _run_null(trial: Trial, folder: Path, *, watch: bool) -> tuple[float, list[float]]:
-    store = await NULL.variants[""].connect(Endpoint(), NULL.options())
-    files = _files(folder)
-    workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
     seen: list[float] = []
     process = psutil.Process()
     watcher = (lambda _: seen.append(process.memory_info().rss / 2**20)) if watch else None
-    async with inline_workers(trial, store, workload, sinks, watcher) as workers:
-        measured = await coordinate(workers, trial)
-    window = measured.window
-    return window.scheduled / (window.ended_ns - window.started_ns) * 1e9, seen
+
+    async def ran() -> lab.Ran:
+        async with lab.opened(NULL, Endpoint()) as store:
+            return await lab.run(trial, store, watcher)
+
+    return uvloop.run(ran()).per_s, seen
 
 
-def _files(folder: Path) -> TrialFiles:
-    return TrialFiles(*(folder / name for name in ("samples", "appends", "none")))
+def _measured(trial: Trial, files: TrialFiles) -> Measured:
+    async def measured() -> Measured:
+        async with lab.opened(NULL, Endpoint()) as store:
+            return await lab.offered(trial, store, files)
 
-
-async def _measured(trial: Trial, files: TrialFiles) -> Measured:
-    store = await NULL.variants[""].connect(Endpoint(), NULL.options())
-    workload, sinks = APPEND.make(trial.parameters), files.sinks(deliveries=False)
-    async with inline_workers(trial, store, workload, sinks) as workers:
-        return await coordinate(workers, trial)
+    return uvloop.run(measured())
 
 
 def _dispatched(rate_per_s: float, seconds: float) -> NDArray[np.int64]:
     """Dispatch delays in ns, in the order of the operations."""
     trial = replace(
-        TRIAL,
+        lab.TRIAL,
         load=OpenLoop(rate_per_s=rate_per_s, arrivals="uniform", in_flight_max=64),
         duration_s=seconds,
     )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        files = _files(Path(folder))
-        runner.run(_measured(trial, files))
+    with tempfile.TemporaryDirectory() as folder:
+        files = lab.files_in(Path(folder))
+        _measured(trial, files)
         found = read_columns(files.samples, ("op", "intended_ns", "dispatched_ns"))
     order = np.argsort(found["op"])
     late = (found["dispatched_ns"] - found["intended_ns"])[order]
@@ -194,17 +146,14 @@ def _dispatched(rate_per_s: float, seconds: float) -> NDArray[np.int64]:
 
 
 def _shared_rate(count: int) -> float:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        return runner.run(_run_shared(count, Path(folder)))
+    with tempfile.TemporaryDirectory() as folder:
+        return uvloop.run(_run_shared(count, Path(folder)))
 
 
 async def _run_shared(count: int, folder: Path) -> float:
-    files = _files(folder)
+    files = lab.files_in(folder)
     spec = WorkerSpec(
-        trial=TRIAL,
+        trial=lab.TRIAL,
         how=StoreFactory(NULL.variants[""], Endpoint(), NULL.options()),
         kind=APPEND,
         files=files,
@@ -214,7 +163,7 @@ async def _run_shared(count: int, folder: Path) -> float:
         loop=uvloop.Loop,
     )
     async with worker_processes(spec, count, files, None) as workers:
-        window = (await coordinate(workers, TRIAL)).window
+        window = (await coordinate(workers, lab.TRIAL)).window
     return window.scheduled / (window.ended_ns - window.started_ns) * 1e9
 
 

@@ -4,8 +4,8 @@
 
 DIR is a checkout of another commit. Both sides meet the same servers. Each turn is a process of
 its own that runs this folder's code on its side's `harness`: DIR needs no environment, and any
-commit will do whose `harness` this code can drive. Peers (pgbench, ProducerPerformance, boto3)
-take their turns between the two.
+commit will do whose `harness` this code can drive. Peers (pgbench, ProducerPerformance, boto3,
+asyncpg alone) take their turns between the two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import drivers
@@ -28,6 +29,7 @@ import kafka
 import lab
 import long_trials
 import pgbench
+import postgres
 import uvloop
 from table import Table
 
@@ -35,7 +37,9 @@ import harness
 from harness.domain.store import Endpoint, StoreKind
 from harness.domain.workload import WorkloadKind
 from harness.load.calibration import calibrate, queue_checks
+from harness.run.worker_allocation import available, kept_on
 from harness.scenario.model import ClosedLoop, Trial
+from harness.servers import Server
 from harness.stores.eventstoredb import STORE as EVENTSTOREDB
 from harness.stores.kafka import STORE as KAFKA
 from harness.stores.null import STORE as NULL
@@ -56,12 +60,14 @@ Turn = Callable[[Endpoint], Awaitable[Values]]
 
 @dataclass(frozen=True)
 class Measure:
-    """The lab's turn, the server that all sides meet, and a peer's turn."""
+    """The lab's turn, what all sides meet, and a peer's turn."""
 
     turn: Turn
-    served: Callable[[], AbstractAsyncContextManager[Endpoint]]
+    met: Callable[[], AbstractAsyncContextManager[Server | Endpoint]]
     peer: str = ""
     peer_turn: Turn | None = None
+    apart: Collection[str] = ()
+    """The sides that run on other cores than the server."""
 
 
 def main() -> None:
@@ -85,24 +91,42 @@ def main() -> None:
 
 async def _compare(table: Table, name: str, checkout: Path, turns: int) -> None:
     measure = MEASURES[name]
-    sides = {"before": checkout, "after": ROOT}
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    async with measure.served() as endpoint:
+    sides: dict[str, Turn] = {"before": partial(_turn, name, checkout)}
+    if measure.peer_turn:
+        sides[measure.peer] = measure.peer_turn
+    sides["after"] = partial(_turn, name, ROOT)
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: {side: [] for side in sides})
+    async with measure.met() as met:
+        endpoint = met if isinstance(met, Endpoint) else met.endpoint
         for turn in range(turns):
             print(f"measuring: {name}, turn {turn + 1} of {turns} …", file=sys.stderr, flush=True)
-            for side in list(sides)[:: 1 if turn % 2 == 0 else -1]:
-                for what, value in (await _turn(name, sides[side], endpoint)).items():
-                    found[what][side].append(value)
-            if measure.peer_turn:
-                for what, value in (await measure.peer_turn(endpoint)).items():
-                    found[what][measure.peer].append(value)
+            for side, measured in list(sides.items())[:: 1 if turn % 2 == 0 else -1]:
+                async with _placed(met, apart=side in measure.apart):
+                    for what, value in (await measured(endpoint)).items():
+                        found[what][side].append(value)
     for what, values in found.items():
         _add(table, f"{name}, {what}", values, measure.peer)
 
 
+@asynccontextmanager
+async def _placed(met: Server | Endpoint, *, apart: bool) -> AsyncIterator[None]:
+    """Raises `RuntimeError` where there are too few cores for the server and for what it meets."""
+    if isinstance(met, Endpoint):
+        yield
+        return
+    cores = postgres.cores_apart() if apart else None
+    if apart and cores is None:
+        raise RuntimeError("too few cores here to keep a server on some of its own")
+    every = frozenset(available())
+    await met.pin(cores.server if cores else every)
+    with kept_on(cores.generator if cores else every):
+        yield
+
+
 def _add(table: Table, label: str, values: Mapping[str, Sequence[float]], peer: str) -> None:
     for side, measured in values.items():
-        table.add(f"{label}, {side}", "", measured)
+        if measured:
+            table.add(f"{label}, {side}", "", measured)
     for side, other in (("after", "before"), ("before", peer), ("after", peer)):
         if values.get(other) and all(values[other]):
             pairs = zip(values[side], values[other], strict=True)
@@ -110,7 +134,7 @@ def _add(table: Table, label: str, values: Mapping[str, Sequence[float]], peer: 
 
 
 async def _turn(name: str, checkout: Path, endpoint: Endpoint) -> Values:
-    """In a process of its own. Raises `RuntimeError` if that fails."""
+    """A side's, in a process of its own. Raises `RuntimeError` if that fails."""
     where = json.dumps({"address": endpoint.address, "credentials": dict(endpoint.credentials)})
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, __file__, TURN, name, where),
@@ -143,10 +167,6 @@ async def _put(endpoint: Endpoint, driver: str = "http") -> Values:
     async with dynamodb.opened(endpoint, "", driver) as store:
         await dynamodb.puts(store, 0.5)
         return _values(await dynamodb.puts(store, dynamodb.SECONDS))
-
-
-async def _boto3(endpoint: Endpoint) -> Values:
-    return await _turn(BOTO3, ROOT, endpoint)
 
 
 @asynccontextmanager
@@ -183,10 +203,10 @@ async def _long_trial() -> AsyncIterator[Endpoint]:
         yield Endpoint(folder)
 
 
-async def _row(at: Endpoint) -> Values:
+async def _row(part: str, at: Endpoint) -> Values:
     """In one more process, whose peak memory is the row's alone."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, long_trials.__file__, "row", at.address, str(long_trials.OPERATIONS)),
+        *(sys.executable, long_trials.__file__, part, at.address, str(long_trials.OPERATIONS)),
         stdout=asyncio.subprocess.PIPE,
     )
     told = json.loads((await process.communicate())[0])
@@ -198,33 +218,53 @@ async def _calibrated(_: Endpoint) -> Values:
     return {f"queues within the bounds, of {len(passed)}": sum(passed)}
 
 
+async def _read_bare(endpoint: Endpoint) -> Values:
+    """What the lab's trial reads, after a moment of the lab's in which the streams are filled."""
+    async with lab.opened(POSTGRES, endpoint) as store:
+        await lab.run(replace(drivers.READING, duration_s=0.1), store, kind=READ_STREAM)
+        return _values(await lab.bare(drivers.reading_whole(store), drivers.CALLERS))
+
+
+def _appends(callers: int, apart: Collection[str] = ()) -> Measure:
+    served = partial(lab.serving_alone, "postgres")
+    trial = _trial(POSTGRES, _callers(callers))
+    return Measure(trial, served, PGBENCH, _pgbench(callers), apart)
+
+
 @asynccontextmanager
 async def _nothing() -> AsyncIterator[Endpoint]:
     yield Endpoint()
 
 
-BOTO3 = "boto3"
+PGBENCH, BOTO3, ASYNCPG = "pgbench", "boto3", "asyncpg"
+LAB = ("before", "after")
 MEASURES = {
     "null": Measure(_trial(NULL, lab.TRIAL), _nothing),
-    "append-8": Measure(
-        _trial(POSTGRES, _callers(8)), lambda: lab.served("postgres"), "pgbench", _pgbench(8)
+    "append-8": _appends(8),
+    "append-32": _appends(32),
+    "append-8-lab-apart": _appends(8, LAB),
+    "append-32-lab-apart": _appends(32, LAB),
+    "append-8-apart": _appends(8, (*LAB, PGBENCH)),
+    "append-32-apart": _appends(32, (*LAB, PGBENCH)),
+    "read": Measure(
+        _trial(POSTGRES, drivers.READING, READ_STREAM),
+        *(lambda: lab.served("postgres"), ASYNCPG, partial(_turn, ASYNCPG, ROOT)),
     ),
-    "append-32": Measure(
-        _trial(POSTGRES, _callers(32)), lambda: lab.served("postgres"), "pgbench", _pgbench(32)
-    ),
-    "read": Measure(_trial(POSTGRES, drivers.READING, READ_STREAM), lambda: lab.served("postgres")),
     "umadb": Measure(_trial(UMADB, _callers(32)), lambda: lab.served("umadb")),
     "eventstoredb": Measure(_trial(EVENTSTOREDB, _callers(32)), drivers.double),
     "kafka": Measure(
         _trial(KAFKA, replace(_callers(kafka.CALLERS), warm_up_s=1.0)),
         *(_warm_kafka, "ProducerPerformance", _producer_performance),
     ),
-    "dynamodb": Measure(_put, _warm_dynamodb, BOTO3, _boto3),
-    "row": Measure(_row, _long_trial),
+    "dynamodb": Measure(_put, _warm_dynamodb, BOTO3, partial(_turn, BOTO3, ROOT)),
+    "row": Measure(partial(_row, "row"), _long_trial),
+    "closed-row": Measure(partial(_row, "closed-row"), _long_trial),
     "calibration": Measure(_calibrated, _nothing),
 }
 """EventStoreDB's server is a double: a profile of the client. `row` is that of a long trial with a
-subscriber, from its files."""
+subscriber, from its files. pgbench is on all cores, but in the two where all is kept apart."""
+PEERS: Mapping[str, Turn] = {BOTO3: partial(_put, driver=BOTO3), ASYNCPG: _read_bare}
+"""Those that run as a side does, in a process of their own."""
 
 
 if __name__ == "__main__":
@@ -232,7 +272,7 @@ if __name__ == "__main__":
         name, where = sys.argv[2:]
         if not Path(harness.__file__).is_relative_to(os.environ["PYTHONPATH"]):
             sys.exit(f"measures {harness.__file__}, not {os.environ['PYTHONPATH']}")
-        turn = MEASURES[name].turn if name in MEASURES else lambda at: _put(at, BOTO3)
+        turn = PEERS.get(name) or MEASURES[name].turn
         print(json.dumps(uvloop.run(turn(Endpoint(**json.loads(where))))))
     else:
         main()

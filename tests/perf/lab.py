@@ -16,7 +16,7 @@ from uuid import uuid4
 from harness.domain.costs import GENERATOR_CPU_S
 from harness.domain.factory import StoreFactory
 from harness.domain.workload import WorkloadKind
-from harness.load.coordinator import coordinate, inline_workers
+from harness.load.coordinator import Measured, coordinate, inline_workers
 from harness.load.events import EventFactory
 from harness.load.trial_files import TrialFiles
 from harness.load.worker import frozen_garbage
@@ -112,15 +112,30 @@ async def run(
 ) -> Ran:
     """Offer the trial's load with full recording, into files that are thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        files = TrialFiles(*(Path(folder) / name for name in ("samples", "appends", "none")))
-        workload, sinks = kind.make(trial.parameters), files.sinks(deliveries=False)
-        async with inline_workers(trial, store, workload, sinks, watcher) as workers:
-            measured = await coordinate(workers, trial)
+        measured = await offered(trial, store, files_in(Path(folder)), watcher, kind)
     window = measured.window
     return Ran(
         window.scheduled / (window.ended_ns - window.started_ns) * 1e9,
         measured.usage.used(GENERATOR_CPU_S) / window.scheduled * 1e6,
     )
+
+
+async def offered(
+    trial: Trial,
+    store: EventStore,
+    files: TrialFiles,
+    watcher: Callable[[object], None] | None = None,
+    kind: WorkloadKind = APPEND,
+) -> Measured:
+    """The trial's load with full recording, in this process."""
+    workload, sinks = kind.make(trial.parameters), files.sinks(deliveries=False)
+    async with inline_workers(trial, store, workload, sinks, watcher) as workers:
+        return await coordinate(workers, trial)
+
+
+def files_in(folder: Path) -> TrialFiles:
+    """A trial's without subscribers."""
+    return TrialFiles(*(folder / name for name in ("samples", "appends", "none")))
 
 
 async def bare_appends(store: Adapter, loop: BareLoop, callers: int) -> Ran:

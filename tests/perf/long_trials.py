@@ -35,9 +35,14 @@ from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.load.trial_files import TrialFiles
 from harness.results import TableWriter
 from harness.run.trial import read_back
-from harness.run.trial_metrics import histograms, interval_rows, trial_metrics
+from harness.run.trial_metrics import (
+    TrialMetrics,
+    histograms,
+    interval_rows,
+    trial_metrics,
+)
 from harness.run.trial_samples import TrialSamples
-from harness.scenario.model import OpenLoop, Verify
+from harness.scenario.model import Load, OpenLoop, Verify
 from harness.stores.memory.store import GUARANTEES
 
 OPERATIONS = 10_000_000
@@ -112,14 +117,28 @@ class Made:
 
 def row(files: TrialFiles, operations: int) -> TrialSamples:
     """The trial's row alone."""
+    samples, metrics = _row(LONG.load, files, operations)
+    assert metrics.delivery is not None
+    assert metrics.delivery.count == operations
+    return samples
+
+
+def closed_row(files: TrialFiles, operations: int) -> None:
+    """The row alone, of a closed loop without subscribers."""
+    _, metrics = _row(
+        TRIAL.load, replace(files, deliveries=files.samples.with_name("none")), operations
+    )
+    assert metrics.delivery is None
+
+
+def _row(load: Load, files: TrialFiles, operations: int) -> tuple[TrialSamples, TrialMetrics]:
     ended_ns = BEGAN_NS + operations * (10**9 // RATE_PER_S)
     window = Window(BEGAN_NS, ended_ns, operations)
     measured = Measured(window, (), {}, Usage(), 0, "", 1, 0.0)
-    samples = TrialSamples.read(LONG.load, window, files)
-    metrics = trial_metrics(LONG.load, measured, samples, files)
-    assert metrics.delivery is not None
-    assert metrics.ok == metrics.delivery.count == operations
-    return samples
+    samples = TrialSamples.read(load, window, files)
+    metrics = trial_metrics(load, measured, samples, files)
+    assert metrics.ok == operations
+    return samples, metrics
 
 
 def summary(files: TrialFiles, operations: int) -> None:
@@ -152,6 +171,7 @@ def verification(files: TrialFiles, operations: int) -> None:
 
 PARTS: dict[str, Callable[[TrialFiles, int], object]] = {
     "row": row,
+    "closed-row": closed_row,
     "summary": summary,
     "verification": verification,
 }

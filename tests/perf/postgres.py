@@ -47,13 +47,11 @@ def against_pgbench(table: Table) -> None:
 
     Both sides of a pair are placed alike: on all cores, or apart, with the server on its own.
     """
-    machine = Machine.here()
-    cores = decided("on", machine, {"postgres": "native"}, SCENARIO).cores
-    as_auto = replace(machine, busy_cores=busy_cores(machine))
-    auto_apart = decided("auto", as_auto, {"postgres": "native"}, SCENARIO).cores is not None
+    cores = cores_apart()
+    auto_apart = cores is not None and auto_places_apart()
     for clients, goal in ((8, "≥ 0.8"), (32, "≥ 0.75")):
         found = uvloop.run(_placed(clients, cores))
-        chosen = found["apart" if cores and auto_apart else "all cores"]
+        chosen = found["apart" if auto_apart else "all cores"]
         for name, pairs, aim in (
             ("as auto places it / pgbench on all cores",
              [(ours, theirs) for (ours, _), (_, theirs) in
@@ -70,6 +68,18 @@ def against_pgbench(table: Table) -> None:
                 table.add(f"{label}, appends a second", "", [pair[side].per_s for pair in pairs])
                 cpu = [pair[side].client_cpu_us for pair in pairs]
                 table.add(f"{label}, client CPU an append", "", cpu, " µs")
+
+
+def cores_apart() -> Cores | None:
+    """Of generator and server, as `--pin on` would place them; none where there are too few."""
+    return decided("on", Machine.here(), {"postgres": "native"}, SCENARIO).cores
+
+
+def auto_places_apart() -> bool:
+    """Whether the lab, asked by nobody, would place them so here and now."""
+    machine = Machine.here()
+    machine = replace(machine, busy_cores=busy_cores(machine))
+    return decided("auto", machine, {"postgres": "native"}, SCENARIO).cores is not None
 
 
 def starts(table: Table) -> None:
