@@ -43,6 +43,7 @@ from harness.conformance.framework.subscriber_probe import (
     require_all_delivered,
     require_delivered_once,
     require_stream_order,
+    require_subscriptions,
     send_events,
     subscribed,
 )
@@ -357,6 +358,7 @@ async def subscribers_are_independent(context: CheckContext) -> None:
 )
 async def a_category_gets_its_own(context: CheckContext) -> None:
     """A category subscription gets all events of its category in order, and no others."""
+    require_subscriptions(context)
     own = context.category("shop")
     mine = [f"{own}-1", f"{own}-2-b"]
     others = [f"{own}ping-1", f"{own.upper()}-1", f"x{own}-1", f"x-{own}-1"]
