@@ -29,6 +29,12 @@ GUARDED_S = 60
 
 
 @pytest.fixture
+def server(servers):
+    """A container that these tests share."""
+    return servers("postgres")
+
+
+@pytest.fixture
 def client():
     client = docker.from_env()
     yield client
@@ -80,13 +86,12 @@ async def test_a_server_of_the_runs_own_is_there_and_then_nothing_of_it(tmp_path
     assert things_of(client, label) == []
 
 
-async def test_it_is_as_durable_as_a_native_one(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        settings = {
-            name: await ask(server.endpoint, f"show {name}")
-            for name in ("fsync", "synchronous_commit", "full_page_writes", "max_connections")
-        }
-        assert await ask(server.endpoint, "select datcollate from pg_database limit 1") == "C"
+async def test_it_is_as_durable_as_a_native_one(server):
+    settings = {
+        name: await ask(server.endpoint, f"show {name}")
+        for name in ("fsync", "synchronous_commit", "full_page_writes", "max_connections")
+    }
+    assert await ask(server.endpoint, "select datcollate from pg_database limit 1") == "C"
     assert settings == {
         "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
         "max_connections": "200",
@@ -107,46 +112,42 @@ async def test_a_setting_that_is_the_labs_own_is_refused(tmp_path):
             pass
 
 
-async def test_data_survives_a_kill_and_costs_are_added_up_over_it(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        await ask(server.endpoint, "select count(*) from generate_series(1, 1000000)")
-        connection = await asyncpg.connect(server.endpoint.address, **server.endpoint.credentials)
-        await connection.execute("create table kept as select 1 as one")
-        before = server.statistics()
-        await server.kill()
-        with pytest.raises((OSError, asyncpg.PostgresError)):
-            await ask(server.endpoint, "select 1")
-        await server.restart()
-        assert await ask(server.endpoint, "select one from kept") == 1
-        after = server.statistics()
+async def test_data_survives_a_kill_and_costs_are_added_up_over_it(server):
+    await ask(server.endpoint, "select count(*) from generate_series(1, 1000000)")
+    connection = await asyncpg.connect(server.endpoint.address, **server.endpoint.credentials)
+    await connection.execute("create table kept as select 1 as one")
+    before = server.statistics()
+    await server.kill()
+    with pytest.raises((OSError, asyncpg.PostgresError)):
+        await ask(server.endpoint, "select 1")
+    await server.restart()
+    assert await ask(server.endpoint, "select one from kept") == 1
+    after = server.statistics()
     assert 0.05 < before.cpu_s < after.cpu_s < before.cpu_s + 5
     assert before.memory_bytes > 1_000_000
     assert before.disk_bytes is None or before.disk_bytes > 10_000_000
 
 
-async def test_a_paused_server_is_silent_until_it_goes_on(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        await server.pause()
-        with pytest.raises(TimeoutError):
-            await ask(server.endpoint, "select 1")
-        await server.resume()
-        assert await ask(server.endpoint, "select 1") == 1
-        await server.pause()
-        await server.kill()
-        await server.restart()
-        assert await ask(server.endpoint, "select 1") == 1
+async def test_a_paused_server_is_silent_until_it_goes_on(server):
+    await server.pause()
+    with pytest.raises(TimeoutError):
+        await ask(server.endpoint, "select 1")
+    await server.resume()
+    assert await ask(server.endpoint, "select 1") == 1
+    await server.pause()
+    await server.kill()
+    await server.restart()
+    assert await ask(server.endpoint, "select 1") == 1
 
 
-async def test_a_cold_restart_reads_from_the_disk_or_says_what_it_needs(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        if os.geteuid() == 0:
-            await server.restart(cold=True)
-        assert await ask(server.endpoint, "select 1") == 1
+async def test_a_cold_restart_reads_from_the_disk_or_says_what_it_needs(server):
+    if os.geteuid() == 0:
+        await server.restart(cold=True)
+    assert await ask(server.endpoint, "select 1") == 1
 
 
-async def test_the_place_of_the_data_is_the_volumes_and_not_the_containers_own_layer(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        place = place_of(await server.data_folder(), {})
+async def test_the_place_of_the_data_is_the_volumes_and_not_the_containers_own_layer(server):
+    place = place_of(await server.data_folder(), {})
     assert place.on is not None
     assert place.on.kind is not Kind.OVERLAY
     assert (place.sync is not None) == (os.geteuid() == 0)
@@ -181,9 +182,8 @@ async def test_its_volume_loses_power_and_fills_up_on_a_disk_of_the_labs_own(tmp
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith("-volume")]
 
 
-async def test_the_path_is_measured_through_the_port_and_past_it(tmp_path):
-    async with serving("postgres", way="docker", scratch=tmp_path) as server:
-        path = await measure(server, TECHNOLOGIES["postgres"].line)
+async def test_the_path_is_measured_through_the_port_and_past_it(server):
+    path = await measure(server, TECHNOLOGIES["postgres"].line)
     assert path.kind in {"published port", "docker-proxy", "host network"}
     assert 1 < path.round_trip_us < 100_000
     if sys.platform == "linux" and path.kind != "host network":
