@@ -89,8 +89,8 @@ def seeing_installed(folder: Path) -> Path:
     """A folder for PATH whose `python3` makes environments that see what is installed here.
 
     So pip really runs and checks every pin, finds it satisfied, and needs no index: it may not
-    ask one, and fails where a pin is not what is installed. Python 3.11 puts a setuptools of its
-    own into each environment, which would stand before the one that is pinned.
+    ask one, and fails where a pin is not what is installed. It is the pip that is installed here,
+    too: unpacking Python's own takes a third of such a step.
     """
     python3 = folder / "python3"
     folder.mkdir(parents=True)
@@ -99,12 +99,11 @@ def seeing_installed(folder: Path) -> Path:
     python3.write_text(
         "#!/bin/sh\n"
         "set -e\n"
-        f'"{sys.executable}" "$@"\n'
-        'if [ "$1 $2" = "-m venv" ]; then\n'
-        f'  cd "$3/lib/{version}/site-packages"\n'
-        "  rm -rf setuptools* pkg_resources _distutils_hack distutils-precedence.pth\n"
-        f'  echo "{seen}" > seen.pth\n'
-        "fi\n"
+        f'[ "$1 $2" = "-m venv" ] || exec "{sys.executable}" "$@"\n'
+        f'"{sys.executable}" -m venv --without-pip "$3"\n'
+        f'cd "$3" && echo "{seen}" > "lib/{version}/site-packages/seen.pth"\n'
+        """printf '#!/bin/sh\\nexec "%s/bin/python" -m pip "$@"\\n' "$PWD" > bin/pip\n"""
+        "chmod +x bin/pip\n"
     )
     python3.chmod(0o755)
     return folder
