@@ -29,7 +29,6 @@ import kafka
 import lab
 import long_trials
 import pgbench
-import postgres
 import uvloop
 from table import Table
 
@@ -37,7 +36,6 @@ import harness
 from harness.domain.store import Endpoint, StoreKind
 from harness.domain.workload import WorkloadKind
 from harness.load.calibration import calibrate, queue_checks
-from harness.run.worker_allocation import available, kept_on
 from harness.scenario.model import ClosedLoop, Trial
 from harness.servers import Server
 from harness.stores.eventstoredb import STORE as EVENTSTOREDB
@@ -114,7 +112,12 @@ async def _placed(met: Server | Endpoint, *, apart: bool) -> AsyncIterator[None]
     if isinstance(met, Endpoint):
         yield
         return
-    cores = postgres.cores_apart() if apart else None
+    # Here, because a turn on an older harness imports this file, and cannot import these.
+    from postgres import cores_apart  # noqa: PLC0415
+
+    from harness.run.worker_allocation import available, kept_on  # noqa: PLC0415
+
+    cores = cores_apart() if apart else None
     if apart and cores is None:
         raise RuntimeError("too few cores here to keep a server on some of its own")
     every = frozenset(available())
