@@ -137,18 +137,6 @@ def test_at_an_exception(lab, scratch):
     assert one.leftovers(scratch) == []
 
 
-def test_at_an_exit_in_the_middle(lab, scratch):
-    code, _, err = (one := lab("sys.exit(7)")).end()
-    assert (code, err) == (7, "")
-    assert one.leftovers(scratch) == []
-
-
-def test_at_an_exit_that_runs_no_handlers(lab, scratch):
-    code, _, err = (one := lab("os._exit(9)")).end()
-    assert (code, err) == (9, "")
-    assert one.leftovers(scratch) == []
-
-
 def test_at_ctrl_c_which_reaches_the_lab_and_not_its_server(lab, scratch):
     one = lab()
     assert os.getpgid(one.server.pid) != os.getpgid(one.process.pid)
@@ -170,29 +158,28 @@ def test_at_ctrl_c_pressed_many_times(lab, scratch):
     assert one.leftovers(scratch) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_at_a_signal_that_ends_the_lab_at_once(lab, scratch, number):
-    one = lab()
-    os.killpg(one.process.pid, number)
-    code, out, err = one.end()
-    assert (code, out, err) == (-number, "", "")
-    assert one.leftovers(scratch) == []
+KILL_ITSELF = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("state", "number"),
     [
-        "await server.pause()",
-        "await server.kill()",
-        "await server.kill(); await server.restart(); os.kill(os.getpid(), signal.SIGKILL)",
-        "await server.restart(cold=True)",
+        ("pass", signal.SIGTERM),
+        ("await server.pause()", signal.SIGHUP),
+        ("await server.kill()", signal.SIGKILL),
+        (f"await server.kill(); await server.restart(); {KILL_ITSELF}", signal.SIGKILL),
+        ("await server.restart(cold=True)", signal.SIGKILL),
     ],
 )
-def test_at_a_kill_whatever_state_the_server_is_in(lab, scratch, state):
+def test_at_a_signal_that_ends_the_lab_at_once_whatever_state_the_server_is_in(
+    lab, scratch, state, number
+):
     one = lab(f"{state}; print('there', flush=True); {WAITING}")
     one.process.stdout.readline()
-    one.process.kill()
-    assert one.end()[0] == -signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):  # it killed itself
+        os.killpg(one.process.pid, number)
+    code, out, err = one.end()
+    assert (code, out, err) == (-number, "", "")
     assert one.leftovers(scratch) == []
 
 
@@ -208,17 +195,26 @@ def test_at_a_kill_while_a_client_keeps_the_server_busy(lab, scratch):
     assert one.leftovers(scratch) == []
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_at_an_end_during_the_start(scratch, delay_s, number):
+@pytest.mark.parametrize(
+    ("number", "begun"),
+    [
+        (signal.SIGINT, "*"),
+        (signal.SIGKILL, "*"),
+        (signal.SIGINT, "*/data/PG_VERSION"),
+        (signal.SIGKILL, "*/data/global"),
+        (signal.SIGINT, "*/data/postmaster.pid"),
+        (signal.SIGKILL, "*/data/postmaster.pid"),
+    ],
+)
+def test_at_an_end_during_the_start(scratch, number, begun):
+    """As soon as there is a folder, while `initdb` fills it, and while the server starts."""
     lab = subprocess.Popen(
         [sys.executable, "-c", LAB.format(ending=WAITING), str(scratch)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while not any(scratch.iterdir()):
-        time.sleep(0.001)
-    time.sleep(delay_s)
+    while not any(scratch.glob(begun)):
+        time.sleep(0.002)
     family = psutil.Process(lab.pid).children(recursive=True)
     shared = shared_memory(family)
     lab.send_signal(number)
