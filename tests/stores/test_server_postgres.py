@@ -18,6 +18,7 @@ import pytest
 from harness.domain.errors import BadInput, NoServer
 from harness.servers import probe, serving
 from harness.servers.native import postgres
+from tests.conftest import shared_servers
 from tests.stores.at_a_port import PostgresOnTcp, running
 from tests.unit.paths import ODD
 
@@ -67,103 +68,103 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("scratch")
 
 
-def test_it_answers_with_the_versions_and_settings_that_it_promises(scratch):
-    async def act(server):
-        assert server.technology == "postgres"
-        assert server.controllable
-        assert server.endpoint.version == READY.version
-        assert server.endpoint.provider == "native"
-        assert await ask(server, "show server_version") == READY.version
-        for setting, value in {
-            "fsync": "on",
-            "synchronous_commit": "on",
-            "full_page_writes": "on",
-            "server_encoding": "UTF8",
-            "lc_messages": "C",
-            "listen_addresses": "",
-        }.items():
-            assert await ask(server, f"show {setting}") == value
-        assert int(await ask(server, "show max_connections")) >= 200
-        there_are = set(await ask(server, "select array_agg(name) from pg_settings"))
-        assert postgres.SETTINGS.values.keys() <= there_are, "a scenario may declare what there is"
-        collation = "select datcollate from pg_database where datname = 'postgres'"
-        assert await ask(server, collation) == "C"
-
-    with_server(act, scratch)
+@pytest.fixture(scope="module")
+def server(runner, tmp_path_factory):
+    """One for all tests that leave it running."""
+    for servers in shared_servers(runner, tmp_path_factory, way="native"):
+        yield servers("postgres")
 
 
-def test_no_tcp_port_is_open_unless_asked_for(scratch):
-    async def act(server):
-        tree = [psutil.Process(server.endpoint.pid)]
-        tree += tree[0].children()
-        return [c for p in tree for c in p.net_connections("inet") if c.status == "LISTEN"]
-
-    assert with_server(act, scratch) == []
-
-
-def test_settings_from_the_scenario_arrive_and_last_over_a_restart(scratch):
-    async def act(server):
-        assert await ask(server, "show synchronous_commit") == "off"
-        await server.restart()
-        assert await ask(server, "show synchronous_commit") == "off"
-
-    settings = {"synchronous_commit": "off"}
-    with_server(act, scratch, settings=settings)
-
-
-def test_what_was_committed_is_there_after_a_restart_and_after_a_kill(scratch):
-    async def act(server):
-        await ask(server, "create table kept (n int)")
-        await ask(server, "insert into kept values (1)")
-        await server.restart()
-        assert not await was_recovered(server)
-        await ask(server, "insert into kept values (2)")
-        before = [psutil.Process(server.endpoint.pid)]
-        before += before[0].children(recursive=True)
-        await server.kill()
-        assert not any(map(runs, before))
-        with pytest.raises(OSError, match="refused"):
-            await ask(server, "select 1")
-        await server.restart()
-        assert await was_recovered(server)
-        assert await ask(server, "select array_agg(n order by n) from kept") == [1, 2]
-        assert server.endpoint.pid not in {p.pid for p in before}
-
-    async def was_recovered(server):
-        log = Path(server.endpoint.address.partition("host=")[2].partition("&")[0]) / "server.log"
-        last_start = log.read_text().rpartition("starting PostgreSQL")[2]
-        return "automatic recovery in progress" in last_start
-
-    with_server(act, scratch)
+async def test_it_answers_with_the_versions_and_settings_that_it_promises(server):
+    assert server.technology == "postgres"
+    assert server.controllable
+    assert server.endpoint.version == READY.version
+    assert server.endpoint.provider == "native"
+    assert await ask(server, "show server_version") == READY.version
+    for setting, value in {
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "server_encoding": "UTF8",
+        "lc_messages": "C",
+        "listen_addresses": "",
+    }.items():
+        assert await ask(server, f"show {setting}") == value
+    assert int(await ask(server, "show max_connections")) >= 200
+    there_are = set(await ask(server, "select array_agg(name) from pg_settings"))
+    assert postgres.SETTINGS.values.keys() <= there_are, "a scenario may declare what there is"
+    collation = "select datcollate from pg_database where datname = 'postgres'"
+    assert await ask(server, collation) == "C"
 
 
-def test_it_says_nothing_while_paused_and_goes_on_when_resumed(scratch):
-    async def act(server):
-        connection = await asyncpg.connect(server.endpoint.address)
-        await server.pause()
-        answer = asyncio.ensure_future(connection.fetchval("select 1"))
-        done, _ = await asyncio.wait([answer], timeout=0.3)
-        assert not done
-        await server.resume()
-        assert await asyncio.wait_for(answer, 5) == 1
-        await connection.close()
-
-    with_server(act, scratch)
+async def test_no_tcp_port_is_open_unless_asked_for(server):
+    tree = [psutil.Process(server.endpoint.pid)]
+    tree += tree[0].children()
+    listening = [c for p in tree for c in p.net_connections("inet") if c.status == "LISTEN"]
+    assert listening == []
 
 
-def test_a_paused_server_can_be_restarted_killed_and_stopped(scratch):
-    async def act(server):
-        await server.pause()
-        await asyncio.wait_for(server.restart(), 10)
-        assert await ask(server, "select 1") == 1
-        await server.pause()
-        await server.kill()
-        await server.restart()
-        assert await ask(server, "select 1") == 1
-        await server.pause()
-        return server.endpoint.pid
+async def test_what_was_committed_is_there_after_a_restart_and_after_a_kill(server):
+    await ask(server, "create table kept (n int)")
+    await ask(server, "insert into kept values (1)")
+    await server.restart()
+    assert not was_recovered(server)
+    await ask(server, "insert into kept values (2)")
+    before = [psutil.Process(server.endpoint.pid)]
+    before += before[0].children(recursive=True)
+    await server.kill()
+    assert not any(map(runs, before))
+    with pytest.raises(OSError, match="refused"):
+        await ask(server, "select 1")
+    await server.restart()
+    assert was_recovered(server)
+    assert await ask(server, "select array_agg(n order by n) from kept") == [1, 2]
+    assert server.endpoint.pid not in {p.pid for p in before}
 
-    assert not psutil.pid_exists(with_server(act, scratch))
+
+def sockets_of(server):
+    return Path(server.endpoint.address.partition("host=")[2].partition("&")[0])
+
+
+def was_recovered(server):
+    log = (sockets_of(server) / "server.log").read_text()
+    return "automatic recovery in progress" in log.rpartition("starting PostgreSQL")[2]
+
+
+async def test_it_says_nothing_while_paused_and_goes_on_when_resumed(server):
+    connection = await asyncpg.connect(server.endpoint.address)
+    await server.pause()
+    answer = asyncio.ensure_future(connection.fetchval("select 1"))
+    done, _ = await asyncio.wait([answer], timeout=0.3)
+    assert not done
+    await server.resume()
+    assert await asyncio.wait_for(answer, 5) == 1
+    await connection.close()
+
+
+async def test_a_second_server_has_settings_and_data_of_its_own_and_ends_paused(server, scratch):
+    """Its settings last over a restart and a kill while it is paused.
+
+    The path of its socket would be too long and is made short.
+    """
+    long, settings = scratch / ("deep" * 25), {"synchronous_commit": "off"}
+    async with serving("postgres", way="native", scratch=long, settings=settings) as other:
+        assert other.endpoint.address != server.endpoint.address
+        await ask(server, "create table mine ()")
+        assert await ask(other, "select to_regclass('mine')::text") is None
+        assert await ask(other, "show synchronous_commit") == "off"
+        await other.pause()
+        await asyncio.wait_for(other.restart(), 10)
+        assert await ask(other, "show synchronous_commit") == "off"
+        await other.pause()
+        await other.kill()
+        await other.restart()
+        assert await ask(other, "show synchronous_commit") == "off"
+        await other.pause()
+        sockets, pid = sockets_of(other), other.endpoint.pid
+        assert sockets.exists()
+    assert not psutil.pid_exists(pid)
+    assert not sockets.exists()
 
 
 def cached_share(path):
@@ -180,24 +181,21 @@ def cached_share(path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mincore tells of the page cache on Linux only")
-def test_a_cold_restart_reads_its_data_from_the_disk_and_an_ordinary_one_does_not(scratch):
-    async def act(server):
-        await ask(
-            server, "create table big as select n, md5(n::text) from generate_series(1, 2e5) n"
-        )
-        relative = await ask(server, "select pg_relation_filepath('big')")
-        file = Path(await ask(server, "show data_directory")) / relative
-        await server.restart()
-        assert cached_share(file) > 0.9
-        await server.restart(cold=True)
-        assert cached_share(file) < 0.1
-        assert await ask(server, "select count(*) from big") == 200_000
-        assert cached_share(file) > 0.9
-
-    with_server(act, scratch)
+async def test_a_cold_restart_reads_its_data_from_the_disk_and_an_ordinary_one_does_not(server):
+    await ask(server, "create table big as select n, md5(n::text) from generate_series(1, 2e5) n")
+    relative = await ask(server, "select pg_relation_filepath('big')")
+    file = Path(await ask(server, "show data_directory")) / relative
+    await server.restart()
+    assert cached_share(file) > 0.9
+    await server.restart(cold=True)
+    assert cached_share(file) < 0.1
+    assert await ask(server, "select count(*) from big") == 200_000
+    assert cached_share(file) > 0.9
 
 
 def test_statistics_are_those_of_the_whole_tree_and_never_go_back(scratch):
+    """And a server that ends killed leaves no shared memory."""
+
     async def act(server):
         readings = [server.statistics()]
         await ask(server, "select count(*) from generate_series(1, 3000000)")
@@ -211,6 +209,7 @@ def test_statistics_are_those_of_the_whole_tree_and_never_go_back(scratch):
         readings.append(server.statistics())
         await ask(server, "create table big as select generate_series(1, 300000)")
         readings.append(server.statistics())
+        files = {m.path for m in psutil.Process(server.endpoint.pid).memory_maps()}
         await server.kill()
         readings.append(server.statistics())
         cpus = [reading.cpu_s for reading in readings]
@@ -221,32 +220,19 @@ def test_statistics_are_those_of_the_whole_tree_and_never_go_back(scratch):
         first, _, second, third, killed = [reading.began_s for reading in readings]
         assert first < second == third
         assert killed is None
+        return [Path(path) for path in files if path.startswith("/dev/shm/")]
 
-    with_server(act, scratch)
-
-
-def test_forty_connections_do_not_multiply_the_shared_buffers(scratch):
-    async def act(server):
-        connections = [await asyncpg.connect(server.endpoint.address) for _ in range(40)]
-        root = psutil.Process(server.endpoint.pid)
-        summed_bytes = sum(p.memory_info().rss for p in [root, *root.children()])
-        memory_bytes = server.statistics().memory_bytes
-        for connection in connections:
-            await connection.close()
-        assert memory_bytes < summed_bytes / 3
-
-    with_server(act, scratch)
+    assert not any(path.exists() for path in with_server(act, scratch))
 
 
-def test_a_killed_server_that_is_not_restarted_leaves_no_shared_memory(scratch):
-    async def act(server):
-        files = {m.path for m in psutil.Process(server.endpoint.pid).memory_maps()}
-        shared = [Path(path) for path in files if path.startswith("/dev/shm/")]
-        await server.kill()
-        return shared
-
-    shared = with_server(act, scratch)
-    assert not any(path.exists() for path in shared)
+async def test_forty_connections_do_not_multiply_the_shared_buffers(server):
+    connections = [await asyncpg.connect(server.endpoint.address) for _ in range(40)]
+    root = psutil.Process(server.endpoint.pid)
+    summed_bytes = sum(p.memory_info().rss for p in [root, *root.children()])
+    memory_bytes = server.statistics().memory_bytes
+    for connection in connections:
+        await connection.close()
+    assert memory_bytes < summed_bytes / 3
 
 
 def test_it_runs_in_a_folder_of_any_name_and_leaves_nothing_elsewhere(open_folder, monkeypatch):
@@ -263,7 +249,7 @@ def test_it_runs_in_a_folder_of_any_name_and_leaves_nothing_elsewhere(open_folde
         await server.restart()
         assert await ask(server, "select one from kept") == 1
         assert list((odd / "scratch").glob("postgres-*/data/PG_VERSION"))
-        return Path(server.endpoint.address.partition("host=")[2].partition("&")[0])
+        return sockets_of(server)
 
     sockets = with_server(act, odd / "scratch")
     assert not sockets.exists()
@@ -277,25 +263,6 @@ def open_folder():
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-def test_two_servers_at_once_do_not_meet(scratch):
-    async def act(one):
-        async with serving("postgres", way="native", scratch=scratch) as other:
-            await ask(one, "create table mine ()")
-            assert await ask(other, "select to_regclass('mine')::text") is None
-            assert one.endpoint.address != other.endpoint.address
-
-    with_server(act, scratch)
-
-
-def test_a_socket_path_that_would_be_too_long_is_made_short(scratch):
-    async def act(server):
-        assert await ask(server, "select 1") == 1
-        return Path(server.endpoint.address.partition("host=")[2].partition("&")[0])
-
-    sockets = with_server(act, scratch / ("deep" * 25))
-    assert not sockets.exists()
 
 
 def test_an_impossible_value_is_one_line_with_the_servers_own_words(scratch):
