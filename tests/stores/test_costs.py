@@ -34,7 +34,7 @@ from harness.workloads.append import WORKLOAD as APPEND
 from .contract.support import append, event
 from .subject import fresh, opened
 
-OPERATIONS = 3_000
+OPERATIONS = 800
 NOWHERE = Sinks(None, None, None)
 POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
 

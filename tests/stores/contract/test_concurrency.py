@@ -26,8 +26,8 @@ from .support import (
     versions,
 )
 
-RACERS = 16
-ROUNDS = 4
+RACERS = 10
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ async def test_of_many_racers_with_one_expected_version_exactly_one_wins(subject
         await _assert_each_winner_is_there_once(subject, "order-1", everybody)
 
 
-async def test_concurrent_appends_without_an_expectation_all_succeed(subject: Subject):
+async def test_concurrent_appends_without_an_expectation_are_each_whole_and_there_once(
+    subject: Subject,
+):
     attempts = await _race(subject, "order-1", expected=ANY, size=3)
     if subject.declared.occ != "none":
         assert all(attempt.won for attempt in attempts)
@@ -101,32 +103,28 @@ async def test_concurrent_appends_without_an_expectation_all_succeed(subject: Su
         assert last == list(range(2, RACERS * 3, 3))
     if subject.declared.append_only != "none":
         await _assert_each_winner_is_there_once(subject, "order-1", attempts)
-
-
-async def test_concurrent_batches_are_whole_and_stand_together(subject: Subject):
-    attempts = await _race(subject, "order-1", expected=ANY, size=5)
-    recorded = await read(subject.store, "order-1")
     if subject.declared.occ == "none" or not subject.declared.atomic_append:
         return
-    assert versions(recorded) == list(range(RACERS * 5))
+    recorded = await read(subject.store, "order-1")
+    assert versions(recorded) == list(range(RACERS * 3))
     for attempt in attempts:
         last = attempt.ended.version
-        assert ids(recorded[last - 4 : last + 1]) == ids(attempt.batch)
+        assert ids(recorded[last - 2 : last + 1]) == ids(attempt.batch)
 
 
 async def test_appends_to_different_streams_do_not_conflict(subject: Subject):
-    batches = {f"order-{number}": events(2) for number in range(32)}
+    batches = {f"order-{number}": events(2) for number in range(12)}
     await _all(append(subject.store, stream, batch) for stream, batch in batches.items())
     for stream, batch in batches.items():
         assert ids(await read(subject.store, stream)) == ids(batch)
-    assert len(await read_log(subject.store)) == 64
+    assert len(await read_log(subject.store)) == 24
 
 
 @pytest.mark.declares(subscription=("push", "poll"))
 async def test_a_reader_behind_concurrent_writers_sees_everything_once(subject: Subject):
     """A position that commits late must not be passed over, where the store declares so."""
     elsewhere = await subject.connect() if subject.declared.writers == "many" else subject.store
-    written = [events(1 + number % 3) for number in range(90)]
+    written = [events(1 + number % 3) for number in range(54)]
 
     async def write(writer: int) -> None:
         for number in range(writer, len(written), 9):

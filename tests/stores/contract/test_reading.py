@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from itertools import product
 
 import pytest
 
@@ -13,24 +14,22 @@ from ..subject import Subject
 from .support import append, event, events, ids, read, read_log, versions
 
 LENGTH = 7
-LIMITS = (None, 0, 1, 3, LENGTH, 100)
-STARTS = (0, 1, 3, LENGTH - 1, LENGTH, 100)
-LONG = 1200
-"""Events in a stream that no adapter reads in one page."""
+LIMITS = (None, 0, 3, LENGTH)
+STARTS = (0, 3, LENGTH - 1, LENGTH, 100)
+LONG = 1040
+"""Events in a stream that no adapter reads in one page, where pages are of events."""
 BATCH = 40
 """Of them in one append: within every adapter's limit."""
 
 
-@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-async def test_any_part_of_a_stream_can_be_read(subject: Subject, backwards: bool):
+async def test_any_part_of_a_stream_can_be_read(subject: Subject):
     written = events(LENGTH)
     await append(subject.store, "order-0")
     await append(subject.store, "order-1", written)
-    for start in STARTS:
+    for start, limit, backwards in product(STARTS, LIMITS, (False, True)):
         ordered = written[start:][::-1] if backwards else written[start:]
-        for limit in LIMITS:
-            how = {"start": start, "limit": limit, "backwards": backwards}
-            assert ids(await read(subject.store, "order-1", **how)) == ids(ordered[:limit]), how
+        how = {"start": start, "limit": limit, "backwards": backwards}
+        assert ids(await read(subject.store, "order-1", **how)) == ids(ordered[:limit]), how
 
 
 async def test_a_missing_stream_differs_from_one_read_past_its_head(subject: Subject):
@@ -42,6 +41,7 @@ async def test_a_missing_stream_differs_from_one_read_past_its_head(subject: Sub
         assert missing.value.stream == "order-2"
 
 
+@pytest.mark.leaves_out("dynamodb{driver=http}", "dynamodb:commit", "dynamodb:sequenced")
 async def test_a_long_stream_is_read_whole(subject: Subject):
     for first in range(0, LONG, BATCH):
         await append(subject.store, "order-1", events(BATCH))
@@ -49,13 +49,13 @@ async def test_a_long_stream_is_read_whole(subject: Subject):
     assert versions(await read(subject.store, "order-1")) == list(range(LONG))
     newest_first = await read(subject.store, "order-1", backwards=True)
     assert versions(newest_first) == list(range(LONG))[::-1]
-    assert len(await read(subject.store, "order-1", start=10, limit=1100)) == 1100
+    assert len(await read(subject.store, "order-1", start=10, limit=LONG - 20)) == LONG - 20
     assert len(await read_log(subject.store)) == LONG + LONG // BATCH
 
 
 async def test_an_abandoned_read_leaves_the_store_usable(subject: Subject):
     await append(subject.store, "order-1", events(BATCH))
-    for _ in range(30):
+    for _ in range(10):
         for reading in (subject.store.read_stream("order-1"), subject.store.read_all()):
             async with aclosing(reading):
                 async for _ in reading:
