@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,15 +26,16 @@ from harness.scenario.model import (
     Trial,
 )
 from harness.scenario.names import StoreRef
-from harness.servers import Server, probe, serving
+from harness.servers import Server
 from harness.stores import kinds
 from harness.stores.postgres.store import StreamLock
 from harness.workloads.append import WORKLOAD as APPEND
 
+from ..conftest import shared_servers
 from .contract.support import append, event
 from .subject import fresh, opened
 
-OPERATIONS = 800
+OPERATIONS = 600
 NOWHERE = Sinks(None, None, None)
 POSTGRES, SQLITE = kinds()["postgres"], kinds()["sqlite"]
 
@@ -123,21 +124,22 @@ async def test_what_is_counted_of_the_log_is_all_on_disk(postgres_server: Server
                 assert (await counting._end_of_wal(connection))["bytes"] >= written["bytes"]
 
 
-async def test_full_page_images_are_told_apart_from_the_log(tmp_path: Path):
+@pytest.fixture(scope="module")
+def own(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real PostgreSQL without tables of other tests."""
+    for servers in shared_servers(runner, tmp_path_factory, way="native"):
+        yield servers("postgres")
+
+
+async def test_full_page_images_are_told_apart_from_the_log(own: Server):
     """A second checkpoint brings every page's image again, and leaves the log's bytes alone.
 
     On a server of its own: where tables of other tests are, autovacuum writes to the log as well.
     """
-    if not (available := probe("postgres", "native")).ready:
-        pytest.skip(available.detail)
-    async with (
-        serving("postgres", way="native", scratch=tmp_path) as server,
-        opened(StreamLock, POSTGRES.options(), fresh(server.endpoint)) as subject,
-    ):
-        store = subject.store
+    async with opened(StreamLock, POSTGRES.options(), fresh(own.endpoint)) as subject:
         trial = trial_of("postgres", "1/images")
         workload = APPEND.make(trial.parameters)
-        async with inline_workers(trial, store, workload, NOWHERE) as workers:
+        async with inline_workers(trial, subject.store, workload, NOWHERE) as workers:
             usages = [(await coordinate(workers, trial)).usage for _ in range(2)]
     small, large = sorted(usage.used(costs.FULL_PAGE_BYTES) for usage in usages)
     assert large > small * 1.2
@@ -162,14 +164,9 @@ async def test_compaction_gives_back_and_loses_nothing(
         assert [one.id async for one in subject.store.read_all()] == log
 
 
-async def test_counts_after_a_crash_recovery_are_missing_and_the_log_goes_on(tmp_path: Path):
+async def test_counts_after_a_crash_recovery_are_missing_and_the_log_goes_on(own: Server):
     """Enough is committed after the crash for the counters to pass what they were."""
-    if not (available := probe("postgres", "native")).ready:
-        pytest.skip(available.detail)
-    async with (
-        serving("postgres", way="native", scratch=tmp_path) as server,
-        opened(StreamLock, POSTGRES.options(), fresh(server.endpoint)) as subject,
-    ):
+    async with opened(StreamLock, POSTGRES.options(), fresh(own.endpoint)) as subject:
         store, session = subject.store, subject.store._session
         for statistics in ("pg_stat_reset()", "pg_stat_reset_shared()"):
             await session.run(f"SELECT {statistics}")

@@ -206,7 +206,7 @@ async def refused_put(subject):
 
 async def fastest_ms(act):
     took = []
-    for _ in range(100):
+    for _ in range(40):
         began = time.perf_counter()
         await act()
         took.append((time.perf_counter() - began) * 1e3)
@@ -265,27 +265,29 @@ async def test_credentials_that_are_refused_are_one_line_without_them(dynamodb, 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-@pytest.mark.parametrize("variant", GUARDED)
+@pytest.mark.parametrize(
+    ("variant", "driver"),
+    [("", "boto3"), ("", "http"), ("commit", "http"), ("sequenced", "boto3")],
+)
 async def test_streams_beyond_a_page_of_a_megabyte_are_read_whole(dynamodb, variant, driver):
-    written = [event(b"%02d" % number + b"x" * 100_000) for number in range(30)]
+    written = [event(b"%02d" % number + b"x" * 100_000) for number in range(14)]
     async with store(dynamodb, variant, driver=driver) as subject:
         for one in written:
             await append(subject.store, "order-1", [one])
         assert ids(await read(subject.store, "order-1")) == ids(written)
         assert ids(await read(subject.store, "order-1", backwards=True)) == ids(written)[::-1]
-        assert ids(await read(subject.store, "order-1", start=25)) == ids(written)[25:]
+        assert ids(await read(subject.store, "order-1", start=12)) == ids(written)[12:]
         assert ids(await read_log(subject.store)) == ids(written)
 
 
 async def test_the_template_reads_the_first_page_and_calls_it_all(dynamodb):
     async with store(dynamodb, "template") as subject:
-        for number in range(30):
+        for number in range(14):
             one = event(b"%02d" % number + b"x" * 100_000)
             expected = number - 1 if number else NO_STREAM
             await append(subject.store, "order-1", [one], expected=expected)
-        assert len(await read(subject.store, "order-1")) < 15
-        assert len(await read_log(subject.store)) < 15
+        assert len(await read(subject.store, "order-1")) < 14
+        assert len(await read_log(subject.store)) < 14
 
 
 async def test_the_templates_second_writer_silently_overwrites_the_first(dynamodb):
@@ -389,7 +391,7 @@ async def units(subject, act):
     return tuple(now[name] - before[name] for name in names)
 
 
-@pytest.mark.parametrize("length", [1, 10, 100])
+@pytest.mark.parametrize("length", [1, 100])
 async def test_an_append_reads_one_item_at_any_and_none_at_a_version(dynamodb, length):
     """However long the stream is; the ids in the head item cost no more write units."""
     async with store(dynamodb, driver="http") as subject:

@@ -48,6 +48,17 @@ def refusal(scratch, error=NoServer, **options):
     return message
 
 
+@pytest.fixture(scope="module")
+def broker(runner, tmp_path_factory):
+    """One with a setting of the scenario's, and how long it took to start."""
+    began = time.monotonic()
+    scratch, settings = tmp_path_factory.mktemp("broker"), {"log.flush.interval.messages": "7"}
+    serve = serving("kafka", way="native", scratch=scratch, settings=settings)
+    server = runner.run(serve.__aenter__())
+    yield server, time.monotonic() - began
+    runner.run(serve.__aexit__(None, None, None))
+
+
 async def broker_settings(server):
     admin = importlib.import_module("aiokafka.admin")
     client = admin.AIOKafkaAdminClient(bootstrap_servers=server.endpoint.address)
@@ -72,13 +83,13 @@ def test_it_runs_in_a_folder_of_any_name_and_keeps_its_log_there(tmp_path, monke
     monkeypatch.setenv("LC_ALL", "C")
 
     async def act(server):
-        await server.kill()
-        await server.restart()
         assert server.statistics().disk_bytes > 0
         (home,) = (odd / "scratch").iterdir()
-        return home.name, sorted(each.name for each in home.iterdir())
+        kept = sorted(each.name for each in home.iterdir())
+        return home.name, kept, server.endpoint.pid
 
-    name, kept = with_server(act, odd / "scratch")
+    name, kept, pid = with_server(act, odd / "scratch")
+    assert not psutil.pid_exists(pid)
     assert kept == ["data", "server.log", "server.properties"]
     assert list((odd / "scratch").iterdir()) == []
     assert sorted(each.name for each in odd.iterdir()) == ["cache", "scratch"]
@@ -99,48 +110,38 @@ def test_a_value_is_escaped_as_a_properties_file_needs_it(value, line):
     assert escaped(value) == line
 
 
-def test_it_answers_on_the_loopback_with_the_settings_that_it_promises(tmp_path):
-    async def act(server):
-        assert server.controllable
-        assert (server.endpoint.provider, server.endpoint.version) == ("native", READY.version)
-        settings = await broker_settings(server)
-        assert settings["auto.create.topics.enable"] == "false"
-        assert SETTINGS.values.keys() <= settings.keys(), "a scenario may declare what there is"
-        assert settings["log.flush.interval.messages"] == "7"
-        listening = [
-            c.laddr.ip
-            for c in psutil.Process(server.endpoint.pid).net_connections("tcp")
-            if c.status == "LISTEN"
-        ]
-        assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
-        return server.endpoint.pid
-
-    pid = with_server(act, tmp_path, settings={"log.flush.interval.messages": "7"})
-    assert not psutil.pid_exists(pid)
-    assert list(tmp_path.iterdir()) == []
+async def test_it_answers_on_the_loopback_with_the_settings_that_it_promises(broker):
+    server, _ = broker
+    assert server.controllable
+    assert (server.endpoint.provider, server.endpoint.version) == ("native", READY.version)
+    settings = await broker_settings(server)
+    assert settings["auto.create.topics.enable"] == "false"
+    assert SETTINGS.values.keys() <= settings.keys(), "a scenario may declare what there is"
+    assert settings["log.flush.interval.messages"] == "7"
+    listening = [
+        c.laddr.ip
+        for c in psutil.Process(server.endpoint.pid).net_connections("tcp")
+        if c.status == "LISTEN"
+    ]
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-def test_what_was_acknowledged_survives_a_kill_and_the_broker_is_back_soon(tmp_path):
-    began = time.monotonic()
-
-    async def act(server):
-        started_s = time.monotonic() - began
-        endpoint = replace(server.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
-        store = await KIND.variants["single-writer"].connect(endpoint, KIND.options())
-        async with aclosing(store):
-            await store.setup()
-            one = NewEvent(uuid4(), "T", b"{}")
-            await store.append("order-1", [one], expected=StreamState.ANY)
-            await server.kill()
-            killed = time.monotonic()
-            await server.restart()
-            took_s = time.monotonic() - killed
-            assert [each.id async for each in store.read_all()] == [one.id]
-            # Sessions of 9 s, as by default, would keep it out for 10 on an idle machine.
-            assert took_s < started_s + 4
-        assert server.statistics().cpu_s > 0
-
-    with_server(act, tmp_path)
+async def test_what_was_acknowledged_survives_a_kill_and_the_broker_is_back_soon(broker):
+    server, started_s = broker
+    endpoint = replace(server.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
+    store = await KIND.variants["single-writer"].connect(endpoint, KIND.options())
+    async with aclosing(store):
+        await store.setup()
+        one = NewEvent(uuid4(), "T", b"{}")
+        await store.append("order-1", [one], expected=StreamState.ANY)
+        await server.kill()
+        killed = time.monotonic()
+        await server.restart()
+        took_s = time.monotonic() - killed
+        assert [each.id async for each in store.read_all()] == [one.id]
+        # Sessions of 9 s, as by default, would keep it out for 10 on an idle machine.
+        assert took_s < started_s + 4
+    assert server.statistics().cpu_s > 0
 
 
 @pytest.mark.parametrize("name", ["log.dirs", "metric.reporters", "listeners", "a b"])
@@ -154,17 +155,15 @@ def test_an_impossible_value_is_one_line_with_the_brokers_own_words(tmp_path):
     assert "num.network.threads" in message
 
 
-def test_a_server_by_address_is_used_and_left_running(tmp_path, monkeypatch):
-    async def act(somebodys):
-        monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", somebodys.endpoint.address)
-        assert choose_way(["kafka"], "auto").ways == {"kafka": "external"}
-        async with serving("kafka", scratch=tmp_path) as server:
-            assert (server.endpoint.provider, server.controllable) == ("external", False)
-            store = await KIND.variants[""].connect(server.endpoint, KIND.options())
-            await store.aclose()
-        assert await broker_settings(somebodys)
-
-    with_server(act, tmp_path)
+async def test_a_server_by_address_is_used_and_left_running(broker, tmp_path, monkeypatch):
+    somebodys, _ = broker
+    monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", somebodys.endpoint.address)
+    assert choose_way(["kafka"], "auto").ways == {"kafka": "external"}
+    async with serving("kafka", scratch=tmp_path) as server:
+        assert (server.endpoint.provider, server.controllable) == ("external", False)
+        store = await KIND.variants[""].connect(server.endpoint, KIND.options())
+        await store.aclose()
+    assert await broker_settings(somebodys)
 
 
 def test_nobody_at_the_address_is_one_line(monkeypatch):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from harness.domain.store import Endpoint, EventStore
 from harness.scenario.names import parse_store_name
+from harness.servers import Server
 from harness.stores import kinds
 from harness.verification import Kind, declared
 
@@ -28,26 +30,21 @@ FOUND = {
 DELIVERED = {"drops": (Kind.SKIPPED, -1), "duplicates": (Kind.DELIVERED_TWICE, 1)}
 """What it is found as by a subscriber, and how many deliveries more an event hit means."""
 
-OpenStore = Callable[[], AbstractAsyncContextManager[Subject]]
 
-
-@pytest.fixture(params=["memory", "postgres", "postgres{payload=jsonb}"])
-def open_store(request: pytest.FixtureRequest) -> OpenStore:
-    """Opens a real store on a fresh namespace, to be wrapped."""
+@pytest.fixture(scope="module", params=["memory", "postgres", "postgres{payload=jsonb}"])
+def loaded(
+    request: pytest.FixtureRequest, runner: asyncio.Runner, servers: Callable[[str], Server]
+) -> Iterator[tuple[Subject, Load]]:
+    """A real store with a load behind it, to be wrapped."""
     name, _, explicit = parse_store_name(request.param)
     kind = kinds()[name]
-    server = request.getfixturevalue("postgres_server") if kind.server else None
-    endpoint = server.endpoint if server else Endpoint()
-    return lambda: opened(kind.variants[""], kind.options(**explicit), fresh(endpoint))
-
-
-@asynccontextmanager
-async def loaded(open_store: OpenStore) -> AsyncIterator[tuple[Subject, Load]]:
-    """A store with a load behind it."""
-    async with open_store() as subject:
-        load = Load(subject.store)
-        await load.run(events=EVENTS)
-        yield subject, load
+    endpoint = servers(kind.server).endpoint if kind.server else Endpoint()
+    opening = opened(kind.variants[""], kind.options(**explicit), fresh(endpoint))
+    subject = runner.run(opening.__aenter__())
+    load = Load(subject.store)
+    runner.run(load.run(events=EVENTS))
+    yield subject, load
+    runner.run(opening.__aexit__(None, None, None))
 
 
 async def hits(store: EventStore, fault: str) -> int:
@@ -58,10 +55,10 @@ async def hits(store: EventStore, fault: str) -> int:
     return sum(map(is_victim, events))
 
 
-async def test_a_store_without_fault_passes(open_store: OpenStore):
-    async with loaded(open_store) as (subject, load):
-        deliveries = await load.deliveries(load.sent)
-        verification = await load.verification(subject.declared, deliveries=deliveries)
+async def test_a_store_without_fault_passes(loaded: tuple[Subject, Load]):
+    subject, load = loaded
+    deliveries = await load.deliveries(load.sent)
+    verification = await load.verification(subject.declared, deliveries=deliveries)
     assert verification.violations == ()
     assert verification.ok
     assert verification.events_read == load.sent
@@ -69,11 +66,11 @@ async def test_a_store_without_fault_passes(open_store: OpenStore):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_one_broken_event_in_a_thousand_is_caught(open_store: OpenStore, fault: str):
-    async with loaded(open_store) as (subject, load):
-        hit = await hits(subject.store, fault)
-        load.store = Corrupting(subject.store, fault)
-        verification = await load.verification(subject.declared)
+async def test_one_broken_event_in_a_thousand_is_caught(loaded: tuple[Subject, Load], fault: str):
+    subject, load = loaded
+    hit = await hits(subject.store, fault)
+    broken = replace(load, store=Corrupting(subject.store, fault))
+    verification = await broken.verification(subject.declared)
     assert hit >= 2
     assert verification.counts[FOUND[fault][0]] == hit
     assert verification.counts.keys() <= {*FOUND[fault]}
@@ -81,12 +78,13 @@ async def test_one_broken_event_in_a_thousand_is_caught(open_store: OpenStore, f
 
 
 @pytest.mark.parametrize("fault", DELIVERED)
-async def test_one_broken_delivery_in_a_thousand_is_caught(open_store: OpenStore, fault: str):
+async def test_one_broken_delivery_in_a_thousand_is_caught(
+    loaded: tuple[Subject, Load], fault: str
+):
+    subject, load = loaded
     kind, more = DELIVERED[fault]
-    async with loaded(open_store) as (subject, load):
-        hit = await hits(subject.store, fault)
-        load.store = Corrupting(subject.store, fault)
-        deliveries = await load.deliveries(load.sent + more * hit)
-        load.store = subject.store
-        verification = await load.verification(subject.declared, deliveries=deliveries)
+    hit = await hits(subject.store, fault)
+    broken = replace(load, store=Corrupting(subject.store, fault))
+    deliveries = await broken.deliveries(load.sent + more * hit)
+    verification = await load.verification(subject.declared, deliveries=deliveries)
     assert verification.counts == {kind: hit}

@@ -26,7 +26,7 @@ from .support import (
     versions,
 )
 
-RACERS = 10
+RACERS = 8
 ROUNDS = 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -44,19 +45,19 @@ STREAMS = (
 """Each is a stream of its own: nothing may be folded, trimmed, cut, escaped or executed."""
 
 
-@pytest.mark.parametrize("field", ["data", "metadata"])
-async def test_json_comes_back_as_declared(subject: Subject, field: str):
-    written = [event(**{field: payload}) for payload in PAYLOADS.values()]
+async def test_json_comes_back_as_declared(subject: Subject):
+    written = [event(payload, metadata=payload) for payload in PAYLOADS.values()]
     await append(subject.store, "order-1", written)
     recorded = await read(subject.store, "order-1")
     for name, payload, one in zip(PAYLOADS, PAYLOADS.values(), recorded, strict=True):
-        back = getattr(one, field)
-        if field == "metadata" and not subject.declared.keeps_metadata:
-            assert back == b"", name
-        elif subject.declared.payload == "exact":
-            assert back == payload, name
-        else:
-            assert json.loads(back) == json.loads(payload), name
+        for field in ("data", "metadata"):
+            back = getattr(one, field)
+            if field == "metadata" and not subject.declared.keeps_metadata:
+                assert back == b"", name
+            elif subject.declared.payload == "exact":
+                assert back == payload, (name, field)
+            else:
+                assert json.loads(back) == json.loads(payload), (name, field)
 
 
 @pytest.mark.parametrize("field", ["data", "metadata"])
@@ -106,17 +107,14 @@ async def test_every_stream_name_is_a_stream_of_its_own(subject: Subject):
     assert sorted(one.stream for one in log) == sorted(STREAMS)
 
 
-@pytest.mark.parametrize(
-    "name", ["nul\x00l", "\ud800 alone", "y" * 3000], ids=["nul", "surrogate", "3000"]
-)
-async def test_a_stream_name_that_cannot_be_kept_is_refused(subject: Subject, name: str):
-    try:
-        await append(subject.store, name)
-    except AppendRefused:
-        assert await read_log(subject.store) == []
-    else:
-        recorded = only(await read(subject.store, name))
-        assert recorded.stream == name
+async def test_a_stream_name_that_cannot_be_kept_is_refused(subject: Subject):
+    kept = []
+    for name in ("nul\x00l", "\ud800 alone", "y" * 3000):
+        with suppress(AppendRefused):
+            await append(subject.store, name)
+            kept.append(name)
+            assert only(await read(subject.store, name)).stream == name
+        assert sorted(one.stream for one in await read_log(subject.store)) == sorted(kept)
 
 
 async def test_timestamps_are_utc_whatever_the_local_time(subject: Subject, far_east: None):
