@@ -93,9 +93,12 @@ def _count(log: Sequence, batch: Sequence[NewEvent]) -> list[int]:
 
 OTHER_DRIVER = ("dynamodb:commit{driver=http}", "dynamodb:sequenced{driver=http}")
 """Its answers, and what they mean, are those of `dynamodb{driver=http}`."""
+OTHER_CONTENT = ("postgres{payload=jsonb}", "postgres{notify=true}")
+"""What is written does not matter where nobody answers."""
+ALIKE = ("kafka{flush=each}", "kafka{partitions=1}", *OTHER_DRIVER, *OTHER_CONTENT)
 
 
-@pytest.mark.leaves_out("kafka{flush=each}", "kafka{partitions=1}", *OTHER_DRIVER)
+@pytest.mark.leaves_out(*ALIKE)
 async def test_each_answer_holds_after_the_server_was_killed_in_mid_call(served: Subject):
     store = served.store
     await append(store, "first-1")  # what is opened at the first append is open
@@ -171,7 +174,7 @@ async def test_an_append_to_a_paused_server_is_unknown_until_it_can_be_read(serv
         assert _count(await read_log(served.store), batch) == [1, 1]
 
 
-@pytest.mark.leaves_out("kafka{flush=each}", "kafka{partitions=1}", *OTHER_DRIVER)
+@pytest.mark.leaves_out(*ALIKE)
 @pytest.mark.declares(subscription=("push", "poll"), starts_where_asked=(True,))
 async def test_after_a_restart_everything_goes_on(served: Subject):
     store = served.store
@@ -197,7 +200,7 @@ async def _follow_through_a_restart(served: Subject, past: int) -> list[Recorded
     return follower.events
 
 
-@pytest.mark.leaves_out("dynamodb:commit", *OTHER_DRIVER)
+@pytest.mark.leaves_out("dynamodb:commit", "dynamodb:sequenced", *OTHER_DRIVER)
 @pytest.mark.declares(subscription=("none",))
 async def test_after_a_restart_everything_is_there(served: Subject):
     batch = [event(), event()]
