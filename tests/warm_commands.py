@@ -6,6 +6,7 @@ runs here as `python -m harness` does, with streams, signals, exit code and proc
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import os
@@ -166,6 +167,26 @@ def _become(request: bytes, ends: Sequence[int]) -> None:
         os.close(end)
 
 
+def _end(code: object) -> None:
+    """As Python ends, garbage and exit functions included, but without freeing all that lives.
+
+    That would touch, and so copy, every page of the modules, and take longer than most commands.
+    Returns where Python has more to say at the end.
+    """
+    if isinstance(code, int | None):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        gc.collect()
+        with suppress(OSError, ValueError):
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
-    runpy.run_module("harness", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("harness", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        _end(ended.code)
+        raise
