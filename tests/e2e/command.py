@@ -11,7 +11,11 @@ from tests.warm_commands import warm_commands
 
 ROOT = Path(__file__).parents[2]
 ESLAB = [sys.executable, "-m", "harness"]
-QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.2", "--repeat", "1"]
+SMALL_EVENTS = ["--set", "events.size_bytes=64"]
+"""Each run makes a thousand payloads first, which takes longer than most of these measure."""
+QUICKLY = ["--set", "warm_up_s=0.1", "--set", "duration_s=0.2", "--repeat", "1", *SMALL_EVENTS]
+AT_LEISURE = ["--set", "load={open: {rate_per_s: 50}}", *SMALL_EVENTS]
+"""Measures for as long as it is told, and leaves the cores to others."""
 
 
 def eslab(*arguments, env=None, timeout_s=120, cwd=ROOT):

@@ -21,7 +21,7 @@ def reported(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     told = eslab(
         "run", "scenarios/hot-streams.yaml", "--stores", "memory,sqlite", *QUICKLY,
-        "--report", "--out", out,
+        "--set", "vary={streams.count: [1, 16, 1000]}", "--report", "--out", out,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     return the_run(out)

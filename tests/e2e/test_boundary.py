@@ -19,9 +19,10 @@ stores:
   - {store: memory, workload: {protection: saga, register_share: 1}}
 workload: {name: boundary, capacity: 5}
 load: {closed: {workers: 16}}
+events: {size_bytes: 64}
 streams: {count: 2, category: course}
 warm_up_s: 0.1
-operations: 600
+operations: 300
 """
 COUNTS = ["decisions", "events_read", "false_conflicts", "compensations", "rule_violations"]
 
@@ -63,7 +64,7 @@ def test_what_a_design_costs_is_counted(finished):
 
 def test_the_warm_up_is_not_counted(finished):
     trial = finished[1].trials.set_index("key").loc["memory+saga+register_share=1.0"]
-    assert trial["decisions"] == trial["scheduled"] == 600
+    assert trial["decisions"] == trial["scheduled"] == 300
     assert trial["events_read"] == 0
 
 

@@ -89,12 +89,19 @@ BAD = {
 def test_bad_input_is_one_line_with_its_place_and_exit_code_2(tmp_path, text, place, said):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
-    for command in ("validate", "run"):
-        told = eslab(command, file)
-        assert told.returncode == 2
-        assert told.stderr.count("\n") == 1
-        assert f"bad.yaml{place}" in told.stderr
-        assert said in told.stderr
+    told = eslab("validate", file)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert f"bad.yaml{place}" in told.stderr
+    assert said in told.stderr
+
+
+def test_a_run_says_of_bad_input_what_a_validation_says(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD["a wrong type"][0])
+    told = eslab("run", file)
+    assert told.returncode == 2
+    assert told.stderr == eslab("validate", file).stderr
 
 
 UNDERSTOOD_BY_NONE = {
@@ -214,15 +221,12 @@ def test_show_of_what_is_not_a_run_is_bad_input(tmp_path):
     assert told.stderr.count("\n") == 1
 
 
-def test_doctor_tells_each_way_and_what_would_make_it_ready():
+def test_doctor_tells_each_way_how_late_each_pacer_is_and_what_the_disk_takes():
     told = json.loads(eslab("doctor", "--json").stdout)
     ways = {(row["technology"], row["way"]): row for row in told["ways"]}
     assert ways["sqlite", "in process"]["ready"]
     assert "ESLAB_POSTGRES_DSN" in ways["postgres", "external"]["detail"]
 
-
-def test_doctor_measures_how_late_each_pacer_is_and_what_the_disk_takes():
-    told = json.loads(eslab("doctor", "--json").stdout)
     pacers = {(row["pacer"], row["rate_per_s"]) for row in told["pacers"]}
     assert pacers >= {(name, rate) for name in ("sleep", "spin") for rate in (1000, 5000, 10000)}
     assert told["environment"]["sync_latency"]["max_ns"] > 0

@@ -13,11 +13,11 @@ import pytest
 from harness import results
 from tests.adapter_repository import git
 
-from .command import ROOT, eslab, the_run
+from .command import ROOT, SMALL_EVENTS, eslab, the_run
 
 pytestmark = pytest.mark.starts_first
 QUICK = "scenarios/quick.yaml"
-LIGHT = ["--set", "warm_up_s=0", "--set", "streams.count=20", "--set", "events.size_bytes=64"]
+LIGHT = ["--set", "warm_up_s=0", "--set", "streams.count=20", *SMALL_EVENTS]
 SHORT = ["--set", "operations=400", *LIGHT]
 LARGE = [
     "--set", "operations=400", "--set", "warm_up_s=0", "--set", "streams.count=20",

@@ -20,26 +20,33 @@ from .command import ESLAB, QUICKLY, ROOT, eslab, the_run
 FEW = ["--checks", "1,7,18", "--seconds", "0.2"]
 
 
-def test_the_matrix_is_printed_and_kept_in_a_run_folder(tmp_path):
-    done = eslab("conformance", "--stores", "memory,sqlite", *FEW, "--out", tmp_path)
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """A run of a few checks on two stores, as it ended, and where it lies."""
+    out = tmp_path_factory.mktemp("checked")
+    return eslab("conformance", "--stores", "memory,sqlite", *FEW, "--out", out), out
+
+
+def test_the_matrix_is_printed_and_kept_in_a_run_folder(checked):
+    done, out = checked
     assert done.returncode == 0, done.stderr
     assert "an update of an event is refused" in done.stdout
-    found = json.loads((the_run(tmp_path) / "conformance.json").read_text())
+    found = json.loads((the_run(out) / "conformance.json").read_text())
     assert [store["store"] for store in found["stores"]] == ["memory", "sqlite"]
     words = {each["word"] for store in found["stores"] for each in store["results"]}
     assert words == {"holds"}
-    manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text())
+    manifest = json.loads((the_run(out) / "manifest.json").read_text())
     assert (manifest["kind"], manifest["status"]) == ("conformance", "done")
 
 
-def test_a_run_of_checks_is_told_apart_from_a_run_of_trials(tmp_path):
-    eslab("conformance", "--stores", "memory", *FEW, "--out", tmp_path)
-    done = eslab("show", the_run(tmp_path))
+def test_a_run_of_checks_is_told_apart_from_a_run_of_trials(checked):
+    _, out = checked
+    done = eslab("show", the_run(out))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "a run of checks; its matrix is in conformance.json" in done.stderr
     with pytest.raises(BadInput, match="no run in"):
-        newest(tmp_path)
+        newest(out)
 
 
 def test_json_alone_goes_to_standard_output(tmp_path):
@@ -54,8 +61,8 @@ def test_what_was_found_before_an_interruption_is_kept(tmp_path):
         [*ESLAB, "conformance", "--stores", "memory", "--seconds", "20", "--out", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    while process.poll() is None and psutil.Process(process.pid).cpu_times().user < 3:
-        time.sleep(0.05)  # imports take half of these seconds
+    while process.poll() is None and psutil.Process(process.pid).cpu_times().user < 2.2:
+        time.sleep(0.1)  # imports take half of these seconds
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said

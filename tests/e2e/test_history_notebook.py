@@ -13,7 +13,7 @@ from harness.analysis.trends.changes import VARIABLE
 from harness.render.report.executing import executed
 from harness.render.report.writing import notebook_path
 
-from .command import eslab, the_run
+from .command import SMALL_EVENTS, eslab, the_run
 
 RUNS, STEP_AT = 30, 18
 NO_OTAVA = "/nowhere/otava"
@@ -26,7 +26,8 @@ def history(tmp_path_factory):
     for number in range(2):
         made = eslab(
             "run", "scenarios/quick.yaml", "--stores", "memory", "--repeat", 1,
-            "--set", "operations=200", "--set", "warm_up_s=0", "--out", folder / str(number),
+            "--set", "operations=200", "--set", "warm_up_s=0", *SMALL_EVENTS,
+            "--out", folder / str(number),
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         added = eslab(

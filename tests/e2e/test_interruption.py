@@ -15,14 +15,15 @@ import pytest
 from harness import results
 from harness.servers.native import left_behind
 
-from .command import ESLAB, ROOT, the_run
+from .command import AT_LEISURE, ESLAB, ROOT, the_run
 
 
 def started(out, stores, *arguments, command="run"):
     """The running lab with its first trial on disk and its second in progress."""
     process = subprocess.Popen(
         [*ESLAB, command, "scenarios/quick.yaml", "--stores", stores, "--repeat", "6",
-         "--set", "duration_s=1.5", "--set", "warm_up_s=0.1", *arguments, "--out", str(out)],
+         "--set", "duration_s=1.5", "--set", "warm_up_s=0.1", *AT_LEISURE, *arguments,
+         "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip

@@ -71,7 +71,7 @@ def test_two_processes_share_the_clients_and_a_number_of_operations_to_the_last_
 
 def test_an_open_load_is_dealt_round_and_keeps_every_intended_time(tmp_path):
     load = "open: {rate_per_s: 300, arrivals: uniform}"
-    run = run_of(tmp_path, "sqlite", load=load, length="operations: 200", processes=3)
+    run = run_of(tmp_path, "sqlite", load=load, length="operations: 200")
     (trial,) = run.trials.to_dict("records")
     operations = run.samples(trial["trial_id"]).set_index("op").loc[lambda rows: rows.index >= 0]
     assert list(operations.sort_index().index) == list(range(200))
@@ -115,8 +115,8 @@ def test_more_processes_than_clients_are_refused_with_the_place(tmp_path):
 
 def started(tmp_path):
     """A run in the background, and its worker processes once they are at work."""
-    load = "open: {rate_per_s: 50, in_flight_max: 6}"  # measures on, and leaves the cores free
-    path = scenario_of(tmp_path, load, length="duration_s: 90")
+    leaving_cores_free = "open: {rate_per_s: 50, in_flight_max: 6}"
+    path = scenario_of(tmp_path, leaving_cores_free, length="duration_s: 90")
     command = [sys.executable, "-m", "harness", "run", path, "--stores", "sqlite"]
     run = subprocess.Popen(
         [*command, "--out", tmp_path / "results"], stdout=subprocess.PIPE, text=True
@@ -206,7 +206,8 @@ class Quiet:
 
 def test_auto_tries_a_server_before_it_takes_a_number_and_keeps_that(tmp_path):
     """As on four cores, whatever this machine has."""
-    path = scenario_of(tmp_path, processes="auto", length="duration_s: 0.3")
+    length = "duration_s: 0.3"
+    path = scenario_of(tmp_path, "closed: {workers: 2}", processes="auto", length=length)
     scenario = load(path, catalogue(), overrides=Overrides(stores="postgres,sqlite", repeat=2))
     request = benchmark.Request(
         scenario, catalogue(), tmp_path / "results", way="native", pin="off",

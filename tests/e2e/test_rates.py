@@ -9,8 +9,9 @@ name: rates
 stores: [memory]
 workload: append
 load: {{open: {load}}}
+events: {{size_bytes: 64}}
 warm_up_s: 0.1
-duration_s: 0.3
+duration_s: 0.2
 """
 
 

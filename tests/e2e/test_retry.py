@@ -18,7 +18,8 @@ SCENARIO = """
 name: going-on
 stores: [postgres]
 workload: {{name: retry, unknown: {unknown}}}
-load: {{closed: {{workers: 8}}}}
+load: {{closed: {{workers: 4}}}}
+events: {{size_bytes: 64}}
 streams: {{count: 100}}
 warm_up_s: 1
 duration_s: 4

@@ -12,7 +12,7 @@ import pytest
 
 from harness import results
 
-from .command import ESLAB, QUICKLY, ROOT, eslab, the_run
+from .command import AT_LEISURE, ESLAB, QUICKLY, ROOT, SMALL_EVENTS, eslab, the_run
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     told = eslab(
         "run", "scenarios/quick.yaml", "--stores", "memory,sqlite,postgres,postgres:template",
-        "--set", "warm_up_s=0.1", "--set", "operations=600", "--repeat", 1, "--out", out,
+        "--set", "warm_up_s=0.1", "--set", "operations=300", "--repeat", 1, *SMALL_EVENTS,
+        "--out", out,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     return told, results.load(the_run(out)), out
@@ -85,15 +86,18 @@ def test_nothing_is_left_behind(finished):
     assert [path.name for path in out.iterdir()] == [the_run(out).name]
 
 
-def test_the_same_seed_gives_the_same_operations(tmp_path):
+def test_the_same_seed_gives_the_same_operations_and_json_output_is_json_alone(tmp_path):
     firsts = []
     for name in ("a", "b"):
         told = eslab(
             "run", "scenarios/quick.yaml", "--stores", "memory", "--repeat", "1",
-            "--set", "operations=500", "--set", "warm_up_s=0", "--set", "load.closed.workers=1",
-            "--out", tmp_path / name,
+            "--set", "operations=200", "--set", "warm_up_s=0", "--set", "load.closed.workers=1",
+            *SMALL_EVENTS, "--out", tmp_path / name, "--json",
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
+        (run,) = json.loads(told.stdout)
+        assert run["exit_code"] == 0
+        assert run["trials"][0]["key"] == "memory"
         samples = results.load(the_run(tmp_path / name)).samples("001-memory")
         firsts.append(samples[["op", "stream", "first", "version"]])
     assert firsts[0].equals(firsts[1])
@@ -113,15 +117,6 @@ def test_a_store_without_versions_is_run_and_flagged_and_the_others_use_versions
     assert trials.loc["memory", "versioned_appends"] == trials.loc["memory", "ok"] > 0
 
 
-def test_json_output_is_json_alone(tmp_path):
-    told = eslab(
-        "run", "scenarios/quick.yaml", "--stores", "memory", *QUICKLY, "--out", tmp_path, "--json"
-    )
-    (run,) = json.loads(told.stdout)
-    assert run["exit_code"] == 0
-    assert run["trials"][0]["key"] == "memory"
-
-
 def test_unsupported_is_said_and_is_no_failure(tmp_path):
     told = eslab(
         "run", "scenarios/hot-streams.yaml", "--stores", "null", *QUICKLY, "--out", tmp_path
@@ -131,11 +126,11 @@ def test_unsupported_is_said_and_is_no_failure(tmp_path):
     assert told.returncode == 0
 
 
-def start_and_wait_for_a_trial(out, *arguments):
+def start_and_wait_for_a_trial(out):
     """The running lab, its first trial on disk and its second in progress."""
     process = subprocess.Popen(
         [*ESLAB, "run", "scenarios/quick.yaml", "--stores", "sqlite,postgres", "--repeat", "20",
-         *arguments, "--out", str(out)],
+         "--set", "warm_up_s=0.1", "--set", "duration_s=1", *AT_LEISURE, "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
@@ -155,7 +150,7 @@ def gone(processes, within_s=15):
 
 
 def test_ctrl_c_keeps_finished_trials_marks_the_running_one_and_stops_the_servers(tmp_path):
-    process = start_and_wait_for_a_trial(tmp_path, "--set", "duration_s=1")
+    process = start_and_wait_for_a_trial(tmp_path)
     servers = children_of(process)
     assert servers
     time.sleep(0.7)
@@ -172,7 +167,7 @@ def test_ctrl_c_keeps_finished_trials_marks_the_running_one_and_stops_the_server
 
 
 def test_killing_the_lab_ends_its_servers_and_leaves_finished_trials_readable(tmp_path):
-    process = start_and_wait_for_a_trial(tmp_path, "--set", "duration_s=1")
+    process = start_and_wait_for_a_trial(tmp_path)
     servers = children_of(process)
     process.kill()
     process.wait()
@@ -197,7 +192,7 @@ def test_a_refused_connection_is_one_line_and_exit_code_4(tmp_path):
 
 def test_a_full_disk_is_one_line_and_finished_trials_stay_readable(tmp_path):
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "eslab-test", str(tmp_path)],
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "eslab-test", str(tmp_path)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if mounted.returncode:
@@ -205,7 +200,7 @@ def test_a_full_disk_is_one_line_and_finished_trials_stay_readable(tmp_path):
     try:
         told = eslab(
             "run", "scenarios/quick.yaml", "--stores", "memory", "--repeat", "30",
-            "--set", "warm_up_s=0", "--set", "operations=20000", "--out", tmp_path,
+            "--set", "warm_up_s=0", "--set", "operations=5000", *SMALL_EVENTS, "--out", tmp_path,
         )  # fmt: skip
         assert told.returncode == 1
         assert told.stderr.count("\n") == 1

@@ -9,13 +9,15 @@ import pytest
 from harness import results
 from harness.servers import probe
 
-from .command import ESLAB, ROOT, the_run
+from .command import ESLAB, ROOT, SMALL_EVENTS, the_run
 
 MEASURED_S = 4
 WARM_UP_S = {"postgres": 1, "kafka": 5}
 """No shorter than the server's own."""
 TRIES = 3
 """On a busy machine the kill may come before anything was measured."""
+LOADS = {"postgres": "load.closed.workers=8", "kafka": "load={open: {rate_per_s: 100}}"}
+"""What is on its way when Kafka's one process stops is what was sent meanwhile."""
 PROGRAMS = {"postgres": "postgres", "kafka": "java"}
 
 
@@ -24,7 +26,7 @@ def start(store, warm_up_s, out):
     return subprocess.Popen(
         [*ESLAB, "run", "scenarios/quick.yaml", "--stores", store, "--servers", "native",
          "--repeat", "1", "--set", f"warm_up_s={warm_up_s}", "--set", f"duration_s={MEASURED_S}",
-         "--out", str(out)],
+         "--set", LOADS[store], *SMALL_EVENTS, "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -36,7 +38,7 @@ def wait_until_it_measures(lab, warm_up_s, out, within_s=90):
     while not list(out.glob(".partial-*/samples/*")):
         assert lab.poll() is None, lab.stdout.read()
         assert time.monotonic() < give_up, "no trial has begun"
-        time.sleep(0.05)
+        time.sleep(0.2)
     time.sleep(warm_up_s + MEASURED_S / 2)
 
 
