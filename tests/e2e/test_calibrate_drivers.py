@@ -11,7 +11,6 @@ name: driven
 stores: [sqlite, memory]
 workload: append
 load: {closed: {workers: 2}}
-events: {size_bytes: 64}
 warm_up_s: 0.1
 duration_s: 0.2
 """
