@@ -17,8 +17,8 @@ SCENARIO = """\
 name: trouble
 stores: [postgres]
 workload: append
-load: {{open: {{rate_per_s: 50, in_flight_max: 16}}}}
-events: {{size_bytes: 8000, content: random}}  # tables grow at once: a full disk is felt
+load: {{open: {{rate_per_s: 100, in_flight_max: 16}}}}
+events: {{size_bytes: 4000, content: random}}  # tables grow at once: a full disk is felt
 warm_up_s: 0.2
 duration_s: {0[26]}
 faults:
