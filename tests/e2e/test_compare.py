@@ -19,11 +19,6 @@ pytestmark = pytest.mark.starts_first
 QUICK = "scenarios/quick.yaml"
 LIGHT = ["--set", "warm_up_s=0", "--set", "streams.count=20", *SMALL_EVENTS]
 SHORT = ["--set", "operations=400", *LIGHT]
-LARGE = [
-    "--set", "operations=400", "--set", "warm_up_s=0", "--set", "streams.count=20",
-    "--set", "events={size_bytes: 4000, content: random}",
-]  # fmt: skip
-"""Events that are felt beside the bytes by which a file grows at once."""
 SMALL = ["--set", "operations=300", "--set", "load.closed.workers=1", *LIGHT]
 ADAPTER = Path(__file__).parent / "adapter" / "indexed_store.py"
 
@@ -49,8 +44,10 @@ def lab(tmp_path_factory):
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "as it is")
     git(folder, "checkout", "--quiet", "-b", "indexed")
-    sql = folder / "harness" / "stores" / "sqlite" / "sql" / "schema.sql"
-    sql.write_text(sql.read_text() + "\nCREATE INDEX events_unnoticed ON events (data);\n")
+    sql = folder / "harness" / "stores" / "postgres" / "sql" / "events.sql"
+    sql.write_text(
+        sql.read_text() + "\nCREATE INDEX events_unnoticed ON events (type, recorded_at);\n"
+    )
     git(folder, "commit", "--quiet", "-am", "one index more")
     return folder
 
@@ -120,12 +117,12 @@ def test_an_adapter_with_an_index_more_regresses_on_log_bytes(tmp_path, third_pa
 def test_a_gate_finds_the_commit_that_added_the_index(lab, tmp_path):
     """One that passes a commit against itself is in `test_ci`, where the action asks for it."""
     told = eslab(
-        "gate", ROOT / QUICK, "--stores", "sqlite", "--project", lab, "--pairs", 2, *LARGE,
+        "gate", ROOT / QUICK, "--stores", "postgres", "--project", lab, "--pairs", 2, *SHORT,
         "--base-ref", "main", "--candidate-ref", "indexed", "--out", tmp_path / "out",
         timeout_s=200,
     )  # fmt: skip
     assert told.returncode == 1, told.stdout + told.stderr
-    assert "gate: failed: sqlite, closed, 8 workers: data bytes/event +" in told.stdout
+    assert "gate: failed: postgres, closed, 8 workers: log bytes/event +" in told.stdout
     manifest = results.load(the_run(tmp_path / "out")).manifest
     assert manifest["checkouts"]["base"]["commit"] == git(lab, "rev-parse", "main")
     assert manifest["checkouts"]["candidate"]["commit"] == git(lab, "rev-parse", "indexed")
