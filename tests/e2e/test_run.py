@@ -192,7 +192,7 @@ def test_a_refused_connection_is_one_line_and_exit_code_4(tmp_path):
 
 def test_a_full_disk_is_one_line_and_finished_trials_stay_readable(tmp_path):
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "eslab-test", str(tmp_path)],
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "eslab-test", str(tmp_path)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if mounted.returncode:
