@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import shutil
 import socket
-import time
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -50,12 +49,11 @@ def refusal(scratch, error=NoServer, **options):
 
 @pytest.fixture(scope="module")
 def broker(runner, tmp_path_factory):
-    """One with a setting of the scenario's, and how long it took to start."""
-    began = time.monotonic()
+    """One with a setting of the scenario's."""
     scratch, settings = tmp_path_factory.mktemp("broker"), {"log.flush.interval.messages": "7"}
     serve = serving("kafka", way="native", scratch=scratch, settings=settings)
     server = runner.run(serve.__aenter__())
-    yield server, time.monotonic() - began
+    yield server
     runner.run(serve.__aexit__(None, None, None))
 
 
@@ -111,37 +109,33 @@ def test_a_value_is_escaped_as_a_properties_file_needs_it(value, line):
 
 
 async def test_it_answers_on_the_loopback_with_the_settings_that_it_promises(broker):
-    server, _ = broker
-    assert server.controllable
-    assert (server.endpoint.provider, server.endpoint.version) == ("native", READY.version)
-    settings = await broker_settings(server)
+    assert broker.controllable
+    assert (broker.endpoint.provider, broker.endpoint.version) == ("native", READY.version)
+    settings = await broker_settings(broker)
     assert settings["auto.create.topics.enable"] == "false"
     assert SETTINGS.values.keys() <= settings.keys(), "a scenario may declare what there is"
     assert settings["log.flush.interval.messages"] == "7"
+    session_ms = int(settings["broker.session.timeout.ms"])
+    assert session_ms < 9000, "Kafka's own keeps a killed broker out for ten seconds"
     listening = [
         c.laddr.ip
-        for c in psutil.Process(server.endpoint.pid).net_connections("tcp")
+        for c in psutil.Process(broker.endpoint.pid).net_connections("tcp")
         if c.status == "LISTEN"
     ]
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-async def test_what_was_acknowledged_survives_a_kill_and_the_broker_is_back_soon(broker):
-    server, started_s = broker
-    endpoint = replace(server.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
+async def test_what_was_acknowledged_survives_a_kill(broker):
+    endpoint = replace(broker.endpoint, namespace=f"eslab_{uuid4().hex[:8]}")
     store = await KIND.variants["single-writer"].connect(endpoint, KIND.options())
     async with aclosing(store):
         await store.setup()
         one = NewEvent(uuid4(), "T", b"{}")
         await store.append("order-1", [one], expected=StreamState.ANY)
-        await server.kill()
-        killed = time.monotonic()
-        await server.restart()
-        took_s = time.monotonic() - killed
+        await broker.kill()
+        await broker.restart()
         assert [each.id async for each in store.read_all()] == [one.id]
-        # Sessions of 9 s, as by default, would keep it out for 10 on an idle machine.
-        assert took_s < started_s + 4
-    assert server.statistics().cpu_s > 0
+    assert broker.statistics().cpu_s > 0
 
 
 @pytest.mark.parametrize("name", ["log.dirs", "metric.reporters", "listeners", "a b"])
@@ -156,14 +150,13 @@ def test_an_impossible_value_is_one_line_with_the_brokers_own_words(tmp_path):
 
 
 async def test_a_server_by_address_is_used_and_left_running(broker, tmp_path, monkeypatch):
-    somebodys, _ = broker
-    monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", somebodys.endpoint.address)
+    monkeypatch.setenv("ESLAB_KAFKA_BOOTSTRAP", broker.endpoint.address)
     assert choose_way(["kafka"], "auto").ways == {"kafka": "external"}
     async with serving("kafka", scratch=tmp_path) as server:
         assert (server.endpoint.provider, server.controllable) == ("external", False)
         store = await KIND.variants[""].connect(server.endpoint, KIND.options())
         await store.aclose()
-    assert await broker_settings(somebodys)
+    assert await broker_settings(broker)
 
 
 def test_nobody_at_the_address_is_one_line(monkeypatch):
