@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from harness.load.column_buffer import SAMPLE_COLUMNS
 from harness.load.recording_store import APPEND_COLUMNS
 from harness.load.subscribers import DELIVERY_COLUMNS
 from harness.results import RunFolder, TableWriter
+from harness.results.columns import TRIALS
+from harness.results.folder import TRIALS_FILE
 
 LABELS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
@@ -75,35 +78,34 @@ def made_run(out: Path, made: Made | None = None) -> Path:
     made = made or Made()
     folder = RunFolder.create(out, "made")
     folder.write_manifest(manifest(folder) | {"status": "done"} | made.manifest)
-    number = 0
-    for repetition in range(1, made.repetitions + 1):
-        for point in made.points:
-            for store in made.stores:
-                number += 1
-                row = _trial(folder, made, store, point, repetition, number)
-                folder.add_trial(row)
-                if made.faults:
-                    _add_faults(folder, row, number)
+    each = product(range(1, made.repetitions + 1), made.points, made.stores)
+    rows = [
+        _trial(folder, made, store, point, repetition, number)
+        for number, (repetition, point, store) in enumerate(each, 1)
+    ]
+    folder._add(TRIALS_FILE, TRIALS, rows)  # one by one, each would write all before it again
+    if made.faults:
+        told = [_faults(row, number) for number, row in enumerate(rows, 1)]
+        folder.add_faults([fault for faults, _ in told for fault in faults])
+        folder.add_intervals([second for _, seconds in told for second in seconds])
     return folder.finish()
 
 
-def _add_faults(folder: RunFolder, trial: Mapping[str, object], number: int) -> None:
-    """The higher the trial's number, the longer is its store away."""
+def _faults(trial: Mapping[str, object], number: int) -> tuple[list, list]:
+    """A trial's faults and its seconds: the higher its number, the longer is its store away."""
     about = {"trial_id": trial["trial_id"], "key": trial["key"]}
     kill = {"number": 1, "fault": "kill server", "at_s": 2.0, "for_s": 1.0, "carried_out": True,
             "began_s": 2.0, "ended_s": 3.0, "back_s": 3.5, "refused": 7, "unknown": 2,
             "silent_s": 1.5 + number, "first_ok_s": 0.5 + number, "lost": 0}  # fmt: skip
     fill = {"number": 2, "fault": "fill disk", "at_s": 6.0, "for_s": 1.0, "carried_out": False,
             "why_not": "the lab may not mount a disk here"}  # fmt: skip
-    folder.add_faults([about | kill, about | fill])
-    folder.add_intervals(
-        [
-            about | {"second": second, "length_s": 1.0, "ok": 0 if second in (2, 3) else 900,
-                     "in_flight": 8, "service_max_ns": 2e6,
-                     "fault": "kill server" if second in (2, 3) else ""}
-            for second in range(10)
-        ]
-    )  # fmt: skip
+    seconds = [
+        about | {"second": second, "length_s": 1.0, "ok": 0 if second in (2, 3) else 900,
+                 "in_flight": 8, "service_max_ns": 2e6,
+                 "fault": "kill server" if second in (2, 3) else ""}
+        for second in range(10)
+    ]  # fmt: skip
+    return [about | kill, about | fill], seconds
 
 
 def made_partial(out: Path) -> RunFolder:
