@@ -1,5 +1,7 @@
-// What a reader would stumble over: words that are cut, covered or off the page.
+// What a reader would stumble over, all unfolded: words that are cut, covered or off the page.
 () => {
+  const folded = document.querySelectorAll("details:not([open])");
+  for (const each of folded) each.open = true;
   const faults = [];
   const room = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > room)
@@ -25,5 +27,6 @@
       if (covered && words[i].node !== words[j].node)
         faults.push(`overlap: ${words[i].text} | ${words[j].text}`);
     }
+  for (const each of folded) each.open = false;
   return {words: words.length, faults};
 }
