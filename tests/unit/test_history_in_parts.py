@@ -43,7 +43,7 @@ def broken_history(rng: Random, operations: int) -> Told:
 
 
 @given(rng=seeds, operations=st.integers(0, 60), sizes=sizes, order=st.sampled_from(ORDERS))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_parts_give_what_the_whole_gives(rng: Random, operations: int, sizes: Sizes, order: str):
     told = broken_history(rng, operations)
     whole = told.verification(global_order=order)
@@ -52,9 +52,9 @@ def test_parts_give_what_the_whole_gives(rng: Random, operations: int, sizes: Si
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 @given(rng=seeds)
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_each_fault_is_found_across_parts(fault: Fault, rng: Random):
-    told = correct_history(rng, 40, subscribers=2, reads=True)
+    told = correct_history(rng, 25, subscribers=2, reads=True)
     fault.apply(told, rng)
     whole = told.verification()
     assert fault.kind in whole.counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,14 @@ SMALL = Made((MEMORY, POSTGRES), repetitions=2, operations=200, keep_samples=Fal
 Hurt = Callable[[Path], object]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_run(tmp_path_factory.mktemp("made"), SMALL)
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return made_run(tmp_path, SMALL)
+def run(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / whole.name)
 
 
 def manifest(**parts: object) -> Hurt:

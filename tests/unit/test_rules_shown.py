@@ -65,14 +65,14 @@ def test_an_unsupported_design_has_no_numbers_and_is_named(tmp_path):
 
 
 def test_other_workloads_are_left_alone(tmp_path):
-    run = run_of(tmp_path, POSTGRES, workload="command")
+    run = run_of(tmp_path, POSTGRES, points=POINTS[:1], workload="command")
     assert summary.under_rules(run.trials).empty
     assert len(summary.without_rules(run.trials)) == len(run.trials)
     assert list(figures.rules_tables(run.trials)) == []
     assert "rules" not in [section.name for section in sections(run)]
 
 
-@pytest.mark.parametrize("points", [POINTS, POINTS[:1]], ids=["a curve", "one point"])
+@pytest.mark.parametrize("points", [POINTS[:2], POINTS[:1]], ids=["a curve", "one point"])
 def test_a_page_has_one_section_for_rules_and_no_second_curve_of_the_same(tmp_path, points):
     found = {each.name: each for each in sections(run_of(tmp_path, SAGA, NONE, points=points))}
     drawn = [piece for part in found["rules"].parts for piece in part.pieces]
