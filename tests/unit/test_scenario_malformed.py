@@ -98,13 +98,13 @@ def damaged_texts(draw):
     return text
 
 
-@examples(200)
+@examples(350)
 @given(content=changed_contents())
 def test_a_scenario_with_changed_values_and_keys(tmp_path: Path, content: str):
     assert_loads_or_is_one_line(tmp_path, content.encode("utf-8", "surrogatepass"))
 
 
-@examples(150)
+@examples(250)
 @given(
     name=st.sampled_from(WORDS) | st.text(max_size=10), value=st.text(max_size=20) | values.map(str)
 )
@@ -113,7 +113,7 @@ def test_any_setting(tmp_path: Path, name: str, value: str):
         loaded(tmp_path, SMALL, settings=(f"{name}={value}",))
 
 
-@examples(200)
+@examples(150)
 @given(text=damaged_texts())
 def test_a_scenario_with_damaged_text(tmp_path: Path, text: str):
     assert_loads_or_is_one_line(tmp_path, text.encode("utf-8", "surrogatepass"))
