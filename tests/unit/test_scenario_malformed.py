@@ -98,7 +98,7 @@ def damaged_texts(draw):
     return text
 
 
-@examples(350)
+@examples(500)
 @given(content=changed_contents())
 def test_a_scenario_with_changed_values_and_keys(tmp_path: Path, content: str):
     assert_loads_or_is_one_line(tmp_path, content.encode("utf-8", "surrogatepass"))
