@@ -1,7 +1,7 @@
 """One pass over a trial's samples: what its metrics, seconds and histograms are made from.
 
 It keeps 4 bytes a value where times fit 32 bits (below 4.3 s), so that the exact percentiles of
-ten million operations need some tens of MiB. Of a longer trial it keeps counts alone, and reads the
+five million operations need some 80 MiB. Of a longer trial it keeps counts alone, and reads the
 rest again where it is needed: memory does not grow with the length.
 """
 
@@ -31,7 +31,7 @@ _UINT32_MAX = (1 << 32) - 1
 _EVER = np.iinfo(np.int64)
 _SHORTEST_NS = 100_000_000
 _ANSWERED = (Outcome.OK, Outcome.CONFLICT)
-KEPT_MAX = 10_000_000
+KEPT_MAX = 5_000_000
 """Operations of a longer trial are counted and read again."""
 _OPEN_KEEPS = 3
 """An operation of an open loop has six values, one of a closed loop two."""
