@@ -115,8 +115,7 @@ def test_more_processes_than_clients_are_refused_with_the_place(tmp_path):
 
 def started(tmp_path):
     """A run in the background, and its worker processes once they are at work."""
-    leaving_cores_free = "open: {rate_per_s: 50, in_flight_max: 6}"
-    path = scenario_of(tmp_path, leaving_cores_free, length="duration_s: 90")
+    path = scenario_of(tmp_path, length="duration_s: 90")
     command = [sys.executable, "-m", "harness", "run", path, "--stores", "sqlite"]
     run = subprocess.Popen(
         [*command, "--out", tmp_path / "results"], stdout=subprocess.PIPE, text=True
@@ -170,7 +169,7 @@ def test_pinned_sides_stay_on_their_own_cores(tmp_path):
                     seen["generator"].add(frozenset(each.cpu_affinity()))
                 if each.name() == "postgres":
                     seen["server"].add(frozenset(each.cpu_affinity()))
-        time.sleep(0.2)
+        time.sleep(0.1)
     assert run.returncode == 0
     told = results.load(the_run(tmp_path / "results"))
     placed = told.manifest["placement"]
