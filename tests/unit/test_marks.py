@@ -23,6 +23,14 @@ FAR = replace(HERE, machine="00000000")
 IN_USE = "in use by process {}"
 
 
+@pytest.fixture(autouse=True)
+def _places_of_its_own(tmp_path_factory, monkeypatch):
+    """Where leftovers are looked for, without the folders of runs that other tests start."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+
 def test_a_mark_is_found_in_any_name_that_has_it():
     for name in (f"eslab_{HERE}_12_p3", f".scratch-{HERE}", f"eslab-{HERE}-x9", f"eslab_{HERE}"):
         assert Mark.found_in(name) == HERE
