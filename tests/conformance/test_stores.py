@@ -143,10 +143,11 @@ APART: dict[str, frozenset[int]] = {
 }
 """The checks of variants that differ from another one in these alone; the soak runs all on them.
 
-A template is asked for its known faults. Elsewhere the dearest checks are left out that ask what
-the contract asks of the adapter, too: of Kafka the kills, in twenty starts of ten seconds each; of
-DynamoDB kills, batches and appends under any, and the storms of 9 to 13 and races of 25, where
-its log has no order and ids are forgotten; of UmaDB the kills that 57 does not need.
+A template is asked for its known faults. Elsewhere the dearest checks are left out: of Kafka the
+kills, in twenty starts of ten seconds each; of DynamoDB kills, batches and appends under any, and
+the storms of 9 to 13 and races of 25, where its log has no order and ids are forgotten; of UmaDB
+the kills beside 57. The contract kills and races the adapters, too; that a reader of Kafka resumes
+after a kill, and not only after a restart, the soak alone asks.
 """
 BUSY_MAX = 2
 """Checks that a busy machine may keep from provoking enough, in their second try as well."""
