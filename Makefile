@@ -1,7 +1,7 @@
 # Two commands do all the set-up: `make bench` (the main job) and `make test`.
-PYTHON ?= python3
+PYTHON ?= # the fastest `python3` on PATH
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := scripts/install.sh $(BIN)/python --no-deps
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
 
@@ -66,7 +66,7 @@ conformance: setup ## Check what the stores promise: declared against measured, 
 conformance-soak: setup-dev ## Broken stores against all checks, then hundreds of runs on sound ones for false alarms; hours
 	$(BIN)/python -m tests.soak.conformance
 
-lock: ## Pin the requirements again (needs uv)
+lock: setup ## Pin the requirements again
 	requirements/lock.sh
 
 clean: ## Remove the environment and caches; results stay
@@ -76,26 +76,25 @@ clean: ## Remove the environment and caches; results stay
 # What pip was killed at looks installed to the next pip: .venv/.unfinished stays until all is done,
 # and an environment that has it, or cannot run pip, is made again.
 $(BIN)/.bench: requirements/bench.txt requirements/umadb.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("eslab needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@if [ -e .venv/.unfinished ]; then echo "the last installation was cut off: making .venv again"; rm -rf .venv; fi
 	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
-		rm -rf .venv && mkdir .venv && touch .venv/.unfinished && $(PYTHON) -m venv .venv; fi
-	@echo "installing the lab into .venv (a minute the first time)"
+		python=$$(scripts/python.sh $(PYTHON)) && rm -rf .venv && mkdir .venv && touch .venv/.unfinished && "$$python" -m venv .venv; fi
+	@echo "installing the lab into .venv (up to a minute the first time)"
 	@touch .venv/.unfinished
-	$(PIP) --no-deps --require-hashes -r requirements/bench.txt
-	@$(PIP) --no-deps --require-hashes --only-binary :all: -r requirements/umadb.txt 2>.venv/umadb.log || \
+	$(INSTALL) --require-hashes -r requirements/bench.txt
+	@$(INSTALL) --require-hashes --only-binary :all: -r requirements/umadb.txt 2>.venv/umadb.log || \
 		echo "without UmaDB's server, whose package does not install here: $$(tail -n 1 .venv/umadb.log)"
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(INSTALL) --no-build-isolation -e .
 	@touch $@ && rm .venv/.unfinished
 
 $(BIN)/.dev: requirements/dev.txt $(BIN)/.bench
 	@touch .venv/.unfinished && rm $(BIN)/.bench
-	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
+	$(INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $(BIN)/.bench $@ && rm .venv/.unfinished
 
 # Change points come from Apache Otava, which pins other libraries than the lab: it lives apart.
-.otava/.made: requirements/otava.txt
+.otava/.made: requirements/otava.txt | setup
 	@rm -rf .otava
-	$(PYTHON) -m venv .otava
-	.otava/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/otava.txt
+	$(BIN)/python -m venv --without-pip .otava
+	scripts/install.sh .otava/bin/python --no-deps --require-hashes -r requirements/otava.txt
 	@touch $@
