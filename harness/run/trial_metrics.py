@@ -64,7 +64,7 @@ class Spread:
             shown = values_ns.percentiles(wanted, unanswered=unanswered)
             longest_ns = values_ns.longest_ns
         else:
-            shown = percentiles(values_ns.copy(), wanted, unanswered=unanswered, reorder=True)
+            shown = percentiles(values_ns, wanted, unanswered=unanswered)
             longest_ns = int(values_ns.max(initial=0))
         p50, p90, p95, p99, p999 = shown
         longest = float(max(longest_ns, waited_ns))

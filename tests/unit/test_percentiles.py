@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.percentiles import percentiles, stored_time, values_at
+from harness.analysis.percentiles import percentiles, rank, stored_time, values_at
 from harness.analysis.stored_times import median_time
 
 
@@ -57,6 +57,17 @@ def test_values_stay_in_their_order_unless_they_may_not():
     values = np.arange(1_000)[::-1].copy()
     percentiles(values, [50])
     assert list(values[:3]) == [999, 998, 997]
+
+
+@pytest.mark.parametrize("high", [1, 3, 1 << 17, (1 << 32) - 1])
+def test_percentiles_of_very_many_values_are_those_of_a_sorted_copy(high):
+    rng = np.random.default_rng(high)
+    values = rng.integers(0, high, (1 << 20) + 1, np.uint32, endpoint=True)
+    before, wanted = values.copy(), [0, 1, 50, 90, 99, 99.9]
+    sorted_values = np.sort(values)
+    expected = [float(sorted_values[rank(q, len(values))]) for q in wanted]
+    assert values_at(values, wanted) == percentiles(values, wanted) == expected
+    assert np.array_equal(values, before)
 
 
 @pytest.mark.parametrize(

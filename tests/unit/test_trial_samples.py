@@ -104,6 +104,23 @@ def test_values_are_split_by_the_time_of_the_end(tmp_path_factory, blocks, edges
     assert done.counts(edges_ns) == [len(each) for each in expected]
 
 
+@pytest.mark.parametrize("disorder_s", [0, 1, 20])
+def test_ends_of_a_block_that_lasts_longer_than_32_bits_can_say_are_kept(disorder_s):
+    rng = np.random.default_rng(1)
+    ends_ns = WINDOW.started_ns + np.arange(1_000) * (20 * S // 1_000)
+    ends_ns += rng.integers(0, disorder_s * S, 1_000, endpoint=True)
+    done = Completions(1_000, open_loop=False)
+    done.extend({"done_ns": ends_ns, "sent_ns": ends_ns - np.arange(1_000)})
+    edges_ns = [WINDOW.started_ns + each * S // 10 for each in range(1, 400, 7)]
+    for of_part, (from_ns, to_ns) in zip(
+        done.split(edges_ns, done.service_ns), pairwise([0, *edges_ns, 1 << 62]), strict=True
+    ):
+        inside = (from_ns <= ends_ns) & (ends_ns < to_ns)
+        assert of_part.tolist() == np.flatnonzero(inside).tolist()
+    narrow = done._offsets_ns.values.dtype == np.uint32
+    assert narrow == (disorder_s < 20), "4 bytes where a part of the block is short enough"
+
+
 def test_a_trial_that_wrote_nothing_has_no_operations(tmp_path):
     files = TrialFiles(tmp_path / "samples.parquet", tmp_path / "a", tmp_path / "d")
     samples = TrialSamples.read(CLOSED, WINDOW, files)
