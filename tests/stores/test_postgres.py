@@ -15,6 +15,7 @@ import pytest
 from harness.domain.durability import Durability
 from harness.domain.errors import (
     AppendRefused,
+    ReadFailed,
     StoreUnavailable,
     TamperingPrevented,
     UnsupportedByStore,
@@ -320,6 +321,20 @@ async def test_a_cancelled_append_gives_its_connection_up(postgres_server: Serve
             cancelled.cancel()
             await asyncio.gather(cancelled, return_exceptions=True)
         await asyncio.wait_for(append(subject.store, "order-2", expected=StreamState.ANY), 5)
+
+
+async def test_a_table_that_changed_under_a_prepared_statement_fails_one_call(
+    postgres_server: Server,
+):
+    query = "SELECT * FROM checkpoints"
+    async with subject_of(postgres_server, connections=1) as subject:
+        session = subject.store._session
+        async with plain_connection(subject) as connection:
+            await session.read(query)
+            await connection.execute("ALTER TABLE checkpoints ADD COLUMN more text")
+        with pytest.raises(ReadFailed, match="InvalidCachedStatementError"):
+            await session.read(query)
+        assert await session.read(query) == []
 
 
 async def test_the_weakest_setting_that_a_server_reports_decides_the_class(tmp_path: Path):

@@ -51,6 +51,20 @@ def errors() -> tuple[type[BaseException], ...]:
     )
 
 
+@cache
+def preparing() -> type[asyncpg.Connection]:
+    """A connection that also has the statements prepared on it, by their text."""
+
+    class Preparing(asyncpg.Connection):  # type: ignore[misc, unused-ignore]
+        __slots__ = ("statements",)
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.statements: dict[str, Any] = {}
+
+    return Preparing
+
+
 def _duplicate(error: Any) -> AppendRefused:
     if error.constraint_name == EVENT_ID_CONSTRAINT:
         return EventIdReused(str(error))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.domain.errors import StoreError
 from harness.domain.store import Endpoint
+from harness.stores._shared.driver_errors import Mapped
 from harness.stores._shared.time_limit import TimeLimit
-from harness.stores.postgres.driver import APPENDING, CONNECTING, READING, asyncpg, errors
+from harness.stores.postgres.driver import (
+    APPENDING,
+    CONNECTING,
+    READING,
+    asyncpg,
+    errors,
+    preparing,
+)
 from harness.stores.postgres.options import PostgresOptions
 from harness.stores.postgres.rows import SQL
 
@@ -36,19 +44,31 @@ class Pool:
         self.confirmed = 0
         """Connections whose settings were asked back so far: a commit each."""
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
-        """Run a statement, prepared once a connection. The driver's errors leave it as they are."""
+    async def fetch(
+        self, query: str, *arguments: Any, meanings: Mapped | None = None
+    ) -> list[Record]:
+        """Run a statement, prepared once a connection. Without meanings errors are the driver's."""
         connection = await self.take()
         task = self._limit.begin()
         try:
-            rows: list[Record] = await connection.fetch(query, *arguments)
+            statement = connection.statements.get(query) or await self._prepared(connection, query)
+            rows: list[Record] = await statement(*arguments)
         except BaseException as raised:
             error = self._limit.failed(task, raised)
             self._give_back_after(connection, error)
+            meant = meanings and meanings.error(error)
+            if meant:
+                raise meant from error
             raise error from raised.__cause__
         self._limit.end(task)
         self.give_back(connection)
         return rows
+
+    async def _prepared(self, connection: Connection, query: str) -> Any:
+        """The statement as a function of its arguments. Looking it up here saves asyncpg's way to
+        its own cache, three coroutines a call."""
+        connection.statements[query] = statement = (await connection.prepare(query)).fetch
+        return statement
 
     async def execute(self, script: str) -> None:
         """Run a script of several statements as one transaction, on disk before it returns."""
@@ -157,6 +177,7 @@ class Pool:
                 password=self._endpoint.credentials.get("password"),
                 timeout=self._options.deadline_s,
                 max_cached_statement_lifetime=0,
+                connection_class=preparing(),
                 server_settings={"application_name": "eslab", **self._asked},
             )
             try:
@@ -194,8 +215,13 @@ class Pool:
         await asyncio.gather(*(close(connection) for connection in connections))
 
     def _give_back_after(self, connection: Connection, error: BaseException) -> None:
-        """A statement that the server refused leaves its connection usable; other errors do not."""
-        if isinstance(error, asyncpg.PostgresError) and not connection.is_closed():
+        """A statement that the server refused leaves its connection usable; other errors do not.
+
+        Nor does a statement prepared for tables that have changed since.
+        """
+        refused = isinstance(error, asyncpg.PostgresError)
+        outdated = refused and isinstance(error, asyncpg.InvalidCachedStatementError)
+        if refused and not outdated and not connection.is_closed():
             self.give_back(connection)
         else:
             self.drop(connection)
@@ -218,17 +244,15 @@ class Session:
         self.round_trips = 0
         """Calls so far; preparing a statement, once a connection, is not among them."""
 
-    async def write(self, query: str, *arguments: Any) -> list[Record]:
+    def write(self, query: str, *arguments: Any) -> Awaitable[list[Record]]:
         """A statement that writes. Raises `NotWritten` or `OutcomeUnknown`."""
         self.round_trips += 1
-        with APPENDING:
-            return await self.pool.fetch(query, *arguments)
+        return self.pool.fetch(query, *arguments, meanings=APPENDING)
 
-    async def read(self, query: str, *arguments: Any) -> list[Record]:
+    def read(self, query: str, *arguments: Any) -> Awaitable[list[Record]]:
         """A statement that only reads. Raises `ReadFailed` or `StoreUnavailable`."""
         self.round_trips += 1
-        with READING:
-            return await self.pool.fetch(query, *arguments)
+        return self.pool.fetch(query, *arguments, meanings=READING)
 
     async def run(self, script: str) -> None:
         """Run a script that makes or removes objects."""
