@@ -103,6 +103,19 @@ def test_findings_of_an_undeclared_guarantee_are_ranked_and_said(tmp_path):
     assert row["flags"] == ("41 findings in what it kept",)
 
 
+def test_a_ranking_is_of_the_trials_as_they_are_now(tmp_path):
+    """It is remembered by their content, so neither they nor an earlier answer may change it."""
+    trials = trials_of(tmp_path, SQLITE, POSTGRES)
+    trials["durability"] = "memory"
+    first = summary.ranking(trials)
+    first["rank"] = 7
+    assert sorted(summary.ranking(trials)["rank"]) == [1, 2]
+    best = summary.ranking(trials)["key"].iloc[0]
+    trials.loc[trials["key"] == best, "throughput_per_s"] /= 100
+    assert summary.ranking(trials)["key"].iloc[0] != best
+    assert summary.over_points(trials).set_index("key")["relative"][best] < 0.1
+
+
 def test_a_store_that_failed_most_operations_is_not_ranked_by_the_rest(tmp_path):
     trials = trials_of(tmp_path, SQLITE, POSTGRES)
     trials["durability"] = "memory"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,34 @@ def _by_medians(groups: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(groups, ignore_index=True)[_COLUMNS]
 
 
+Ranked = Callable[[pd.DataFrame], pd.DataFrame]
+_KEPT_MAX = 16
+
+
+def _kept(compute: Ranked) -> Ranked:
+    """Remembers the last results: a page asks a dozen times, mostly for the same trials."""
+    results: dict[bytes, pd.DataFrame] = {}
+
+    @wraps(compute)
+    def found(trials: pd.DataFrame) -> pd.DataFrame:
+        trials = _of(trials, _RANKED)
+        content = _content(trials)
+        if content not in results:
+            while len(results) >= _KEPT_MAX:
+                del results[next(iter(results))]
+            results[content] = compute(trials)
+        return results[content].copy()
+
+    return found
+
+
+def _content(trials: pd.DataFrame) -> bytes:
+    """What tells a frame from another: columns with their types, and a hash of each row."""
+    rows = pd.util.hash_pandas_object(trials).to_numpy()
+    return repr(trials.dtypes.to_dict()).encode() + rows.tobytes()
+
+
+@_kept
 def ranking(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each store key inside each point and durability class, best first.
 
@@ -253,6 +282,7 @@ CLASS = ["scenario", "workload", "durability", "ranked_by"]
 """The columns in which points agree that have one mean."""
 
 
+@_kept
 def relative_speed(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each ranked store but the best: `ratio` to the best, `low`, `high` and `pairs`.
 
@@ -267,6 +297,7 @@ def _speeds(groups: Iterable[tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=_SPEED_COLUMNS)
 
 
+@_kept
 def over_points(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each key and class over all points: `relative` to the best, with its interval.
 
@@ -274,7 +305,6 @@ def over_points(trials: pd.DataFrame) -> pd.DataFrame:
     best of each point. The interval is a t interval on these values, so it has as many values as
     there are repetitions, for any number of points. A store that is best everywhere has none.
     """
-    trials = _of(trials, _RANKED)
     ranked = _by_medians([rows for _, rows in _groups(trials)])
     overall = _overall(ranked)
     means = [row for _, of_class in ranked.groupby(CLASS, sort=False)
