@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from uuid import uuid4
@@ -346,6 +346,16 @@ async def test_plain_appends_under_way_are_bounded_and_those_that_wait_too_long_
         await subject.server.resume()
         assert sum(isinstance(each, OutcomeUnknown) for each in answers) >= 64
         assert all(isinstance(each, OutcomeUnknown | NotSent) for each in answers)
+        await until_it_takes_calls(subject.store)
+
+
+async def until_it_takes_calls(store):
+    """gRPC's server refuses calls until it has seen that those it was sent in its pause ended."""
+    while True:
+        with suppress(ReadFailed):
+            await read(store, "order-0")
+            return
+        await asyncio.sleep(0.05)
 
 
 # 6 · Ready
