@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh PYTHON ARGUMENT…: installs packages for that Python; the arguments are those that pip and uv share.
-# uv takes a tenth of pip's time, but reads nothing of pip's configuration: whoever has an index of their own keeps pip.
+# uv takes a fifth of pip's time, but reads nothing of pip's configuration: whoever has an index of their own keeps pip.
 set -eu
 python=$1
 shift

@@ -94,7 +94,7 @@ def _counted(values: NDArray[Any], ranks: Sequence[int]) -> list[float]:
 
 
 def _place(counts: NDArray[np.int64], rank: int) -> int:
-    """Which number the value at that place in order is, of so many of each number."""
+    """The number at this rank, where `counts` says how often each number occurs."""
     return int(np.searchsorted(np.cumsum(counts), rank, "right"))
 
 
