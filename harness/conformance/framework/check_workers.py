@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.synchronize import Event
+from ctypes import c_bool
 from typing import Any
 
 from harness.conformance.framework.check_result import NotReached
@@ -25,8 +25,11 @@ _POLL_S = 0.005
 
 _barrier: threading.Barrier | None = None
 """In a worker process: where it meets the others."""
-_met: Event | None = None
-"""In a worker process: set after the first rendezvous."""
+_met: c_bool | None = None
+"""In a worker process: true after the first rendezvous.
+
+Without a lock, which a process that dies in it would leave locked for ever.
+"""
 
 
 class CheckWorkers:
@@ -37,7 +40,7 @@ class CheckWorkers:
         self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
         self._barrier: threading.Barrier | None = None
-        self._met: Event | None = None
+        self._met: c_bool | None = None
 
     async def run(
         self, work: Callable[..., Awaitable[Any]], factory: StoreFactory, *args: Any, **kwargs: Any
@@ -49,7 +52,7 @@ class CheckWorkers:
             if self._barrier is not None and self._barrier.broken:
                 self._barrier.reset()
             if self._met is not None:
-                self._met.clear()
+                self._met.value = False
             try:
                 running = [
                     asyncio.wrap_future(pool.submit(_run, work, factory, number, args, kwargs))
@@ -70,7 +73,7 @@ class CheckWorkers:
         """
         while not run.done():
             await asyncio.sleep(_POLL_S)
-            if self._met is not None and self._met.is_set():
+            if self._met is not None and self._met.value:
                 return
 
     def _kill(self) -> None:
@@ -89,7 +92,7 @@ class CheckWorkers:
         context = multiprocessing.get_context("spawn")
         outlive_a_terminal()
         try:
-            self._barrier, self._met = context.Barrier(self.size), context.Event()
+            self._barrier, self._met = context.Barrier(self.size), context.RawValue(c_bool)
         except OSError as error:  # no shared memory
             raise NotReached(f"the lab's own processes cannot be started: {error}") from None
         return ProcessPoolExecutor(
@@ -125,7 +128,7 @@ def _require_picklable(factory: StoreFactory) -> None:
         ) from None
 
 
-def _initialize(barrier: threading.Barrier, met: Event) -> None:
+def _initialize(barrier: threading.Barrier, met: c_bool) -> None:
     global _barrier, _met
     left_to_the_lab()
     end_with_parent()
@@ -161,5 +164,5 @@ async def _run_on_store(
 async def _rendezvous() -> None:
     assert _barrier is not None
     await asyncio.to_thread(_barrier.wait, RENDEZVOUS_TIMEOUT_S)
-    if _met is not None and not _met.is_set():
-        _met.set()
+    if _met is not None:
+        _met.value = True

@@ -1,16 +1,21 @@
-"""A store without a server, written by a process of its own that is killed."""
+"""A store without a server, written by a process of its own that is killed.
+
+It tells how far it is through a pipe or a flag in shared memory: what has a lock, as an event of
+`multiprocessing` does, is locked for ever by a process that dies while it sets it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from ctypes import c_bool
 from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 
 from harness.conformance.framework.check_context import CheckContext
 from harness.conformance.framework.races import (
@@ -63,12 +68,12 @@ async def write_until(
     spawn = multiprocessing.get_context("spawn")
     outlive_a_terminal()
     ours, theirs = spawn.Pipe(duplex=False)
-    started = spawn.Event()
-    arguments = (context.factory, streams, theirs, started, data_bytes)
+    started = threading.Event()
+    arguments = (context.factory, streams, theirs, data_bytes)
     process = spawn.Process(target=_write, args=arguments, daemon=True)
     await asyncio.to_thread(process.start)
     theirs.close()
-    reporting = asyncio.create_task(asyncio.to_thread(_reported, ours, data_bytes))
+    reporting = asyncio.create_task(asyncio.to_thread(_reported, ours, started, data_bytes))
     at_s = time.monotonic()
     try:
         await asyncio.to_thread(started.wait, STARTED_WITHIN_S)
@@ -89,7 +94,7 @@ async def kill_while_it_opens(context: CheckContext, after_s: float) -> bool:
     """
     spawn = multiprocessing.get_context("spawn")
     outlive_a_terminal()
-    opening, opened = spawn.Event(), spawn.Event()
+    opening, opened = spawn.RawValue(c_bool), spawn.RawValue(c_bool)
     arguments = (context.factory, opening, opened, after_s)
     process = spawn.Process(target=_open, args=arguments, daemon=True)
     await asyncio.to_thread(process.start)
@@ -98,33 +103,38 @@ async def kill_while_it_opens(context: CheckContext, after_s: float) -> bool:
     finally:
         process.kill()
         await asyncio.to_thread(process.join)
-    return opening.is_set() and not opened.is_set()
+    return opening.value and not opened.value
 
 
-def _open(factory: StoreFactory, opening: Event, opened: Event, after_s: float) -> None:
+def _open(factory: StoreFactory, opening: c_bool, opened: c_bool, after_s: float) -> None:
     left_to_the_lab()
     end_with_parent()
     asyncio.run(_open_and_wait(factory, opening, opened, after_s))
 
 
 async def _open_and_wait(
-    factory: StoreFactory, opening: Event, opened: Event, after_s: float
+    factory: StoreFactory, opening: c_bool, opened: c_bool, after_s: float
 ) -> None:
-    opening.set()
+    opening.value = True
     signal.setitimer(signal.ITIMER_REAL, after_s)
     async with factory.opened():
-        opened.set()
+        opened.value = True
         await asyncio.Event().wait()
 
 
-def _reported(pipe: Connection, data_bytes: int) -> list[Attempt]:
-    """What it reports until it dies: each append when it begins, and its answer."""
+def _reported(pipe: Connection, started: threading.Event, data_bytes: int) -> list[Attempt]:
+    """What it reports until it dies: each append when it begins, and its answer.
+
+    Sets `started` at its first word, or where it dies without one.
+    """
     begun, answered = dict[tuple[str, int], Attempt](), dict[tuple[str, int], Attempt]()
     while True:
         try:
             stream, number, made = pipe.recv()
         except (EOFError, OSError):
             break
+        finally:
+            started.set()
         place = begun if made is None else answered
         batch = _batch(stream, number, data_bytes)
         place[stream, number] = made or abandoned_attempt("a killed writer", stream, batch)
@@ -142,23 +152,20 @@ def _write(
     factory: StoreFactory,
     streams: Sequence[str],
     pipe: Connection,
-    started: Event,
     data_bytes: int,
 ) -> None:
     left_to_the_lab()
     end_with_parent()
-    asyncio.run(_write_all(factory, streams, pipe, started, data_bytes))
+    asyncio.run(_write_all(factory, streams, pipe, data_bytes))
 
 
 async def _write_all(
     factory: StoreFactory,
     streams: Sequence[str],
     pipe: Connection,
-    started: Event,
     data_bytes: int,
 ) -> None:
     async with factory.opened() as store:
-        started.set()
 
         async def write(stream: str) -> None:
             for number in count():
