@@ -19,7 +19,7 @@ from .command import ROOT, eslab
 
 pytestmark = pytest.mark.starts_first
 TINY = (
-    "--stores", "memory", "--set", "verify=true", "--set", "duration_s=0.2",
+    "--stores", "memory", "--repeat", "2", "--set", "verify=true", "--set", "duration_s=0.2",
     "--set", "warm_up_s=0.05",
 )  # fmt: skip
 
