@@ -15,6 +15,8 @@ from harness.domain.store import NewEvent, Position, RecordedEvent
 EVENT_LIMIT_BYTES = 1_000_000
 """Limit on all parts of an event together: a broker's default, less its own overhead."""
 _MS = 1000.0
+_TEXTS_KEPT = 65_536
+"""Streams and types of which the bytes, or the partition, are not made again."""
 _VERSION_BYTES = 8
 
 Headers = list[tuple[str, bytes]]
@@ -67,6 +69,7 @@ def key_of(stream: str) -> bytes:
     return _encoded(stream)
 
 
+@lru_cache(maxsize=_TEXTS_KEPT)
 def _encoded(text: str) -> bytes:
     try:
         return text.encode()
@@ -79,6 +82,8 @@ def messages(stream: str, events: Sequence[NewEvent]) -> list[Message]:
     if not events:
         raise EmptyAppend("an append needs at least one event")
     key = key_of(stream)
+    if len(events) == 1:  # a list of one costs a call
+        return [Message(key, events[0].data, _headers(events[0], len(key)))]
     return [Message(key, event.data, _headers(event, len(key))) for event in events]
 
 
@@ -121,10 +126,9 @@ def _headers(event: NewEvent, key_bytes: int) -> Headers:
 _MASK = 0xFFFFFFFF
 _FACTOR = 0x5BD1E995
 _SEED = 0x9747B28C
-_STREAMS_KEPT = 65536
 
 
-@lru_cache(maxsize=_STREAMS_KEPT)
+@lru_cache(maxsize=_TEXTS_KEPT)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that holds the stream with this key, in a topic of `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

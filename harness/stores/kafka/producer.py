@@ -84,15 +84,32 @@ class Producer:
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send all of them, then wait for the batches that have them."""
-        with APPENDING:
-            answers = await self.hand_over(messages)
-            for answer in answers:
+        try:
+            if len(messages) == 1 and (answer := self._taken(messages[0])):
                 self._watch(answer)
-            if len(answers) == 1:
-                await answers[0]
-                return
-            for error in await all_answered(answers):
-                raise error
+                await answer
+            else:
+                await self._send_all(messages)
+        except BaseException as raised:  # without a block of APPENDING, which each append would pay
+            meant = APPENDING.error(raised)
+            if meant:
+                raise meant from raised
+            raise
+
+    def _taken(self, message: Message) -> asyncio.Future[None] | None:
+        """The answer to a message for which the open batch has room: nothing is waited for."""
+        batch = self._open.get(partition_of(message.key, self._partitions))
+        return batch.answer() if batch is not None and batch.takes(message) else None
+
+    async def _send_all(self, messages: Sequence[Message]) -> None:
+        answers = await self.hand_over(messages)
+        for answer in answers:
+            self._watch(answer)
+        if len(answers) == 1:
+            await answers[0]
+            return
+        for error in await all_answered(answers):
+            raise error
 
     async def hand_over(self, messages: Sequence[Message]) -> list[asyncio.Future[None]]:
         """Put all of them, of one stream, into batches; an answer for each batch."""
