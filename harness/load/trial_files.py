@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -102,13 +103,24 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def blocks(path: Path, names: Sequence[str]) -> Iterator[Columns]:
-    """The same a row group at a time, so that memory does not grow with the table."""
+    """The same a row group at a time, so that memory does not grow with the table.
+
+    Another thread reads the next one in the meantime.
+    """
     if not path.exists():
         return
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=list(names))
-            yield {name: table[name].to_numpy() for name in names}
+    with pq.ParquetFile(path) as file, ThreadPoolExecutor(1, "eslab-read") as ahead:
+
+        def read(group: int) -> Columns:
+            table = file.read_row_group(group, columns=list(names), use_threads=False)
+            return {name: table[name].to_numpy() for name in names}
+
+        groups = range(file.num_row_groups)
+        reading = [ahead.submit(read, group) for group in groups[:1]]
+        for group in groups:
+            block = reading.pop().result()
+            reading += [ahead.submit(read, after) for after in groups[group + 1 : group + 2]]
+            yield block
 
 
 def rows_in(path: Path) -> int:

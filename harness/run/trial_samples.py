@@ -150,7 +150,6 @@ class Seconds:
         count = max(1, whole + (rest_ns > _SHORTEST_NS))
         starts_ns = [window.started_ns + number * NS_A_SECOND for number in range(count)]
         self.bounds_ns = [*starts_ns, window.ended_ns]
-        self._edges_ns = np.array(self.edges_ns, np.int64)
         self._ends_ns = np.array(self.bounds_ns[1:], np.int64)
         self.ended = np.zeros((count, len(Outcome)), np.int64)
         self.in_flight = np.zeros(count, np.int64)
@@ -163,21 +162,27 @@ class Seconds:
     def extend(self, block: Columns) -> None:
         """Count a block of measured operations."""
         done_ns, outcome = block["done_ns"], block["outcome"]
-        first, last = np.searchsorted(self._edges_ns, (done_ns.min(), done_ns.max()), "right")
-        if first == last:
-            self.ended[first] += np.bincount(outcome, minlength=len(Outcome))
-        else:
-            second = np.searchsorted(self._edges_ns, done_ns, "right")
-            cells = np.bincount(second * len(Outcome) + outcome, minlength=self.ended.size)
-            self.ended += cells.reshape(self.ended.shape)
+        first, last = self._numbers(np.array((done_ns.min(), done_ns.max())))
+        cells = (self._numbers(done_ns) - first) * len(Outcome) + outcome
+        size = (last - first + 1) * len(Outcome)
+        self.ended[first : last + 1] += np.bincount(cells, minlength=size).reshape(-1, len(Outcome))
         self._count_in_flight(block["sent_ns"], done_ns)
 
+    def _numbers(self, done_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The second in which each ended: all but the last are of one length."""
+        numbers = (done_ns - self.bounds_ns[0]) // NS_A_SECOND
+        return numbers.clip(0, len(self.ended) - 1)
+
     def _count_in_flight(self, sent_ns: NDArray[np.int64], done_ns: NDArray[np.int64]) -> None:
-        first, last = np.searchsorted(self._ends_ns, (sent_ns.min(), done_ns.max()), "right")
+        sent = sent_ns > 0
+        if not sent.all():
+            sent_ns, done_ns = sent_ns[sent], done_ns[sent]
+        bounds_ns = (sent_ns.min(initial=_EVER.max), done_ns.max(initial=0))
+        first, last = np.searchsorted(self._ends_ns, bounds_ns, "right")
         for number in range(first, last):
             end_ns = self._ends_ns[number]
-            crossing = (sent_ns > 0) & (sent_ns < end_ns) & (done_ns >= end_ns)
-            self.in_flight[number] += np.count_nonzero(crossing)
+            ended, begun = np.count_nonzero(done_ns >= end_ns), np.count_nonzero(sent_ns >= end_ns)
+            self.in_flight[number] += ended - begun  # nothing ends before it was sent
 
 
 class TrialSamples:

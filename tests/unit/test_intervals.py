@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.domain.outcome import Outcome
 from harness.domain.server import Statistics
@@ -16,7 +18,7 @@ from harness.load.trial_files import TrialFiles
 from harness.results import TableWriter
 from harness.run.sampling import Look, Sampler
 from harness.run.trial_metrics import interval_rows
-from harness.run.trial_samples import TrialSamples
+from harness.run.trial_samples import Seconds, TrialSamples
 from harness.scenario.model import ClosedLoop
 
 S = 1_000_000_000
@@ -73,6 +75,31 @@ def test_the_last_row_has_the_rest(tmp_path: Path, length_s: float, lengths: lis
     rows = rows_of(tmp_path, [(0.1, length_s - 0.01, Outcome.OK)], length_s=length_s)
     assert [row["length_s"] for row in rows] == pytest.approx(lengths)
     assert sum(row["ok"] for row in rows) == 1
+
+
+times_s = st.integers(0, 44).map(lambda tenths: tenths / 10)
+
+
+@given(
+    times=st.lists(st.tuples(times_s, times_s, st.booleans()), max_size=12),
+    length_s=st.sampled_from([3.0, 3.05, 3.5]),
+)
+def test_each_operation_is_counted_where_it_ended_and_at_each_end_that_it_crossed(times, length_s):
+    seconds = Seconds(Window(START, START + round(length_s * S), len(times)))
+    operations = [
+        (START + round(min(pair) * S) if sent else 0, START + round(max(pair) * S))
+        for *pair, sent in times
+    ]
+    sent_ns, done_ns = np.array(operations, np.int64).reshape(-1, 2).T
+    block = {"sent_ns": sent_ns, "done_ns": done_ns, "outcome": np.zeros(len(times), np.int64)}
+    for part in np.array_split(np.arange(len(times)), 3):
+        if len(part):
+            seconds.extend({name: column[part] for name, column in block.items()})
+    ends_ns = seconds.bounds_ns[1:]
+    ended = [sum(end <= done for end in ends_ns[:-1]) for _, done in operations]
+    assert seconds.ended[:, Outcome.OK].tolist() == [ended.count(n) for n in range(len(ends_ns))]
+    crossing = [sum(0 < sent < end <= done for sent, done in operations) for end in ends_ns]
+    assert seconds.in_flight.tolist() == crossing
 
 
 def test_cpu_is_what_was_used_within_the_second_and_memory_what_stood_at_its_end(tmp_path: Path):
