@@ -43,10 +43,10 @@ def main() -> None:
 
     os.environ["HOME"] = _home()
     interruption.listen()
-    with streams() as told:
+    with streams() as written:
         code = _carried_out()
-        told.flush()
-        code = told.exit_code(code)
+        written.flush()
+        code = written.exit_code(code)
     if interruption.exit_code() is not None:
         interruption.leave()
     sys.exit(code)
@@ -72,7 +72,7 @@ def _carried_out() -> int:
     interrupted = interruption.exit_code()
     if interrupted is None:
         return code
-    print(interruption.told(), file=sys.stderr)
+    print(interruption.sentence(), file=sys.stderr)
     return interrupted
 
 

@@ -88,12 +88,12 @@ class Streams:
 def streams() -> Iterator[Streams]:
     """Both streams for the block. Where Python's are not the system's, they stay as they are."""
     before = sys.stdout, sys.stderr
-    told = Streams()
+    written = Streams()
     try:
-        sys.stdout = _text(told.out, sys.stdout, 1)
-        sys.stderr = _text(told.err, sys.stderr, _STDERR)
-        yield told
-        told.flush()
+        sys.stdout = _text(written.out, sys.stdout, 1)
+        sys.stderr = _text(written.err, sys.stderr, _STDERR)
+        yield written
+        written.flush()
     finally:
         sys.stdout, sys.stderr = before
 

@@ -51,12 +51,12 @@ def weakest(*classes: Durability) -> Durability:
     promises no more than `MEMORY`. An unknown setting may be the weakest one, unless another one
     leaves nothing to promise.
     """
-    told = set(classes)
-    if Durability.MEMORY in told or {Durability.BOUNDED_LOSS, Durability.PROCESS_CRASH} <= told:
+    given = set(classes)
+    if Durability.MEMORY in given or {Durability.BOUNDED_LOSS, Durability.PROCESS_CRASH} <= given:
         return Durability.MEMORY
-    if Durability.UNKNOWN in told:
+    if Durability.UNKNOWN in given:
         return Durability.UNKNOWN
-    return min(told, key=_KNOWN.index, default=Durability.POWER_LOSS)
+    return min(given, key=_KNOWN.index, default=Durability.POWER_LOSS)
 
 
 _LATE_S = 1.0

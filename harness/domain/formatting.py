@@ -187,7 +187,7 @@ def printable(text: str) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """The value with so many significant digits, and all of those before the decimal point."""
+    """The value with this number of significant digits, and all before the decimal point."""
     rounded = _rounded(value, digits)
     return f"{value:,.0f}" if abs(rounded) >= 10**digits else _plain(rounded)
 

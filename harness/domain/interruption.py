@@ -76,7 +76,7 @@ def exit_code() -> int | None:
     return None if _ending.by is None else _SIGNAL_BASE + _ending.by
 
 
-def told() -> str:
+def sentence() -> str:
     """What the user reads at the end of an interrupted command."""
     by = _ending.by
     how = "" if by in (None, signal.SIGINT) else f" by {signal.Signals(by).name}"
@@ -181,7 +181,7 @@ def _end_at_once() -> None:
     for terminal in (1, 2):
         if os.isatty(terminal):
             os.write(terminal, _SHOW_CURSOR)
-    _say(told())
+    _say(sentence())
     os._exit(exit_code() or 1)
 
 

@@ -13,7 +13,7 @@ from multiprocessing import resource_tracker
 def end_with_parent() -> None:
     """From now on, this worker process ends at once when the process that started it has ended.
 
-    A worker that waits for work would wait for ever: the pipe that it waits at is held open by
+    A worker that waits for work would wait for ever: the pipe that it waits at is kept open by
     its siblings.
     """
     parent = multiprocessing.parent_process()

@@ -362,7 +362,7 @@ class Limited(Protocol):
 
 
 BareAppend = Callable[[str, NewEvent], Awaitable[object]]
-"""Writes one event behind the events of a stream that nobody else writes to, and awaits it."""
+"""Writes one event after the events of a stream that nobody else writes to, and awaits it."""
 
 BareLoop = Callable[[Any, int], AbstractAsyncContextManager[Sequence[BareAppend]]]
 """`loop(store, callers)`: an append for each caller, in the namespace of a store that is set up.

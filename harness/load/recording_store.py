@@ -90,7 +90,7 @@ class AppendRecorder:
         self.base = base
         self.failures: dict[str, Failure] = {}
         self.doubted = 0
-        """Events of appends that got no answer, one an attempt: so many more may be in the log."""
+        """Events of appends that got no answer, one an attempt: all of them may be in the log."""
         self.numbers = StreamNumbers(streams, shard=shard, of=of)
 
     def failed(self, error: StoreError) -> None:

@@ -102,7 +102,7 @@ class SortedRows:
             self._write_run()
 
     def samples(self) -> Rows:
-        """The keys at every so many rows of a run."""
+        """The keys of a run's rows, at a fixed distance."""
         self._settle()
         kept = [self._sampled(run) for run in self._added]
         return np.concatenate([np.empty((0, 2), np.int64), *self._samples, *kept])

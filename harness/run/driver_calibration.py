@@ -39,7 +39,7 @@ _WARM_UP_S = 0.5
 _EVENTS_MAX = 400_000
 """Made before a bare loop's turn; where they are all written, the turn ends."""
 _SPARE = 3
-"""A bare loop is offered so many times the events of the lab's turn."""
+"""How many times the events of the lab's turn a bare loop is offered."""
 _US = 1e6
 
 

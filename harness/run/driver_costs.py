@@ -122,13 +122,13 @@ _ADVICE = "not the lines of `eslab calibrate --drivers`; remove it, or measure a
 
 def _parsed(path: Path, number: int, line: str) -> tuple[str, DriverCost]:
     try:
-        told = json.loads(line)
-        environment = told.pop("environment")
-        offered, lab, bare = (told.pop(name) for name in ("offered", "lab", "bare"))
-        numbers = [*lab.values(), *bare.values(), *(told[n] for n in _SHARES)]
+        stored = json.loads(line)
+        environment = stored.pop("environment")
+        offered, lab, bare = (stored.pop(name) for name in ("offered", "lab", "bare"))
+        numbers = [*lab.values(), *bare.values(), *(stored[n] for n in _SHARES)]
         known = all(_is_positive(each) for each in numbers)
         cost = DriverCost(
-            offered=Offered(**offered), lab=ClientCosts(**lab), bare=ClientCosts(**bare), **told
+            offered=Offered(**offered), lab=ClientCosts(**lab), bare=ClientCosts(**bare), **stored
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         known = False

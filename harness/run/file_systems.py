@@ -135,11 +135,11 @@ def _mount(folder: Path) -> Mount | None:
         return _of_other_system(folder)
     handle = os.open(folder, os.O_PATH)
     try:
-        told = Path(f"/proc/self/fdinfo/{handle}").read_text().split()
+        words = Path(f"/proc/self/fdinfo/{handle}").read_text().split()
     finally:
         os.close(handle)
     # By its number, since a mount may hide another one under the same name.
-    number = told[told.index("mnt_id:") + 1]
+    number = words[words.index("mnt_id:") + 1]
     found = next((each for each in _parsed(table) if each.id == number), None)
     return found or _named(folder, table)
 

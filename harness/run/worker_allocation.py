@@ -27,7 +27,7 @@ SIDES = 2
 KIND_RATIO = 1.2
 """Cores of one kind differ by less: the fastest of them may be a few percent above the others."""
 BUSY_CORES = 0.5
-"""If others use more, no core is a side's own: whoever may not move waits behind them."""
+"""If others use more, no core is a side's own: whoever may not move waits for them."""
 LOOK_S = 0.3
 _DEVICES = Path("/sys/devices/system/cpu")
 

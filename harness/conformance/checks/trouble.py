@@ -114,7 +114,7 @@ async def a_power_loss_takes_nothing_that_was_acknowledged(context: CheckContext
 
 KILLS, KILLS_THOROUGH = 2, 10
 SOON = 2
-"""A server that has just started is killed after so many acknowledgements, or fewer."""
+"""A server that has just started is killed after at most this number of acknowledgements."""
 
 
 @check(

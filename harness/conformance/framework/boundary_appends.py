@@ -193,8 +193,8 @@ async def log_head(context: CheckContext, store: Boundaries) -> Position | None:
 async def require_outcomes(store: Boundaries, attempts: Sequence[BoundaryAttempt]) -> None:
     """Raises `Broken` unless all events of winners are there once, and none of refused appends.
 
-    Of an append without an answer there may be all events or none. A winner is told where its last
-    event is.
+    Of an append without an answer there may be all events or none. A winner's answer has the
+    position of its last event.
     """
     about = dict.fromkeys((e.type, e.tags) for each in attempts for e in each.sent.events)
     items = [BoundaryItem((event_type,), tags) for event_type, tags in about]
@@ -204,11 +204,11 @@ async def require_outcomes(store: Boundaries, attempts: Sequence[BoundaryAttempt
         ids, wanted = each.sent.ids, frozenset(each.sent.ids)
         there = [event_id for event_id in found if event_id in wanted]
         if there in ([ids] if each.won else [[]] if each.answered else [ids, []]):
-            told = each.answer.position if isinstance(each.answer, BoundaryAppend) else None
-            if told not in (None, places.get(ids[-1])):
+            answered = each.answer.position if isinstance(each.answer, BoundaryAppend) else None
+            if answered not in (None, places.get(ids[-1])):
                 result = f"its last event is at {places[ids[-1]]}"
                 steps = [each.step(attempts), read_step(items, result)]
-                raise Broken("an append was told another position than its last event has", steps)
+                raise Broken("an append's answer has another position than its last event", steps)
             continue
         if each.won:
             why = "an acknowledged append is not there as a whole"

@@ -65,7 +65,7 @@ class ModelledLog:
         self.heads.append((len(self.events), await log_head(self.context, self.other)))
 
     def found(self, items: Items, since: int = 0) -> list[TaggedEvent]:
-        """What a query should find after so many events."""
+        """What a query should find after a number of events."""
         return [each for each in self.events[since:] if matches(items, each.type, each.tags)]
 
     async def require_query(self, items: Items, at: int, *, limit: int | None = None) -> None:

@@ -254,7 +254,7 @@ SKEWED: tuple[PairShape, ...] = (
 
 
 async def skewed_races(context: CheckContext, least: int) -> AsyncIterator[Race]:
-    """At least so many races of two appends, each of which adds to the other's boundary."""
+    """`least` or more races of two appends, each of which adds to the other's boundary."""
     stores = await boundary_writers(context, 2)
     for number in context.rounds(least):
         shape = SKEWED[number % len(SKEWED)]
@@ -366,7 +366,7 @@ async def torn_races(context: CheckContext, size: int) -> AsyncIterator[list[Bou
 
 
 def _delayed(store: Boundaries, sent: ConditionalAppend, turns: int) -> Racer:
-    """An append that begins so many turns of the event loop later."""
+    """An append that begins a number of turns of the event loop later."""
 
     async def begin() -> BoundaryAttempt:
         for _ in range(turns):

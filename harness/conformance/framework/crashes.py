@@ -96,7 +96,7 @@ async def cut_off(
     after_s: float = 0.0,
     acknowledgements: int = 1,
 ) -> CutOff:
-    """Write, and crash so long after so many acknowledgements of the first writer."""
+    """Write, and crash `after_s` after a number of acknowledgements of the first writer."""
     writers = [Writer(f"writer {n}", context.stream(), SIZES) for n in range(WRITERS)]
     stores, killed = await _writers_stores(context), asyncio.Event()
     writing = [

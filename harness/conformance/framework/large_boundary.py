@@ -23,7 +23,7 @@ from harness.conformance.framework.check_result import Broken
 from harness.domain.boundaries import Boundaries, BoundaryItem
 
 LARGE_MIN, LARGE_MAX = 12_000, 1_000_000
-"""Events of the large boundary: at least so many, and no more than the aim."""
+"""The fewest events of the large boundary; it has no more than the aim."""
 SHARE_OF_TIME, THOROUGH_SHARE = 2, 24
 """How many times the profile's seconds the writing may take."""
 BATCH = 2_000

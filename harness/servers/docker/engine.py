@@ -43,9 +43,9 @@ def engine() -> Iterator[DockerClient]:
 
 def shares_mounts(client: DockerClient) -> bool:
     """Whether the engine runs on this machine, as root: what is mounted here it can mount."""
-    told = client.info()
-    rootless = any("rootless" in each for each in told.get("SecurityOptions") or ())
-    return _address().startswith(_UNIX) and told.get("Name") == os.uname().nodename and not rootless
+    info = client.info()
+    rootless = any("rootless" in each for each in info.get("SecurityOptions") or ())
+    return _address().startswith(_UNIX) and info.get("Name") == os.uname().nodename and not rootless
 
 
 def _address() -> str:
@@ -100,7 +100,7 @@ def _client() -> DockerClient:
     host = urlsplit(os.environ.get("DOCKER_HOST", "")).hostname
     beside = host is not None and is_loopback(host)
     try:
-        # The SDK asks for the engine's version before it can be told not to use a proxy.
+        # The SDK asks for the engine's version before it can be set not to use a proxy.
         with past_proxies(host) if host and beside else nullcontext():
             client: DockerClient = docker.from_env(timeout=_CALL_LIMIT_S)
         client.api.trust_env = not beside

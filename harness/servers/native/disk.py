@@ -31,7 +31,7 @@ _SIZE_MIN_BYTES = 1 << 30
 _TRIAL_BYTES = 64 << 20
 _JOURNAL_MAX_BYTES = 64 << 20
 _JOURNALS = 16
-"""A disk is so many times larger than its journal."""
+"""How many times larger a disk is than its journal."""
 _OF_WHAT_IS_FREE = 2
 """The image is sparse and may become as large as the half of what is free where it lies."""
 _SHUTDOWN = 0x8004587D

@@ -100,7 +100,7 @@ class Native:
     """The version that would run. Raises `NoServer` with the step that would make it ready."""
     recipe: Callable[[Mapping[str, str]], Recipe]
     describe: Callable[[], str] = lambda: OWN_PROCESSES
-    """Where the server comes from, once `installed` has told its version."""
+    """Where the server comes from, once `installed` has returned its version."""
 
     def probe(self) -> Availability:
         """Whether the binaries are installed and run, and a guardian can."""

@@ -91,7 +91,7 @@ async def http2_ping(endpoint: Endpoint, address: Address) -> AsyncIterator[Ping
 
 @asynccontextmanager
 async def eventstoredb_ping(endpoint: Endpoint, address: Address) -> AsyncIterator[Ping]:
-    """HTTP/2's own ping; without TLS, which is what clients expect unless they are told."""
+    """HTTP/2's own ping; without TLS, which is what clients expect by default."""
     if _PLAIN not in endpoint.address.lower():
         raise ConnectionError("no ping over TLS")
     async with http2_ping(endpoint, address) as ping:

@@ -327,11 +327,11 @@ class OverStreams:
 
 def _records(names: _Names, event: TaggedEvent) -> Iterator[Any]:
     """Copies have ids of their own: what a server knows of an id may be one stream."""
-    told = {_TAGS: json.dumps(sorted(set(event.tags)))}
+    strings = {_TAGS: json.dumps(sorted(set(event.tags)))}
     for name in names.with_copies_of(event.type, event.tags):
         copy = uuid5(_COPIES, f"{event.id} {name}")
-        yield record(event, name, id_=copy, strings={**told, _ID: str(event.id)})
-    yield record(event, names.all, strings=told)
+        yield record(event, name, id_=copy, strings={**strings, _ID: str(event.id)})
+    yield record(event, names.all, strings=strings)
 
 
 def _tagged(event: Any) -> BoundaryEvent:

@@ -85,18 +85,18 @@ def durability_of(settings: Mapping[str, str]) -> Durability:
 
 def limited(declared: Guarantees, settings: Mapping[str, str]) -> Guarantees:
     """With the smallest of the limits that the server reports; EventStoreDB has the first alone."""
-    told = [int(settings[name]) for name in _LIMITS if settings.get(name, "").isdecimal()]
-    if not told:
+    limits = [int(settings[name]) for name in _LIMITS if settings.get(name, "").isdecimal()]
+    if not limits:
         return declared
-    return replace(declared, event_limit_bytes=min(_MESSAGE_LIMIT_BYTES, *told))
+    return replace(declared, event_limit_bytes=min(_MESSAGE_LIMIT_BYTES, *limits))
 
 
 async def has_projections(endpoint: Endpoint) -> bool | None:
     """Whether the server's projections are on; `None` if it does not say."""
     info = await asyncio.to_thread(_get, f"{_base(endpoint)}/info", endpoint)
     features = info.get("features") if isinstance(info, dict) else None
-    told = features.get("projections") if isinstance(features, dict) else None
-    return told if isinstance(told, bool) else None
+    projections = features.get("projections") if isinstance(features, dict) else None
+    return projections if isinstance(projections, bool) else None
 
 
 async def read_back(endpoint: Endpoint) -> dict[str, str]:
@@ -109,9 +109,9 @@ async def read_back(endpoint: Endpoint) -> dict[str, str]:
 
 def _read_back(endpoint: Endpoint) -> dict[str, str]:
     info = _get(f"{_base(endpoint)}/info", endpoint)
-    told = info if isinstance(info, dict) else {}
+    known = info if isinstance(info, dict) else {}
     # The successor reports both, and the first is its own.
-    version = told.get("dbVersion") or told.get("esVersion") or endpoint.version or UNKNOWN
+    version = known.get("dbVersion") or known.get("esVersion") or endpoint.version or UNKNOWN
     options = _get(f"{_base(endpoint)}/info/options", endpoint)
     listed = (
         [each for each in options if isinstance(each, dict)] if isinstance(options, list) else []

@@ -174,7 +174,7 @@ class Session:
     def _looked(self, looking: asyncio.Task[None]) -> None:
         self._looking = None
         if not looking.cancelled():
-            looking.exception()  # those who asked are told, if any of them still waits
+            looking.exception()  # those who asked see it, if any of them still waits
 
     def _take(self, made: Any) -> None:
         self._prefix = f"{self.endpoint.namespace}.{made.stream_position}."
@@ -246,7 +246,7 @@ class Session:
                 self._readers.discard(reader)
 
     async def _append_made(self) -> int:
-        """The version that the server told."""
+        """The version in the server's answer."""
         name, deadline_s = self.endpoint.namespace, self.options.deadline_s
         made = [proposed_message(NewEvent(id=uuid4(), type="eslab.made", data=b"{}"))]
         make = requests(self.client, deadline_s)

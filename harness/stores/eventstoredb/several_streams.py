@@ -209,17 +209,17 @@ def _schema_of(type_: str) -> str:
 
 def _meaning(error: Any) -> Exception:
     """A refusal as what it says; anything else as the client's own exception."""
-    code, name, told = error.code(), error.code().name, _told(error)
+    code, name, details = error.code(), error.code().name, _told(error)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return UnsupportedByStore(_MISSING)
     for detail, kind in _TOO_LARGE.items():
-        if detail in told:
+        if detail in details:
             return kind(f"{name}: {error.details()}")
     if code is grpc.StatusCode.FAILED_PRECONDITION:
-        refusal = next((each for each in _REFUSALS if each in told), "")
+        refusal = next((each for each in _REFUSALS if each in details), "")
         if refusal:
             return AppendRefused(f"{name}: {error.details()}", reason=refusal)
-        return Conflict(_states(told.get(_VIOLATION, b"")))
+        return Conflict(_states(details.get(_VIOLATION, b"")))
     meaning: Exception = library().common.handle_rpc_error(error)
     return meaning
 
@@ -233,5 +233,5 @@ def _told(error: Any) -> dict[str, bytes]:
 
 def _states(violation: bytes) -> dict[str, int]:
     found = messages().AppendConsistencyViolationErrorDetails.FromString(violation)
-    told = (each.stream_state for each in found.violations)
-    return {each.stream: each.actual_state for each in told}
+    states = (each.stream_state for each in found.violations)
+    return {each.stream: each.actual_state for each in states}

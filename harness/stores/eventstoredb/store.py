@@ -338,7 +338,7 @@ def _decode(event: Any) -> None:
 
 
 class Streamed(_Store):
-    """Appends share one long-lived call: an append is one round trip, and is told its version."""
+    """Appends share one long-lived call: one round trip each, which returns the version."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -363,7 +363,7 @@ class Streamed(_Store):
 class Multi(OverStreams, _Store):
     """KurrentDB's AppendRecords: an append is atomic over several streams, and so are boundaries.
 
-    The server says which state it found, so a version that was not expected is told.
+    The server's refusal has the state that it met, and so the actual version.
     """
 
     def __init__(self, session: Session) -> None:

@@ -58,7 +58,7 @@ class Boundary(StreamLock):
 
     @classmethod
     def declares(cls, options: PostgresOptions) -> Guarantees:
-        """`serializable` gives up after so many tries, also where nothing was hit."""
+        """`serializable` gives up after this number of tries, also where nothing was hit."""
         serializable = options.lock == "serializable"
         return replace(
             super().declares(options),

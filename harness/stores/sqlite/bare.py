@@ -41,7 +41,7 @@ class _Written:
         self._versions: defaultdict[str, int] = defaultdict(int)
 
     def insert(self, stream: str, event: NewEvent) -> None:
-        """One event behind the others."""
+        """One event after the others."""
         execute, version = self._connection.execute, self._versions[stream]
         self._position += 1
         at_us = time.time_ns() // 1000

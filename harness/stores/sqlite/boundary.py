@@ -125,7 +125,7 @@ def _item(
 
 
 def _rarest_first(connection: sqlite3.Connection, tags: Sequence[str], after: int) -> Sequence[str]:
-    """The first has the fewest events behind `after`; nobody counts a common tag whole.
+    """The first has the fewest events after `after`; nobody counts a common tag whole.
 
     All are counted up to a bound, and to ten times as much until one has fewer.
     """

@@ -111,7 +111,7 @@ def known(connection: sqlite3.Connection, event: NewEvent) -> Known | None:
 def write(
     connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], head: int | None
 ) -> AppendResult:
-    """Insert events behind the version `head`, in a transaction that the caller ends."""
+    """Insert events after the version `head`, in a transaction that the caller ends."""
     (position,) = connection.execute(QUERY["head_position"]).fetchone()
     version = -1 if head is None else head
     now_us = time.time_ns() // 1000

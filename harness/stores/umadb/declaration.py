@@ -73,8 +73,8 @@ def file_of(endpoint: Endpoint) -> Path | None:
 
 def _flags(endpoint: Endpoint) -> dict[str, str]:
     """The options on its command line that are no address and no path."""
-    told = (word[2:].partition("=") for word in _command_line(endpoint) if word.startswith("--"))
-    return {name: value for name, _, value in told if name not in ("listen", "db-path")}
+    options = (word[2:].partition("=") for word in _command_line(endpoint) if word.startswith("--"))
+    return {name: value for name, _, value in options if name not in ("listen", "db-path")}
 
 
 def _command_line(endpoint: Endpoint) -> list[str]:

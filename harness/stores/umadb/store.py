@@ -295,7 +295,7 @@ class _Store(WithBoundaries, ABC):
         after: Head | None = None,
         until: Head | None = None,
     ) -> list[RecordedEvent]:
-        """The stream's newest events, newest first: so many, or those between two heads."""
+        """The stream's newest events, newest first: `limit` of them, or those between two heads."""
         found: list[RecordedEvent] = []
         how = {
             "query": query([tags.of_stream(stream)]),
