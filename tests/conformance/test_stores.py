@@ -123,7 +123,7 @@ SHORT = replace(FAST, seconds=0.1)
 """As many rounds as each check demands, and hardly more."""
 STORMY = replace(SHORT, seconds=0.4)
 STORMS = frozenset({9, 10, 11, 12, 13})
-"""They look at a log while it is written to, and need so many appends that meet, not rounds."""
+"""They look at a log while it is written to, and need appends that meet, not rounds."""
 PATIENT = replace(SHORT, rounds_min=200)
 LEFT_TO_CHANCE = {"postgres:template": frozenset({16})}
 """A racer also wins where another one commits between its two SELECTs: mostly, not always."""

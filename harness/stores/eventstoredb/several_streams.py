@@ -209,7 +209,7 @@ def _schema_of(type_: str) -> str:
 
 def _meaning(error: Any) -> Exception:
     """A refusal as what it says; anything else as the client's own exception."""
-    code, name, details = error.code(), error.code().name, _told(error)
+    code, name, details = error.code(), error.code().name, _details(error)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return UnsupportedByStore(_MISSING)
     for detail, kind in _TOO_LARGE.items():
@@ -224,7 +224,7 @@ def _meaning(error: Any) -> Exception:
     return meaning
 
 
-def _told(error: Any) -> dict[str, bytes]:
+def _details(error: Any) -> dict[str, bytes]:
     """What the server sent beside the code, by the names of the messages."""
     trailing = dict(tuple(each) for each in error.trailing_metadata() or ())
     status = messages().Status.FromString(trailing.get(_DETAILS, b""))

@@ -1,7 +1,8 @@
 """What the errors of aiokafka mean: which outcome an append has, and what a read lacks.
 
-An append that ran out of time is *unknown* where it was handed to the broker, and *not sent* where
-it still waited for its turn (`overdue`); all other errors have a row in a table.
+An append that ran out of time is *unknown* where it was handed to the broker. Where it still waited
+for its turn it is *not sent*, or the store is *unavailable* if the broker has gone (`overdue`).
+All other errors have a row in a table.
 """
 
 from __future__ import annotations

@@ -82,8 +82,6 @@ def messages(stream: str, events: Sequence[NewEvent]) -> list[Message]:
     if not events:
         raise EmptyAppend("an append needs at least one event")
     key = key_of(stream)
-    if len(events) == 1:  # a list of one costs a call
-        return [Message(key, events[0].data, _headers(events[0], len(key)))]
     return [Message(key, event.data, _headers(event, len(key))) for event in events]
 
 
