@@ -1,7 +1,7 @@
 """The proxy that the environment puts between the lab and a server, decided once for every driver.
 
 Drivers differ in the variables that they obey, and none of them leaves loopback out: boto3 reads
-both spellings, gRPC only the lower one, aiohttp none. So each driver gets what is decided here,
+both spellings, gRPC only the lower one, others none. So each driver gets what is decided here,
 and the manifest says the same. No driver obeys `all_proxy`, and neither does the lab.
 """
 

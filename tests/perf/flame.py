@@ -46,12 +46,12 @@ _OWNER = (
                           r"|(^|/)asyncio/(base_events|selector_events|events|runners)\.py$"
                           r"|(^|/)selectors\.py$")),
     ("driver", re.compile(
-        r"(^|/)(asyncpg|aiokafka|aiohttp|boto3|botocore|urllib3|esdbclient|kurrentdbclient|grpc"
-        r"|orjson|yarl|multidict|propcache|frozenlist|google/(_upb|protobuf)|sqlite3)/"
+        r"(^|/)(asyncpg|aiokafka|httptools|boto3|botocore|urllib3|esdbclient|kurrentdbclient|grpc"
+        r"|orjson|google/(_upb|protobuf)|sqlite3)/"
         # The C that Cython makes of asyncpg and of aiokafka.
         r"|(^|/)(protocol|pgproto|recordobj|_legacy_records|_default_records|legacy_records"
         r"|default_records|memory_records|_crecords|cutil)\.c$"
-        r"|cygrpc|orjson\.|_sqlite3|libsqlite3|_upb|message\.abi3|aiohttp/_\w+\.c")),
+        r"|cygrpc|orjson\.|_sqlite3|libsqlite3|_upb|message\.abi3|llhttp")),
 )  # fmt: skip
 _NOT_MEASURED = (
     "importlib._bootstrap", "frozen_garbage ", "/harness/servers/", "ColumnBuffer.__init__",

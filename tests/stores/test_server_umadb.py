@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +16,7 @@ from harness.servers import choose_way, http2, probe, serving
 from harness.servers.native.umadb import UmaRecipe
 from harness.stores.umadb import STORE
 
+from .. import certificates
 from .at_a_port import UmaAt, UmaSecured, running
 from .contract.support import append, read
 from .subject import fresh
@@ -134,16 +134,7 @@ def test_without_its_package_one_line_says_what_to_install():
 
 @native
 def test_a_server_by_address_is_used_over_tls_with_its_key(tmp_path, monkeypatch):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    names = "subjectAltName=IP:127.0.0.1"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=eslab", "-addext", names]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
-    )
+    certificate, key = certificates.made(tmp_path)
 
     async def use(key_of_client: str, authority: Path) -> dict[str, str]:
         recipe = UmaSecured(certificate, key, "s3cret")

@@ -1,4 +1,4 @@
-"""Two ways to call DynamoDB: boto3 in threads, and JSON over aiohttp.
+"""Two ways to call DynamoDB: boto3 in threads, and JSON on the event loop.
 
 boto3 validates, signs and parses every call by its models. The other client only signs.
 """
@@ -13,19 +13,18 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from harness.domain.errors import NoServer
 from harness.domain.proxies import proxy_to
 from harness.stores._shared.driver_errors import Mapped, Table
+from harness.stores._shared.time_limit import TimeLimit
 from harness.stores.dynamodb.declaration import DynamoOptions
 from harness.stores.dynamodb.driver import (
     ErrorAnswer,
     Item,
     TooLate,
-    aiohttp,
     boto3,
     botocore,
     error_answer,
@@ -33,6 +32,7 @@ from harness.stores.dynamodb.driver import (
     orjson,
     unanswered,
 )
+from harness.stores.dynamodb.posting import Poster
 
 _CONNECT_WITHIN_S = 5.0
 _METHODS = {
@@ -146,8 +146,6 @@ def _arguments(credentials: Mapping[str, str]) -> dict[str, str]:
 
 
 _HTTP_OK = 200
-_LARGE_BYTES = 1 << 20
-"""aiohttp wants larger bodies as a stream."""
 _TOO_LARGE = 413
 
 
@@ -157,49 +155,35 @@ class HttpClient:
     def __init__(
         self, address: str, credentials: Mapping[str, str], region: str, options: DynamoOptions
     ) -> None:
-        self._url = f"{address}/"
-        proxy = proxy_to(address)
-        self._proxy_url = proxy.url if proxy else None
-        self._signer = Signer(self._url, credentials, region)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=options.connections),
-            timeout=aiohttp.ClientTimeout(
-                total=options.deadline_s,
-                sock_connect=min(options.deadline_s, _CONNECT_WITHIN_S),
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
+        url = f"{address}/"
+        self._signer = Signer(url, credentials, region)
+        self._poster = Poster(
+            url,
+            proxy=proxy_to(address),
+            connections=options.connections,
+            connect_within_s=min(options.deadline_s, _CONNECT_WITHIN_S),
         )
+        self._limit = TimeLimit(options.deadline_s)
 
     async def call(self, operation: str, body: Item) -> dict[str, Any]:
         """One POST. The deadline includes the wait for a connection."""
         payload = orjson.dumps(body, default=_base64)
         headers = self._signer.headers(operation, payload)
-        data = BytesIO(payload) if len(payload) > _LARGE_BYTES else payload
-        with _CALLING_HTTP:
-            posting = self._session.post(
-                self._url, data=data, headers=headers, proxy=self._proxy_url
-            )
-            async with posting as response:
-                status, text = response.status, await response.read()
+        task = self._limit.begin()
+        try:
+            status, text = await self._poster.post(headers, payload)
+        except BaseException as raised:
+            error = self._limit.failed(task, raised)
+            if isinstance(error, TimeoutError):
+                raise TooLate("DynamoDB did not answer before the deadline") from None
+            raise error from raised.__cause__
+        self._limit.end(task)
         return _answer(status, text)
 
     async def aclose(self) -> None:
-        await self._session.close()
-
-
-@cache
-def _http_meanings() -> Table:
-    return {
-        aiohttp.ClientConnectorError: not_reached,
-        aiohttp.ConnectionTimeoutError: not_reached,
-        TimeoutError: lambda _: TooLate("DynamoDB did not answer before the deadline"),
-        aiohttp.ClientError: unanswered,
-        OSError: unanswered,
-    }
-
-
-_CALLING_HTTP = Mapped(_http_meanings)
+        """Close every connection; calls under way end as `Unanswered`."""
+        self._limit.close()
+        self._poster.close()
 
 
 def _answer(status: int, text: bytes) -> dict[str, Any]:

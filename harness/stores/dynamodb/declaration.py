@@ -21,7 +21,7 @@ class DynamoOptions(StoreOptions):
     """Options of every variant."""
 
     driver: Literal["boto3", "http"] = Field(
-        "boto3", description="boto3 in threads, or aiohttp with botocore's signer alone"
+        "boto3", description="boto3 in threads, or signed HTTP on the event loop"
     )
     connections: int = Field(
         32, ge=1, le=1000, description="most calls that one worker process has in flight"

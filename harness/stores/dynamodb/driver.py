@@ -9,12 +9,10 @@ from harness.stores._shared.driver_errors import described
 from harness.stores._shared.drivers import lazy
 
 if TYPE_CHECKING:
-    import aiohttp as aiohttp  # noqa: PLC0414 - handed on
-    import boto3 as boto3  # noqa: PLC0414
+    import boto3 as boto3  # noqa: PLC0414 - handed on
     import botocore as botocore  # noqa: PLC0414
     import orjson as orjson  # noqa: PLC0414
 else:
-    aiohttp = lazy("aiohttp", extra="dynamodb")
     boto3 = lazy("boto3", extra="dynamodb")
     botocore = lazy("botocore", extra="dynamodb")
     orjson = lazy("orjson", extra="dynamodb")
