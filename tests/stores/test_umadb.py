@@ -365,9 +365,9 @@ def test_an_append_that_found_no_connection_was_not_sent():
 def test_of_many_streams_the_heads_known_longest_are_forgotten():
     heads = Heads({})
     for number in range(HEADS_MAX + 5):
-        heads.note(f"order-{number}", Head(0, number + 1, ""))
-        heads.note("order-0", Head(number, number + 1, ""))
+        heads.note(f"order-{number}", Head(0, number + 1, 0))
+        heads.note("order-0", Head(number, number + 1, 0))
     assert len(heads.seen) == HEADS_MAX
     assert heads.get("order-1") is None
     assert heads.get("order-0").version == HEADS_MAX + 4
-    assert heads.note("order-0", Head(3, 4, "")).version == HEADS_MAX + 4
+    assert heads.note("order-0", Head(3, 4, 0)).version == HEADS_MAX + 4

@@ -40,9 +40,9 @@ class Namespace:
         """Those of its present life; `None` before `make`."""
         if self._tags is None:
             of_name = query([f"{_EVERY}:{self._name}"])
-            async for said in self._client.read(query=of_name, backwards=True, limit=1):
-                if said.event.event_type == _MADE:
-                    self._tags = Tags(said.position)
+            said = await self._client.read_one(query=of_name, backwards=True)
+            if said and said.event.event_type == _MADE:
+                self._tags = Tags(said.position)
         return self._tags
 
     async def require(self) -> Tags:
@@ -78,7 +78,8 @@ class Head(NamedTuple):
 
     version: int
     position: int
-    id: str
+    id: int
+    """The event's, as a number: text of it would be made for every append."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from harness.domain.store import (
     StreamState,
 )
 from harness.stores._shared.append_rules import original, require_events, require_stream
+from harness.stores._shared.time_limit import TimeLimit
 from harness.stores.umadb.boundary import WithBoundaries
 from harness.stores.umadb.client import (
     CONFLICT_RETRIES,
@@ -65,6 +66,8 @@ from harness.stores.umadb.protocol import Fields
 from harness.stores.umadb.subscription import follow
 from harness.stores.umadb.tags import Tags, numbered, tagged
 
+_AT_THE_HEAD = (StreamState.ANY, StreamState.EXISTS)
+
 
 class _Sending:
     """Whether an append is with the server."""
@@ -79,6 +82,7 @@ class _Store(WithBoundaries, ABC):
         super().__init__(client, Namespace(client, endpoint.namespace), options)
         self._endpoint = endpoint
         self._heads = Heads({})
+        self._limit = TimeLimit(options.deadline_s)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
@@ -142,6 +146,7 @@ class _Store(WithBoundaries, ABC):
         return settings_of(self._endpoint)
 
     async def aclose(self) -> None:
+        self._limit.close()
         await self._client.aclose()
 
     async def overwrite(self, stream: str, version: int, data: bytes) -> bool:
@@ -160,8 +165,7 @@ class _Store(WithBoundaries, ABC):
         position = await self._position_of(tags, stream, version)
         if position is None:
             raise TamperingPrevented(f"stream {stream!r} has no version {version}")
-        (event,) = [e async for e in self._client.read(query=of_stream, start=position, limit=1)]
-        return event
+        return await self._client.read_one(query=of_stream, start=position)
 
     def costs(self) -> Counts:
         """Round trips, and tries under ANY and EXISTS that another append came before."""
@@ -184,22 +188,27 @@ class _Store(WithBoundaries, ABC):
         that does not hold it ends the server (0.7.8)."""
         require_stream(stream)
         require_events(events)
-        if len({event.id.int for event in events}) < len(events):
+        if len(events) > 1 and len({event.id.int for event in events}) < len(events):
             raise EventIdReused("the same event id twice in one append")
         if not _is_text(stream):
             raise AppendRefused("a stream's name must be valid Unicode")
         sending = _Sending()
+        task = self._limit.begin()
         try:
-            async with asyncio.timeout(self._options.deadline_s):
-                with LOOKING:
-                    tags = await self._namespace.require()
-                    if expected in (StreamState.ANY, StreamState.EXISTS):
-                        return await self._append_at_head(tags, stream, events, expected, sending)
-                    return await self._append_at(tags, stream, events, expected, sending)
-        except TimeoutError:
-            if sending.under_way:
-                raise OutcomeUnknown("UmaDB did not answer before the deadline") from None
-            raise NotSent("the deadline passed before the append was sent") from None
+            tags = await self._namespace.require()
+            way = self._append_at_head if expected in _AT_THE_HEAD else self._append_at
+            result = await way(tags, stream, events, expected, sending)
+        except BaseException as raised:
+            error = self._limit.failed(task, raised)
+            if isinstance(error, TimeoutError):
+                if sending.under_way:
+                    raise OutcomeUnknown("UmaDB did not answer before the deadline") from None
+                raise NotSent("the deadline passed before the append was sent") from None
+            if meant := LOOKING.error(error):
+                raise meant from error
+            raise error from raised.__cause__
+        self._limit.end(task)
+        return result
 
     async def _append_at(
         self,
@@ -242,7 +251,7 @@ class _Store(WithBoundaries, ABC):
         """
         async with self._turns.setdefault(stream, asyncio.Lock()):
             head = self._heads.get(stream) or await self._look(tags, stream)
-            if head and head.id in {str(event.id) for event in events}:
+            if head and any(event.id.int == head.id for event in events):
                 known = await self._newest(tags, stream, limit=len(events), until=head)
                 if repeated := _original(stream, events, known):
                     return repeated
@@ -258,7 +267,7 @@ class _Store(WithBoundaries, ABC):
                 newer = await self._newest(tags, stream, after=head)
                 if repeated := _original(stream, events, newer):
                     return repeated
-                head = self._noted(stream, newer) or head
+                head = self._noted(stream, newer[0]) if newer else head
 
     async def _send(
         self,
@@ -279,12 +288,15 @@ class _Store(WithBoundaries, ABC):
                 sending.under_way = False
                 raise
         version = first + len(events) - 1
-        self._heads.note(stream, Head(version, position, str(events[-1].id)))
+        self._heads.note(stream, Head(version, position, events[-1].id.int))
         return AppendResult(version, Position((position,)))
 
     async def _look(self, tags: Tags, stream: str) -> Head | None:
         """The stream's head; `None` for no stream. Before an append, or after its refusal."""
-        return self._noted(stream, await self._newest(tags, stream, limit=1))
+        of_stream = query([tags.of_stream(stream)])
+        newest = await self._client.read_one(query=of_stream, backwards=True)
+        event = tags.recorded(newest) if newest else None
+        return self._noted(stream, event) if event else None
 
     async def _newest(
         self,
@@ -311,11 +323,8 @@ class _Store(WithBoundaries, ABC):
                     found.append(event)
         return found
 
-    def _noted(self, stream: str, newest: Sequence[RecordedEvent]) -> Head | None:
-        if not newest:
-            return None
-        event = newest[0]
-        return self._heads.note(stream, Head(event.version, event.position[0], str(event.id)))
+    def _noted(self, stream: str, event: RecordedEvent) -> Head:
+        return self._heads.note(stream, Head(event.version, event.position[0], event.id.int))
 
     async def read_stream(
         self, stream: str, *, start: int = 0, limit: int | None = None, backwards: bool = False
@@ -335,7 +344,7 @@ class _Store(WithBoundaries, ABC):
                         break
                     empty = False
                     yield event
-            if empty and not await self._newest(tags, stream, limit=1):
+            if empty and not await self._look(tags, stream):
                 raise StreamNotFound(stream)
 
     async def _from(
@@ -426,8 +435,8 @@ class ByVersion(_Store):
 
     async def _position_of(self, tags: Tags, stream: str, version: int) -> int | None:
         of_version = query([tags.of_version(stream, version)])
-        found = [each.position async for each in self._client.read(query=of_version, limit=1)]
-        return found[0] if found else None
+        found = await self._client.read_one(query=of_version)
+        return found.position if found else None
 
 
 class ByPosition(_Store):
@@ -498,8 +507,8 @@ async def _overwritten(client: Client, sequenced: Any, data: bytes) -> bool:
         await client.append([other], condition)
     except Conflict:
         raise TamperingPrevented("the server did not take it for the same event") from None
-    found = [e async for e in client.read(query=query(tags), start=sequenced.position, limit=1)]
-    return not found or found[0].event != event
+    found = await client.read_one(query=query(tags), start=sequenced.position)
+    return not found or found.event != event
 
 
 async def _removable(client: Client) -> bool:
