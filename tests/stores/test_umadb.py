@@ -22,6 +22,7 @@ from harness.domain.errors import (
     StoreUnavailable,
     WrongExpectedVersion,
 )
+from harness.domain.store import Endpoint
 from harness.servers import Server, probe, serving
 from harness.stores.umadb import STORE, client
 from harness.stores.umadb.client import CONFLICT_RETRIES, Client, Conflict, none_after, query
@@ -77,6 +78,49 @@ async def code_of(talker: Client, batch: Sequence[object], condition: object = N
 
 async def positions(talker: Client, *tags: str) -> list[int]:
     return [each.position async for each in talker.read(query=query(tags))]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("size", [1, 3 * MIB])
+@pytest.mark.parametrize("count", [0, 1, 300])
+async def test_a_read_of_one_event_is_answered_in_one_message(umadb, count, size, backwards):
+    """`read_one` would wait for ever otherwise."""
+    async with talking(umadb) as talker:
+        tag = f"s:{uuid4()}"
+        batch = [bare(tag, data=b"x" * (size if number in (0, count - 1) else 1))
+                 for number in range(count)]  # fmt: skip
+        for event_ in batch:
+            await talker.append([event_], None)
+        how = {"query": query([tag]), "backwards": backwards}
+        asked = messages().ReadRequest(limit=1, **how)
+        told = [message async for message in talker._stream("Read", asked)]
+        assert [len(message.events) for message in told] == [min(count, 1)]
+        found = await talker.read_one(**how)
+        assert (found and found.event) == (batch[-1 if backwards else 0] if batch else None)
+
+
+async def test_no_message_at_all_is_no_event_on_a_double():
+    """The server sends an empty one; another version need not."""
+
+    async def silent(request: bytes, context: object) -> AsyncIterator[bytes]:
+        del request, context
+        for nothing in ():
+            yield nothing
+
+    double = grpc.aio.server()
+    handler = grpc.unary_stream_rpc_method_handler(silent)
+    service, _, name = PROTOCOL.path("Read").strip("/").partition("/")
+    double.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {name: handler}),)
+    )
+    port = double.add_insecure_port("127.0.0.1:0")
+    await double.start()
+    talker = Client(Endpoint(f"grpc://127.0.0.1:{port}"), 10.0)
+    try:
+        assert await talker.read_one(query=query(["s:1"])) is None
+    finally:
+        await talker.aclose()
+        await double.stop(None)
 
 
 async def test_a_retry_is_recognised_by_the_ids_that_match_its_condition(umadb):

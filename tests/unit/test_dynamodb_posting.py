@@ -282,7 +282,7 @@ async def test_tls_through_a_proxy_is_between_client_and_server(secured):
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "the proxy refused: HTTP/1.1 407"),
         (b"", "the proxy closed"),
-        (b"x" * 100_000, "the proxy refused: xxx"),
+        (b"x" * 100_000, "the proxy refused: x{100}$"),
     ],
 )
 async def test_a_proxy_that_opens_no_way_means_that_nothing_was_sent(reply, why):

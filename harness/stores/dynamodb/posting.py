@@ -33,6 +33,7 @@ _SECURE = "https"
 _PORTS = {"http": 80, _SECURE: 443}
 _OK = 200
 _TUNNEL_ANSWER_MAX = 65_536
+_SHOWN_MAX = 100
 
 
 class Poster:
@@ -223,7 +224,7 @@ class _Tunnel(asyncio.Protocol):
         self._transport.write(request)
         status, _, _ = (await self._answer).partition(b"\r\n")
         if status.split(b" ")[1:2] != [str(_OK).encode()]:
-            raise NotReached(f"the proxy refused: {status.decode('latin-1')}")
+            raise NotReached(f"the proxy refused: {status[:_SHOWN_MAX].decode('latin-1')}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport

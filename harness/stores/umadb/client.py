@@ -80,9 +80,8 @@ class Client:
         self._deadline_s = deadline_s
         self._channel = _channel(endpoint)
         self._stub = PROTOCOL.stub(self._channel)
-        parse = messages().ReadResponse.FromString
         self._read_one = self._channel.unary_unary(
-            PROTOCOL.path("Read"), response_deserializer=parse
+            PROTOCOL.path("Read"), response_deserializer=_read_response
         )
         key = endpoint.credentials.get("api_key")
         self._metadata = (("authorization", f"Bearer {key}"),) if key else None
@@ -184,6 +183,11 @@ class Client:
                 yield response
         finally:
             call.cancel()
+
+
+def _read_response(message: bytes | None) -> Any:
+    """The server's one message, or what it means that there is none."""
+    return messages().ReadResponse.FromString(message or b"")
 
 
 def query(*items: Sequence[str]) -> Fields:
