@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from harness.load import column_buffer
 from harness.load.column_buffer import ROWS_A_BUFFER, SAMPLE_COLUMNS, ColumnBuffer, SampleBuffer
+
+BUFFER_BYTES = ROWS_A_BUFFER * 2 * 8
+"""Of a table of two columns."""
 
 
 class Collecting:
@@ -25,10 +29,12 @@ class Failing(Collecting):
         raise OSError("no space left on device")
 
 
-def test_rows_reach_the_sink_once_and_in_order_across_buffers():
+@pytest.mark.parametrize("kept", [0, 1, column_buffer.KEPT_BYTES_MAX // BUFFER_BYTES])
+def test_rows_reach_the_sink_once_and_in_order_across_buffers(monkeypatch, kept):
+    monkeypatch.setattr(column_buffer, "KEPT_BYTES_MAX", kept * BUFFER_BYTES)
     sink = Collecting()
     rows = ColumnBuffer(("a", "b"), sink)
-    count = 2 * ROWS_A_BUFFER + 17
+    count = 3 * ROWS_A_BUFFER + 17
     for number in range(count):
         rows.add(number, -number)
     assert rows.rows == count
@@ -37,6 +43,23 @@ def test_rows_reach_the_sink_once_and_in_order_across_buffers():
     assert sink.closed
     assert (everything[:, 0] == np.arange(count)).all()
     assert (everything[:, 1] == -np.arange(count)).all()
+
+
+def test_full_buffers_are_kept_while_there_is_room_and_the_oldest_written_beyond(monkeypatch):
+    """Writing takes the cores on which a trial measures."""
+    monkeypatch.setattr(column_buffer, "KEPT_BYTES_MAX", 2 * BUFFER_BYTES)
+    sink = Collecting()
+    rows = ColumnBuffer(("a", "b"), sink)
+    for number in range(2 * ROWS_A_BUFFER):
+        rows.add(number, 0)
+    assert (rows._writing, sink.blocks) == ([], [])
+    for number in range(2 * ROWS_A_BUFFER):
+        rows.add(2 * ROWS_A_BUFFER + number, 0)
+    for writing in rows._writing:
+        writing.result()
+    assert [block[0, 0] for block in sink.blocks] == [0, ROWS_A_BUFFER]
+    rows.close()
+    assert sum(map(len, sink.blocks)) == 4 * ROWS_A_BUFFER
 
 
 def test_a_write_that_fails_is_told_at_the_latest_on_closing():
